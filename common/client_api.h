@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/messages.h"
+
+// What clients ask of a coordinator group, and what it answers: the meaning of the TransactionManager
+// service, without Thrift.
+namespace assent {
+
+enum class RequestId : uint64_t {};  // of one call at one node, for its reply; drawn by the server side
+
+// Work for a foreign resource manager in a one-shot or interactive commit: `payload` is what its prepare
+// gets.
+struct ForeignWork {
+  std::string resource_manager;
+  std::string payload;
+};
+
+// C5: which epoch the request was sent to, which attempt it is, and which sequences the client has done with.
+struct CommitTag {
+  Token token;
+  Epoch sent_to{};
+  uint32_t attempt = 1;
+  uint64_t acked_below = 0;
+};
+
+struct OpenSession {};
+struct Execute {  // one-shot
+  CommitTag tag;
+  std::vector<Operation> operations;
+  std::vector<ForeignWork> foreign;
+  Age retry_of;  // age of the attempt that this one repeats (P2), if retry_of.begin_us != 0
+};
+struct Begin {
+  Age retry_of;
+};
+struct Work {  // read and write
+  TxnId txn;
+  std::vector<Operation> operations;
+};
+// Ends an interactive transaction. `shards`: those that the replies to Work named; the ones to ask where this
+// coordinator knows nothing of the transaction any more (C6).
+struct Commit {
+  CommitTag tag;
+  TxnId txn;
+  std::vector<ForeignWork> foreign;
+  std::vector<GroupId> shards;
+};
+struct Rollback {
+  TxnId txn;
+};
+
+using ClientRequest = std::variant<OpenSession, Execute, Begin, Work, Commit, Rollback>;
+
+enum class Outcome : uint8_t { kCommitted = 1, kAborted, kUnknown };
+
+struct SessionOpened {
+  ClientId client{};
+  uint64_t birth_us = 0;
+  Epoch epoch{};
+};
+struct Begun {
+  TxnId txn;
+  Age age;
+};
+struct WorkDone {
+  std::vector<OperationResult> results;
+  std::vector<GroupId> shards;  // all that the transaction has touched so far
+};
+// `results`: of a one-shot's operations, in their order; empty where `repeated`, since then the outcome was
+// recorded by an earlier attempt. `birth_us`: for the client's next tokens.
+struct Ending {
+  Outcome outcome = Outcome::kUnknown;
+  TxnId txn;
+  Age age;
+  AbortReason reason = AbortReason::kNone;
+  std::string detail;
+  std::vector<OperationResult> results;
+  bool repeated = false;
+  uint64_t birth_us = 0;
+};
+// The request was not run, and nothing was or will be done for it.
+enum class RefusalCode : uint8_t {
+  kInvalid = 1,    // bad operations, unknown resource manager, limits
+  kNoSuchTxn,      // Work, Rollback or first Commit of a transaction that is not (or no longer) live here
+  kTokenExpired,   // below the client's floor or the horizon (C5)
+  kTokenMismatch,  // the token was used with other content (C5)
+  kStaleEpoch,     // sent to an older epoch (C5): read `epoch`, send again as the same attempt
+  kOverloaded,     // G8: retry later
+  kNotServing,     // this node is not the primary, or not yet
+};
+struct Refusal {
+  RefusalCode code = RefusalCode::kInvalid;
+  std::string detail;
+  Epoch epoch{};
+};
+struct RolledBack {};
+
+using ClientReply = std::variant<SessionOpened, Begun, WorkDone, Ending, Refusal, RolledBack>;
+
+}  // namespace assent

@@ -1,0 +1,216 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/ids.h"
+#include "common/log_entry.h"
+#include "common/operations.h"
+#include "common/records.h"
+
+// What nodes say to each other. Delivery may lose, repeat and reorder; every receiver copes.
+namespace assent {
+
+// Why a transaction or an attempt aborted.
+enum class AbortReason : uint8_t {
+  kNone = 0,
+  kCheckFailed,     // a `check` operation did not hold
+  kBelowFloor,      // an `add` would fall below its floor
+  kNotANumber,      // `add` on a value that does not lead with a number, or overflow
+  kWounded,         // an older transaction needed a lock (P2): retry, keeping the age
+  kLockTimeout,     // waited too long beside a foreign branch (P2)
+  kBranchLost,      // the shard restarted or failed over in mid-transaction (P3)
+  kVoteTimeout,     // a participant did not vote in time (C7)
+  kExpired,         // the transaction lived too long, or idled (C7)
+  kRolledBack,      // by the client
+  kForeignRefused,  // a foreign participant voted no
+  kTooLarge,        // a branch is over its limits
+  kBelowMark,       // the shard may have forgotten this id (C8), or refused it (P8)
+  kRefusedAttempt,  // this attempt of the token was ended before (C5, C6)
+  kOverloaded,      // a bound of the participant was reached (G8)
+};
+std::string_view ToString(AbortReason reason);
+// True where the same request may well succeed if simply tried again.
+bool IsTransient(AbortReason reason);
+
+enum class Vote : uint8_t { kYes = 1, kNo, kReadOnly };
+
+// What each message of a coordinator about a transaction says beside its own business.
+struct TxnHeader {
+  TxnId txn;
+  Age age;
+  bool has_foreign = false;  // the transaction has branches outside: lock waits here are bounded (P2)
+  TxnId mark;                // C8, for the receiving participant
+  uint64_t horizon_us = 0;   // C5
+};
+
+// ---- Replication, between the replicas of one group ----
+
+// Log records after `prev` (R1, R4). `replicated`: the highest LSN that is durable on every replica of the
+// view. Without entries it is a probe, or news of `replicated`.
+struct Ship {
+  LogPosition prev;
+  std::vector<LogEntry> entries;
+  Lsn replicated{};
+};
+// `durable`: the last record that is durable here and was matched against this epoch's primary (R4); (0, 0) =
+// none yet. On `mismatch`, `hint` is the last position here that may match, at or below the probe's prev.
+struct ShipAck {
+  LogPosition durable;
+  Incarnation incarnation{};
+  bool mismatch = false;
+  LogPosition hint;
+};
+// A learner's snapshot (R6): a piece of the group's SQLite file as of `at`. Pieces come in order; `done` on
+// the last.
+struct SnapshotPiece {
+  LogPosition at;
+  uint64_t offset = 0;
+  std::string bytes;
+  bool done = false;
+};
+struct SnapshotAck {
+  LogPosition at;
+  uint64_t received = 0;  // bytes held so far: where to go on
+  bool installed = false;
+  Incarnation incarnation{};
+};
+
+// ---- Coordinator to participant ----
+
+// Work of an interactive transaction. Operations are numbered from 1 within the branch; `first` is the number
+// of the first one here. `branch_epoch` is 0 in the branch's first message, then what OperateReply said (P3).
+struct Operate {
+  TxnHeader header;
+  Epoch branch_epoch{};
+  uint32_t first = 1;
+  std::vector<Operation> operations;
+};
+// Phase one. One-shot: `operations` are all of the branch (branch_epoch 0). Interactive: they are empty, and
+// `last` is the number of the last operation sent (P3). `may_release`: every lock of the transaction was
+// granted before the first prepare was sent, so a branch without writes may vote read-only and let go (P9).
+struct Prepare {
+  TxnHeader header;
+  Epoch branch_epoch{};
+  uint32_t last = 0;
+  std::vector<Operation> operations;
+  std::vector<Participant> participants;
+  CommitMode mode = CommitMode::kCoordinator;
+  bool may_release = false;
+};
+// The whole commit, where there is one participant (C6). Fields as in Prepare and OnePhaseCommitted. A branch
+// without writes is read-only and leaves no record.
+struct CommitOnePhase {
+  TxnHeader header;
+  Epoch branch_epoch{};
+  uint32_t last = 0;
+  std::vector<Operation> operations;
+  Token token;
+  uint32_t attempt = 0;
+  uint64_t content = 0;
+  uint64_t acked_below = 0;
+};
+// Phase two, the answer to Inquire, and the end of a branch that was never prepared.
+struct Decide {
+  TxnHeader header;
+  Decision decision = Decision::kAbort;
+};
+// What became of this token here? Ends what is still running of it up to `attempt`, and refuses those
+// attempts (C6).
+struct SettleToken {
+  TxnHeader header;
+  Token token;
+  uint32_t attempt = 0;
+};
+// Marks for a participant that no other message goes to.
+struct MarkNews {
+  TxnId mark;
+  uint64_t horizon_us = 0;
+};
+
+// ---- Participant to coordinator ----
+
+// `last`: number of the last operation done. `results` are those of this Operate's operations.
+struct OperateReply {
+  TxnId txn;
+  Epoch branch_epoch{};
+  uint32_t last = 0;
+  std::vector<OperationResult> results;
+};
+// The branch ended without a vote having been asked for, or asked for too late: wounded, check failed, timed
+// out.
+struct BranchAborted {
+  TxnId txn;
+  AbortReason reason = AbortReason::kNone;
+  std::string detail;
+};
+struct VoteReply {
+  TxnId txn;
+  Vote vote = Vote::kNo;
+  AbortReason reason = AbortReason::kNone;  // of a no
+  std::string detail;
+  std::vector<OperationResult> results;  // one-shot: of its operations
+};
+// Answers CommitOnePhase and SettleToken. Not `committed`: attempts up to `attempt` are refused here for
+// good.
+struct OnePhaseReply {
+  TxnId txn;  // of the request
+  Token token;
+  uint32_t attempt = 0;
+  bool committed = false;
+  TxnId committed_txn;   // the one that did, if `committed`: an earlier attempt's, perhaps
+  uint64_t content = 0;  // of the one that did
+  AbortReason reason = AbortReason::kNone;
+  std::string detail;
+  std::vector<OperationResult> results;  // empty if it is an earlier attempt's outcome
+};
+struct DecideAck {
+  TxnId txn;
+  Decision decision = Decision::kAbort;
+};
+// In doubt: what was decided? (P8)
+struct Inquire {
+  TxnId txn;
+};
+// An older transaction needs a lock that `txn`, which has voted here, holds (P2).
+struct WoundRequest {
+  TxnId txn;
+};
+
+// ---- Shard to shard (P8) ----
+
+struct PeerInquire {
+  TxnId txn;
+};
+// nullopt: do not know.
+struct PeerOutcome {
+  TxnId txn;
+  std::optional<Decision> decision;
+};
+
+// Any group to any: the message that you sent named an older epoch of mine than this envelope's `from_epoch`,
+// or you do not know who leads me. It was dropped. The driver consumes it; cores never see it.
+struct EpochNews {};
+
+using Message =
+    std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Operate, Prepare, CommitOnePhase, Decide,
+                 SettleToken, MarkNews, OperateReply, BranchAborted, VoteReply, OnePhaseReply, DecideAck,
+                 Inquire, WoundRequest, PeerInquire, PeerOutcome, EpochNews>;
+
+// R2: each message carries the epochs of the groups it goes between. `to_epoch` is what the sender believes
+// the receiver's to be: a receiver drops a lower one than its own and answers with its own (StaleEpoch at the
+// Peer interface). 0 in `to_epoch` = not known yet; receivers answer that with their epoch, too, and do
+// nothing else.
+struct Envelope {
+  GroupId from_group;
+  NodeId from_node{};
+  Epoch from_epoch{};
+  GroupId to_group;
+  Epoch to_epoch{};
+  Message message;
+};
+
+}  // namespace assent

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/ids.h"
+
+// What a transaction asks of the data, and what it gets back. Keys and values are bytes.
+namespace assent {
+
+inline constexpr size_t kKeyBytesMax = 1024;            // a key also has at least one byte
+inline constexpr size_t kValueBytesMax = 256 * 1024;    //
+inline constexpr size_t kBranchBytesMax = 1024 * 1024;  // keys and values of one branch together
+inline constexpr size_t kBranchOperationsMax = 4096;    //
+inline constexpr size_t kScanRowsMax = 4096;            // rows that one scan returns; more sets `truncated`
+inline constexpr size_t kResultBytesMax = 1536 * 1024;  // all results of one request; fits a client frame
+
+struct GetOp {
+  std::string key;
+};
+struct PutOp {
+  std::string key;
+  std::string value;
+};
+struct DeleteOp {
+  std::string key;
+};
+// Aborts the transaction unless the key is as stated. A version is the one that a read returned.
+enum class CheckKind : uint8_t { kExists = 1, kAbsent, kValue, kVersion };
+struct CheckOp {
+  std::string key;
+  CheckKind kind = CheckKind::kExists;
+  std::string value;
+  uint64_t version = 0;
+};
+// Adds to the decimal integer that leads the value (common/number.h); an absent key counts as 0. Aborts if
+// the sum is below `floor` or does not fit 64 bits.
+struct AddOp {
+  std::string key;
+  int64_t delta = 0;
+  std::optional<int64_t> floor;
+};
+// All rows whose key starts with `prefix`, in key order, up to `limit` (0 = kScanRowsMax).
+struct ScanOp {
+  std::string prefix;
+  uint32_t limit = 0;
+};
+
+using Operation = std::variant<GetOp, PutOp, DeleteOp, CheckOp, AddOp, ScanOp>;
+
+struct ResultRow {
+  std::string key;
+  std::string value;
+  uint64_t version =
+      0;  // LSN of the record that wrote it, in its shard; 0 = written by this transaction itself
+  bool operator==(const ResultRow&) const = default;
+};
+
+// get: the row, if found. scan: its rows. add: the sum in `number`. Others: empty.
+struct OperationResult {
+  std::vector<ResultRow> rows;
+  int64_t number = 0;
+  bool truncated = false;
+  bool operator==(const OperationResult&) const = default;
+};
+
+// One resulting write of a branch, as it is logged: blind deltas are logged as results (P7).
+struct Write {
+  std::string key;
+  std::optional<std::string> value;  // nullopt = delete
+  bool operator==(const Write&) const = default;
+};
+
+// A read lock that a PREPARED record carries (P1, P3): one key, or the half-open range [key, end); an empty
+// `end` of a range means "to the last key".
+struct ReadLock {
+  std::string key;
+  bool is_range = false;
+  std::string end;
+  bool operator==(const ReadLock&) const = default;
+};
+
+bool IsWrite(const Operation& operation);  // put, delete, add
+// What the operation touches: its key, or the prefix of a scan.
+const std::string& KeyOf(const Operation& operation);
+// Bytes that count against kBranchBytesMax.
+size_t SizeOf(const Operation& operation);
+// The smallest string above all that start with `prefix`; empty if there is none.
+std::string PrefixEnd(const std::string& prefix);
+
+}  // namespace assent

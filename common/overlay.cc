@@ -1,0 +1,84 @@
+#include "common/overlay.h"
+
+#include <algorithm>
+
+#include "common/check.h"
+
+namespace assent {
+
+void Overlay::Change(Table table, std::string key, std::optional<std::string> value, Lsn lsn) {
+  ASSENT_CHECK(order_.empty() || order_.back().first <= lsn, "lsn fell", order_.back().first, lsn);
+  bytes_ += key.size() + (value ? value->size() : 0);
+  const auto row = rows_.try_emplace(Place(table, std::move(key))).first;
+  row->second.push_back(Version{lsn, std::move(value)});
+  order_.emplace_back(lsn, row);
+}
+
+std::optional<Row> Overlay::Get(Table table, std::string_view key) const {
+  const auto row = rows_.find(std::pair(table, key));
+  if (row == rows_.end()) return store_.Get(table, key);
+  const Version& last = row->second.back();
+  if (!last.value) return std::nullopt;
+  return Row{*last.value, last.lsn};
+}
+
+void Overlay::Scan(Table table, std::string_view from, std::string_view to, const Visitor& visit) const {
+  auto mine = rows_.lower_bound(std::pair(table, from));
+  const auto in_range = [&] {
+    return mine != rows_.end() && mine->first.first == table && (to.empty() || mine->first.second < to);
+  };
+  // Visits my next row, unless it is a delete; false when the visitor has had enough.
+  const auto visit_mine = [&] {
+    const Version& last = mine->second.back();
+    const bool more = !last.value || visit(mine->first.second, Row{*last.value, last.lsn});
+    ++mine;
+    return more;
+  };
+  bool more = true;
+  store_.Scan(table, from, to, [&](std::string_view key, const Row& row) {
+    while (more && in_range() && mine->first.second < key) more = visit_mine();
+    if (!more) return false;
+    if (in_range() && mine->first.second == key) {
+      more = visit_mine();
+    } else {
+      more = visit(key, row);
+    }
+    return more;
+  });
+  while (more && in_range()) more = visit_mine();
+}
+
+std::vector<Mutation> Overlay::Collect(Lsn through) const {
+  std::vector<Mutation> batch;
+  for (const auto& [lsn, row] : order_) {
+    if (lsn > through) break;
+    // A row stands in the batch once: at its last version up to `through`.
+    const auto& versions = row->second;
+    const auto last = std::prev(std::upper_bound(versions.begin(), versions.end(), through,
+                                                 [](Lsn a, const Version& b) { return a < b.lsn; }));
+    if (last->lsn == lsn) {
+      batch.push_back(Mutation{row->first.first, row->first.second, last->value, last->lsn});
+    }
+  }
+  std::sort(batch.begin(), batch.end(), [](const Mutation& a, const Mutation& b) {
+    return a.table != b.table ? a.table < b.table : a.key < b.key;
+  });
+  const auto same_row = [](const Mutation& a, const Mutation& b) {
+    return a.table == b.table && a.key == b.key;
+  };
+  batch.erase(std::unique(batch.begin(), batch.end(), same_row), batch.end());
+  return batch;
+}
+
+void Overlay::Forget(Lsn through) {
+  while (!order_.empty() && order_.front().first <= through) {
+    const auto row = order_.front().second;
+    const Version& oldest = row->second.front();
+    bytes_ -= row->first.second.size() + (oldest.value ? oldest.value->size() : 0);
+    row->second.pop_front();
+    if (row->second.empty()) rows_.erase(row);
+    order_.pop_front();
+  }
+}
+
+}  // namespace assent

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/state.h"
+
+namespace assent {
+
+// Changes that records have made and that the store does not hold yet, ordered over the store (P7). A role
+// core writes here as it applies records, and reads through here; the driver moves what is replicated, and
+// only that, to the store (R13): Collect, store.Apply, Forget.
+class Overlay final : public StateReader {
+ public:
+  // `store` is the state as of its applied LSN; it must outlive this.
+  explicit Overlay(const StateReader& store) : store_(store) {}
+
+  // LSNs never fall from call to call.
+  void Put(Table table, std::string key, std::string value, Lsn lsn) {
+    Change(table, std::move(key), std::move(value), lsn);
+  }
+  void Delete(Table table, std::string key, Lsn lsn) { Change(table, std::move(key), std::nullopt, lsn); }
+
+  std::optional<Row> Get(Table table, std::string_view key) const override;
+  void Scan(Table table, std::string_view from, std::string_view to, const Visitor& visit) const override;
+
+  // All changes by records up to `through`, one a row (the last), in (table, key) order. What was written and
+  // deleted again in between shows as a delete: only what is still open at the end of a batch is written
+  // (R13).
+  std::vector<Mutation> Collect(Lsn through) const;
+  // Drops the changes by records up to `through`: the store has them now.
+  void Forget(Lsn through);
+
+  size_t change_count() const { return order_.size(); }
+  size_t bytes() const { return bytes_; }  // of keys and values held: bounded by admission in the core (G8)
+
+ private:
+  using Place = std::pair<Table, std::string>;
+  struct PlaceLess {  // compares without making a string
+    using is_transparent = void;
+    template <typename A, typename B>
+    bool operator()(const A& a, const B& b) const {
+      if (a.first != b.first) return a.first < b.first;
+      return std::string_view(a.second) < std::string_view(b.second);
+    }
+  };
+  struct Version {
+    Lsn lsn{};
+    std::optional<std::string> value;
+  };
+  using Rows = std::map<Place, std::deque<Version>, PlaceLess>;
+
+  void Change(Table table, std::string key, std::optional<std::string> value, Lsn lsn);
+
+  const StateReader& store_;
+  Rows rows_;                                         // versions of a row in LSN order
+  std::deque<std::pair<Lsn, Rows::iterator>> order_;  // each version, in LSN order
+  size_t bytes_ = 0;
+};
+
+}  // namespace assent

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "common/client_api.h"
+#include "common/ids.h"
+#include "common/messages.h"
+#include "common/overlay.h"
+#include "common/records.h"
+
+// What a role core (participant/, coordinator/) is to the driver that runs it.
+namespace assent {
+
+// ---- Events ----
+
+// This replica is the primary of `epoch` and its whole log is replicated in that view (R4): serve.
+struct Serving {
+  Epoch epoch{};
+};
+// All records up to `lsn` are durable on every replica of the view (R1).
+struct Replicated {
+  Lsn lsn{};
+};
+// A message that passed R2. From a group: `epoch` is the sender's.
+struct Received {
+  GroupId from;
+  Epoch epoch{};
+  Message message;
+};
+// A group's epoch is now `epoch`; what was sent to an older one may be lost.
+struct GroupEpoch {
+  GroupId group;
+  Epoch epoch{};
+};
+struct ClientCall {
+  RequestId id{};
+  ClientRequest request;
+};
+// The client of an open call is gone or gave up waiting.
+struct ClientGone {
+  RequestId id{};
+};
+// A foreign resource manager's answer to CallForeign, or that none came (`reached` false: may or may not have
+// run).
+enum class ForeignVerb : uint8_t { kPrepare = 1, kCommit, kRollback, kRecover };
+struct ForeignReply {
+  std::string resource_manager;
+  ForeignVerb verb{};
+  TxnId txn;  // not for kRecover
+  bool reached = false;
+  Vote vote = Vote::kNo;  // kPrepare
+  bool done = false;      // kCommit, kRollback: the branch is ended durably, or was before
+  std::string detail;
+  std::vector<TxnId> prepared;  // kRecover: branches of this cluster and coordinator group in doubt there
+};
+// NextDeadline() has come.
+struct Tick {};
+
+using RoleEvent =
+    std::variant<Serving, Replicated, Received, GroupEpoch, ClientCall, ClientGone, ForeignReply, Tick>;
+
+// ---- Effects, performed in order ----
+
+// The core has already applied it. `lsn` is the next of the group's log.
+struct Append {
+  Lsn lsn{};
+  LogRecord record;
+};
+// To the primary of `to`. The driver fills in the epochs that it knows.
+struct Send {
+  GroupId to;
+  Message message;
+};
+struct Answer {
+  RequestId id{};
+  ClientReply reply;
+};
+struct CallForeign {
+  std::string resource_manager;
+  ForeignVerb verb{};
+  TxnId txn;
+  std::string payload;  // kPrepare
+};
+// Something that an operator must see (P6, G7): damage, or a contradiction. The replica goes on or halts as
+// said.
+struct Report {
+  std::string text;
+  bool halt = false;
+};
+
+using RoleEffect = std::variant<Append, Send, Answer, CallForeign, Report>;
+using RoleEffects = std::vector<RoleEffect>;
+
+// A deterministic state machine over a replicated log: no I/O, clock, thread or random source inside.
+//
+// Life: constructed over the store's state as of its applied LSN; then Apply for each later record of the
+// log, on every replica alike; on the primary, from Serving on, Step for each event. What Step appends it
+// applies itself, before it returns: the driver calls Apply only for records that it did not get from this
+// core. A core whose replica ceases to be primary, or had records truncated that it took in (R4), is
+// discarded and built anew.
+//
+// Nothing that depends on a record leaves in an effect before Replicated for it (R1): the core withholds it.
+class RoleCore {
+ public:
+  virtual ~RoleCore() = default;
+
+  // Takes in one record. LSNs come without gaps.
+  virtual void Apply(Lsn lsn, const LogRecord& record) noexcept = 0;
+
+  // Primary only. Appends what follows from the event to `effects`. Never blocks, never throws.
+  virtual void Step(const Instant& now, const RoleEvent& event, RoleEffects& effects) noexcept = 0;
+
+  // When Tick is wanted next, in mono_us; UINT64_MAX = not. May be early or late.
+  virtual uint64_t NextDeadline() const = 0;
+
+  // Committed state: the store's, and what is not there yet.
+  virtual Overlay& overlay() = 0;
+
+  // Aborts the process if an invariant does not hold. Costs time in proportion to the state; for simulation
+  // and tests.
+  virtual void CheckInvariants() const = 0;
+};
+
+}  // namespace assent

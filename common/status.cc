@@ -1,0 +1,36 @@
+#include "common/status.h"
+
+namespace assent {
+
+std::string_view ToString(StatusCode code) {
+  switch (code) {
+    case StatusCode::kOk:
+      return "ok";
+    case StatusCode::kInvalid:
+      return "invalid";
+    case StatusCode::kNotFound:
+      return "not found";
+    case StatusCode::kConflict:
+      return "conflict";
+    case StatusCode::kDamaged:
+      return "damaged";
+    case StatusCode::kIo:
+      return "i/o error";
+    case StatusCode::kDiskFull:
+      return "disk full";
+    case StatusCode::kUnavailable:
+      return "unavailable";
+    case StatusCode::kOverloaded:
+      return "overloaded";
+    case StatusCode::kForeign:
+      return "foreign";
+  }
+  return "?";
+}
+
+std::string Status::ToString() const {
+  if (ok()) return "ok";
+  return std::string(assent::ToString(code_)) + ": " + message_;
+}
+
+}  // namespace assent
