@@ -1,0 +1,239 @@
+// An operator's changes of the view, run by the primary, and the snapshot that a learner may need first (R6;
+// PacificA's addition of a secondary: a candidate joins only when it holds all that is prepared).
+
+#include <algorithm>
+#include <utility>
+
+#include "backup/replication.h"
+#include "backup/timing.h"
+#include "common/check.h"
+
+namespace assent::backup {
+namespace {
+
+using Mode = PeerProgress::Mode;
+
+}  // namespace
+
+void ReplicationCore::On(const OperatorChange& event) {
+  const auto reply = [&](StatusCode code, std::string text) {
+    Emit(OperatorReply{event.id, Status(code, text)});
+  };
+  const std::string node = ToString(event.member.node);
+  if (role_ != Role::kPrimary || entering_) {
+    reply(StatusCode::kUnavailable,
+          "this replica of " + ToString(config_.group) + " is not the primary" +
+              (view_ && view_->primary != config_.self ? "; ask " + ToString(view_->primary)
+                                                       : "; try again later"));
+    return;
+  }
+  const Member* named = view_->Find(event.member.node);
+  if (event.kind == ChangeKind::kRemoveReplica && change_ && change_->kind == ChangeKind::kAddReplica &&
+      change_->member.node == event.member.node && !proposed_) {
+    EndChange(Status(StatusCode::kConflict, "given up: remove-replica " + node + " came"));
+    Emit(OperatorReply{event.id, Status()});
+    return;
+  }
+  if (change_) {
+    reply(StatusCode::kConflict,
+          "a change of " + ToString(change_->member.node) + " is under way; try again later");
+    return;
+  }
+  if (event.kind == ChangeKind::kRemoveReplica) {
+    if (event.member.node == config_.self) {
+      reply(StatusCode::kInvalid, node + " is the primary and cannot be removed");
+    } else if (named == nullptr) {
+      reply(StatusCode::kNotFound, node + " is not in " + ToString(*view_));
+    } else {
+      View next = *view_;
+      next.epoch = Next(next.epoch);
+      std::erase_if(next.members, [&](const Member& member) { return member.node == event.member.node; });
+      change_ = Change{event.id, event.kind, *named, false, now_us_};
+      Propose(std::move(next));
+    }
+    return;
+  }
+  if (named != nullptr && *named == event.member) {
+    Emit(OperatorReply{event.id, Status()});  // a repeated command
+  } else if (named != nullptr) {
+    reply(StatusCode::kInvalid,
+          node + " is a member with another data directory: remove-replica " + node + " first");
+  } else if (Raw(event.member.incarnation) == 0 || event.member.node == config_.self) {
+    reply(StatusCode::kInvalid, node + " has not registered with the directory: is it running?");
+  } else if (view_->members.size() >= kMembersMax) {
+    reply(StatusCode::kInvalid, "the group has as many replicas as it may have");
+  } else if (!serving_) {
+    reply(StatusCode::kUnavailable, "the members do not all hold the log yet (R4); try again later");
+  } else {
+    change_ = Change{event.id, event.kind, event.member, false, now_us_};
+    PeerProgress& learner = peers_[event.member.node];
+    learner = {};
+    learner.member = event.member;
+    learner.last_ack_us = now_us_;
+    learner.StartProbe(last_.lsn, now_us_);
+    SendProbe(learner);
+  }
+}
+
+PeerProgress* ReplicationCore::Learner() {
+  return change_ && change_->kind == ChangeKind::kAddReplica ? FindPeer(change_->member) : nullptr;
+}
+
+void ReplicationCore::AdvanceChange() {
+  PeerProgress* learner = Learner();
+  if (learner == nullptr || proposed_ || entering_ || !serving_ || learner->mode != Mode::kStream) return;
+  // R6: commits go on while it catches up. Once all was sent, its acks are required for every record from
+  // here on ...
+  if (learner->next > last_.lsn && !change_->required) {
+    change_->required = true;
+    change_->last_progress_us = now_us_;
+  }
+  // ... and only when it also holds what was replicated without it, and the whole log as inherited by this
+  // epoch, may it be proposed as a member.
+  if (!change_->required || learner->acked.lsn < replicated_ || learner->acked.lsn < serve_at_) return;
+  View next = *view_;
+  next.epoch = Next(next.epoch);
+  next.members.push_back(change_->member);
+  std::sort(next.members.begin(), next.members.end());
+  Propose(std::move(next));
+}
+
+uint64_t ReplicationCore::ChangeDeadline() const {
+  if (!change_ || change_->kind != ChangeKind::kAddReplica || proposed_) return UINT64_MAX;
+  const auto learner = peers_.find(change_->member.node);
+  ASSENT_CHECK(learner != peers_.end());
+  const PeerProgress& peer = learner->second;
+  // While its snapshot is being made here the learner owes nothing.
+  if (peer.mode == Mode::kSnapshot && !peer.snapshot.at) return UINT64_MAX;
+  const uint64_t silence = peer.last_ack_us + kLearnerSilenceUs;
+  return change_->required ? std::min(silence, change_->last_progress_us + kLearnerStallUs) : silence;
+}
+
+void ReplicationCore::TickChange() {
+  // Once the proposal was made, no timeout ends it: only knowing that it failed does (R6).
+  if (now_us_ < ChangeDeadline()) return;
+  const PeerProgress* learner = Learner();
+  if (now_us_ >= learner->last_ack_us + kLearnerSilenceUs) {
+    EndChange(
+        Status(StatusCode::kUnavailable, ToString(change_->member.node) + " does not answer; given up"));
+  } else {
+    change_->required = false;  // commits go on; it catches up first
+  }
+  AdvanceReplicated();
+}
+
+void ReplicationCore::EndChange(const Status& status) {
+  const Change ended = *std::exchange(change_, std::nullopt);
+  const auto peer = peers_.find(ended.member.node);
+  if (peer != peers_.end() && !peer->second.in_view) {
+    if (peer->second.mode == Mode::kSnapshot) Emit(StopSnapshot{ended.member.node});
+    peers_.erase(peer);
+  }
+  Emit(OperatorReply{ended.id, status});
+}
+
+void ReplicationCore::IgnoreOtherIncarnation(NodeId from, Incarnation incarnation) {
+  if (!change_ || change_->kind != ChangeKind::kAddReplica || change_->member.node != from || proposed_)
+    return;
+  if (change_->member.incarnation == incarnation) return;
+  EndChange(Status(StatusCode::kConflict, ToString(from) +
+                                              " runs with another data directory than it registered; "
+                                              "try again"));
+  AdvanceReplicated();
+}
+
+Lsn ReplicationCore::TrimLimit() const {
+  Lsn limit{UINT64_MAX};
+  for (const auto& [node, peer] : peers_) {
+    // Members hold all that may be trimmed.
+    if (peer.in_view) continue;
+    Lsn needed = log_.base().lsn;
+    if (peer.mode == Mode::kSnapshot && peer.snapshot.at) needed = peer.snapshot.at->lsn;
+    if (peer.mode != Mode::kSnapshot) needed = std::max(needed, peer.acked.lsn);
+    limit = std::min(limit, needed);
+  }
+  return limit;
+}
+
+// ---- Snapshots out ----
+
+void ReplicationCore::BeginSnapshot(PeerProgress& peer) {
+  if (peer.mode == Mode::kSnapshot) Emit(StopSnapshot{peer.member.node});
+  peer.StartSnapshot(now_us_);
+  Emit(StartSnapshot{peer.member.node});
+  PumpSnapshot(peer);
+}
+
+void ReplicationCore::PumpSnapshot(PeerProgress& peer) {
+  PeerProgress::Snapshot& snapshot = peer.snapshot;
+  if (snapshot.reading || snapshot.all_sent || snapshot.sent - snapshot.acked >= kSnapshotInFlightBytesMax)
+    return;
+  snapshot.reading = true;
+  Emit(ReadSnapshot{peer.member.node, snapshot.sent, kSnapshotPieceBytes});
+}
+
+void ReplicationCore::On(const SnapshotRead& event) {
+  PeerProgress* peer = Learner();
+  // Of a snapshot that was stopped.
+  if (peer == nullptr || peer->member.node != event.to || peer->mode != Mode::kSnapshot ||
+      !peer->snapshot.reading) {
+    return;
+  }
+  PeerProgress::Snapshot& snapshot = peer->snapshot;
+  snapshot.reading = false;
+  const LogPosition at = event.piece.at;
+  if (!snapshot.at) {
+    ASSENT_CHECK(at.lsn <= replicated_, "a snapshot of what is not replicated (R13)", at.lsn, replicated_);
+    if (at.lsn < log_.base().lsn) {  // trimmed since it was asked for: what follows it is gone
+      BeginSnapshot(*peer);
+      return;
+    }
+    ASSENT_CHECK(EpochOf(at.lsn) == at.epoch, "a snapshot of another log", at.lsn);
+    snapshot.at = at;
+    peer->last_ack_us = now_us_;  // its silence begins here
+  }
+  ASSENT_CHECK(at == *snapshot.at, "two snapshots in one", at.lsn);
+  if (event.piece.offset == snapshot.sent) {  // else it went back meanwhile
+    snapshot.sent += event.piece.bytes.size();
+    snapshot.all_sent = event.piece.done;
+    peer->last_sent_us = now_us_;
+    Emit(SendTo{event.to, epoch(), event.piece});
+  }
+  PumpSnapshot(*peer);
+}
+
+void ReplicationCore::On(const SnapshotFailed& event) {
+  const PeerProgress* peer = Learner();
+  if (peer == nullptr || peer->member.node != event.to || peer->mode != Mode::kSnapshot || proposed_) return;
+  EndChange(Status(StatusCode::kIo, "no snapshot for " + ToString(event.to) + ": " + event.text));
+  AdvanceReplicated();
+}
+
+void ReplicationCore::OnSnapshotAck(NodeId from, const SnapshotAck& ack) {
+  if (role_ != Role::kPrimary) return;
+  PeerProgress* peer = FindPeer({from, ack.incarnation});
+  if (peer == nullptr) {
+    IgnoreOtherIncarnation(from, ack.incarnation);
+    return;
+  }
+  PeerProgress::Snapshot& snapshot = peer->snapshot;
+  if (peer->mode != Mode::kSnapshot || ack.at != snapshot.at || ack.received > snapshot.sent) return;
+  peer->has_acked = true;
+  peer->last_ack_us = now_us_;
+  if (ack.installed) {
+    Emit(StopSnapshot{from});
+    peer->StartProbe(std::max(snapshot.at->lsn, log_.base().lsn), now_us_);
+    SendProbe(*peer);
+    return;
+  }
+  if (ack.received > snapshot.acked) {
+    peer->last_progress_us = now_us_;
+  } else if (ack.received < snapshot.acked) {  // it restarted, and begins anew
+    snapshot.sent = ack.received;
+    snapshot.all_sent = false;
+  }
+  snapshot.acked = ack.received;
+  PumpSnapshot(*peer);
+}
+
+}  // namespace assent::backup

@@ -1,0 +1,193 @@
+// The primary's half of a ReplicationCore: it ships its log to each peer, finds the last record in common,
+// and counts what all hold (PacificA: an update is committed once every replica's prepared list holds it).
+
+#include <algorithm>
+#include <utility>
+
+#include "backup/replication.h"
+#include "backup/timing.h"
+#include "common/check.h"
+
+namespace assent::backup {
+namespace {
+
+using Mode = PeerProgress::Mode;
+
+size_t BytesOf(const std::vector<LogEntry>& entries) {
+  size_t bytes = 0;
+  for (const LogEntry& entry : entries) bytes += entry.payload->size();
+  return bytes;
+}
+
+}  // namespace
+
+PeerProgress* ReplicationCore::FindPeer(const Member& member) {
+  const auto found = peers_.find(member.node);
+  // R3: an ack counts only under the incarnation named; another disk holds nothing of what this one
+  // acknowledged.
+  return found != peers_.end() && found->second.member == member ? &found->second : nullptr;
+}
+
+bool ReplicationCore::Required(const PeerProgress& peer) const {
+  // R6: a learner counts before its view is proposed and until that is known to have failed.
+  return peer.in_view || (change_ && change_->kind == ChangeKind::kAddReplica && change_->required &&
+                          change_->member == peer.member);
+}
+
+void ReplicationCore::SendShip(PeerProgress& peer, Ship ship) {
+  ship.replicated = replicated_;
+  peer.told_replicated = replicated_;
+  peer.last_sent_us = now_us_;
+  Emit(SendTo{peer.member.node, epoch(), std::move(ship)});
+}
+
+// Asks for an answer without sending records: where matching stands, or whether the last Ship arrived.
+void ReplicationCore::SendProbe(PeerProgress& peer) {
+  const Lsn at = peer.mode == Mode::kProbe ? peer.probe : Previous(peer.next);
+  if (at < log_.base().lsn) {  // trimmed meanwhile
+    NeedsWhatIsTrimmed(peer);
+    return;
+  }
+  peer.last_progress_us = now_us_;
+  SendShip(peer, {PositionOf(at), {}, {}});
+}
+
+// R10: what was appended goes out at once, without waiting for the local force or for a timer. While
+// kShipsInFlightMax are on their way, records gather; the next Ship takes them all.
+void ReplicationCore::Pump(PeerProgress& peer) {
+  while (peer.mode == Mode::kStream && peer.next <= last_.lsn && peer.WindowOpen()) {
+    const LogPosition base = log_.base();
+    if (peer.next <= base.lsn) {
+      NeedsWhatIsTrimmed(peer);
+      return;
+    }
+    const size_t window = kInFlightBytesMax - static_cast<size_t>(peer.in_flight_bytes);
+    std::vector<LogEntry> entries = log_.Read(peer.next, std::min(kShipBytesMax, window));
+    if (entries.empty()) return;
+    if (entries.size() > kShipEntriesMax) entries.resize(kShipEntriesMax);
+    ASSENT_CHECK(entries.front().position.lsn == peer.next && entries.back().position.lsn <= last_.lsn);
+    const Lsn last = entries.back().position.lsn;
+    const LogPosition prev = PositionOf(Previous(peer.next));
+    peer.Sent(last, BytesOf(entries), now_us_);
+    SendShip(peer, {prev, std::move(entries), {}});
+  }
+}
+
+void ReplicationCore::PumpAll() {
+  for (auto& [node, peer] : peers_) Pump(peer);
+}
+
+void ReplicationCore::NeedsWhatIsTrimmed(PeerProgress& peer) {
+  // The log is trimmed only below what the store holds durably, so only below what is replicated, and a
+  // member holds all of that: only a learner can need more.
+  if (peer.in_view) {
+    waiting_for_ =
+        ToString(peer.member.node) + ", which lacks replicated records: remove it, then add it again";
+    peer.StartProbe(log_.base().lsn, now_us_);
+  } else {
+    BeginSnapshot(peer);
+  }
+}
+
+void ReplicationCore::OnAck(NodeId from, const ShipAck& ack) {
+  if (role_ != Role::kPrimary) return;
+  PeerProgress* peer = FindPeer({from, ack.incarnation});
+  if (peer == nullptr) {
+    IgnoreOtherIncarnation(from, ack.incarnation);
+    return;
+  }
+  const LogPosition durable = ack.durable;
+  if (durable.lsn > last_.lsn) return;
+  // The epoch of a record tells whether it is the one at that LSN here: R4, and I-R1.
+  if (durable.lsn >= log_.base().lsn && EpochOf(durable.lsn) != durable.epoch) return;
+  peer->has_acked = true;
+  peer->last_ack_us = now_us_;
+  if (durable.lsn >= log_.base().lsn && peer->Acked(durable, now_us_) && peer == Learner()) {
+    change_->last_progress_us = now_us_;
+  }
+  if (peer->mode == Mode::kProbe && durable.lsn >= peer->probe && (!ack.mismatch || Raw(durable.lsn) != 0)) {
+    peer->StartStream(Next(std::max(peer->probe, durable.lsn)), now_us_);
+  } else if (ack.mismatch) {
+    OnMismatch(*peer, ack);
+  }
+  Pump(*peer);
+  AdvanceReplicated();
+  AdvanceChange();
+}
+
+// Walks back to the last record in common, by runs of epochs: neither log holds a common record above the
+// last one here whose epoch is not above the hint's, nor above the hint, which the follower chose likewise
+// (R4).
+void ReplicationCore::OnMismatch(PeerProgress& peer, const ShipAck& ack) {
+  if (peer.mode == Mode::kSnapshot) return;
+  const Lsn base = log_.base().lsn;
+  const bool trimmed = ack.hint.lsn < base || EpochOf(base) > ack.hint.epoch;
+  if (trimmed && peer.acked.lsn < base) {
+    NeedsWhatIsTrimmed(peer);
+    return;
+  }
+  Lsn candidate = trimmed ? base : LastWithEpochUpTo(ack.hint.epoch, std::min(ack.hint.lsn, last_.lsn));
+  candidate = std::max(candidate, peer.acked.lsn);  // matched in this epoch: it does not get lost
+  const Lsn tried = peer.mode == Mode::kProbe ? peer.probe : Previous(peer.next);
+  // Up only where the follower's log begins above the probe, at a record that is here. Anything else is an
+  // answer to something older.
+  if (candidate == tried || (candidate > tried && PositionOf(candidate) != ack.hint)) return;
+  peer.StartProbe(candidate, now_us_);
+  SendProbe(peer);
+}
+
+// R1: what is durable here, and acknowledged by every replica that counts.
+void ReplicationCore::AdvanceReplicated() {
+  if (role_ != Role::kPrimary) return;
+  Lsn all = durable_;
+  for (const auto& [node, peer] : peers_) {
+    if (Required(peer)) all = std::min(all, peer.acked.lsn);
+  }
+  // A primary without backups is alone here: its own force is enough. R5's lease of a lone primary belongs
+  // here.
+  if (all < serve_at_) return;  // R4: the inherited log first, whole
+  RaiseReplicated(all);
+  if (!serving_) {
+    serving_ = true;
+    waiting_for_.clear();
+    Emit(Serve{epoch()});
+  }
+}
+
+void ReplicationCore::TickPeers() {
+  for (auto& [node, peer] : peers_) {
+    if (now_us_ < PeerDeadline(peer)) continue;
+    if (peer.mode == Mode::kSnapshot) {
+      peer.last_progress_us = now_us_;
+      peer.snapshot.sent = peer.snapshot.acked;
+      peer.snapshot.all_sent = false;
+      PumpSnapshot(peer);
+    } else {
+      // Something was lost, or only the news of what is replicated is due. A probe behind the last Ship
+      // tells, without sending again what is merely slow to be forced.
+      SendProbe(peer);
+      Pump(peer);
+    }
+  }
+}
+
+uint64_t ReplicationCore::PeerDeadline(const PeerProgress& peer) const {
+  uint64_t deadline = UINT64_MAX;
+  if (peer.Outstanding()) deadline = peer.last_progress_us + kSilenceUs;
+  if (peer.mode == Mode::kStream) {
+    if (peer.told_replicated < replicated_)
+      deadline = std::min(deadline, peer.last_sent_us + kReplicatedNewsUs);
+    // The log could not be read when the window was open.
+    if (peer.next <= last_.lsn && peer.WindowOpen())
+      deadline = std::min(deadline, peer.last_sent_us + kSilenceUs);
+  }
+  return deadline;
+}
+
+uint64_t ReplicationCore::PeersDeadline() const {
+  uint64_t deadline = UINT64_MAX;
+  for (const auto& [node, peer] : peers_) deadline = std::min(deadline, PeerDeadline(peer));
+  return deadline;
+}
+
+}  // namespace assent::backup

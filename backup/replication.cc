@@ -1,0 +1,267 @@
+#include "backup/replication.h"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "backup/timing.h"
+#include "common/check.h"
+
+namespace assent::backup {
+
+std::string_view ToString(Role role) {
+  switch (role) {
+    case Role::kStarting:
+      return "starting";
+    case Role::kBackup:
+      return "backup";
+    case Role::kLearner:
+      return "learner";
+    case Role::kPrimary:
+      return "primary";
+    case Role::kHalted:
+      return "halted";
+  }
+  return "?";
+}
+
+ReplicationCore::ReplicationCore(const ReplicationConfig& config, const LogReader& log)
+    : config_(config), log_(log) {
+  ASSENT_CHECK(config_.life != 0 && Raw(config_.incarnation) != 0,
+               "a replica without a life or an incarnation");
+}
+
+void ReplicationCore::Step(uint64_t now_us, const Event& event, Effects& effects) noexcept {
+  ASSENT_CHECK(now_us >= now_us_, "the clock fell", now_us_, now_us);
+  if (role_ == Role::kHalted) return;
+  now_us_ = now_us;
+  effects_ = &effects;
+  std::visit([this](const auto& e) { On(e); }, event);
+  if (role_ != Role::kHalted) IssueDirectoryWork();
+  effects_ = nullptr;
+}
+
+void ReplicationCore::On(const Started& event) {
+  last_ = event.last;
+  durable_ = event.last.lsn;
+  replicated_ = event.applied;
+  // A record is written under an epoch only after that epoch was persisted, so the log cannot know more; but
+  // if it does, it is the log that counts (R12).
+  seen_epoch_ = std::max(event.seen_epoch, event.last.epoch);
+  directory_incarnation_ = event.directory_incarnation;
+  if (replicated_ > last_.lsn) {
+    BecomeHalted("the log ends at " + ToString(last_) + ", but the store has applied up to LSN " +
+                 std::to_string(Raw(replicated_)) + ": log files are missing. Restore them, or remove this " +
+                 "replica's directory and add it again with add-replica.");
+    return;
+  }
+  waiting_for_ = "the directory";
+  WantRead();
+}
+
+void ReplicationCore::On(const ForceDone& event) {
+  Lsn durable = event.durable;
+  if (truncating_) {
+    durable = std::min(durable, truncating_->lsn);  // forced before it is cut: only what stays counts
+  } else {
+    ASSENT_CHECK(durable <= last_.lsn, "forced more than was appended", durable, last_.lsn);
+  }
+  if (durable <= durable_) return;
+  const Lsn acked_before = MatchedDurable();
+  durable_ = durable;
+  while (!unforced_.empty() && unforced_.front().first <= durable) {
+    unforced_bytes_ -= unforced_.front().second;
+    unforced_.pop_front();
+  }
+  if (role_ == Role::kPrimary) {
+    AdvanceReplicated();
+    AdvanceChange();
+  } else if (IsFollower()) {
+    LearnReplicated();
+    if (MatchedDurable() > acked_before) AckShip(false, {});
+  }
+}
+
+void ReplicationCore::On(const TruncateDone& event) {
+  ASSENT_CHECK(truncating_ && *truncating_ == event.after, "truncated what was not asked for",
+               event.after.lsn);
+  truncating_.reset();
+  durable_ = event.after.lsn;
+  unforced_.clear();
+  unforced_bytes_ = 0;
+  EnterIfReady();
+  ResumeHeld();
+}
+
+void ReplicationCore::On(const Received& event) {
+  if (event.from == config_.self) return;
+  // R2: what comes under a lower epoch is answered with ours; a higher one means that the directory has news.
+  const Epoch theirs = std::min(event.from_epoch, event.to_epoch);
+  if (view_ && theirs < epoch()) {
+    Emit(AnswerStaleEpoch{event.from, epoch()});
+    return;
+  }
+  if (event.from_epoch != event.to_epoch) return;
+  if (!view_ || theirs > epoch()) {
+    HoldForEpoch(event);
+    WantRead();
+    return;
+  }
+  std::visit(
+      [&](const auto& message) {
+        using T = std::decay_t<decltype(message)>;
+        if constexpr (std::is_same_v<T, Ship>) {
+          OnShip(event.from, message);
+        } else if constexpr (std::is_same_v<T, ShipAck>) {
+          OnAck(event.from, message);
+        } else if constexpr (std::is_same_v<T, SnapshotPiece>) {
+          OnSnapshotPiece(event.from, message);
+        } else {
+          static_assert(std::is_same_v<T, SnapshotAck>);
+          OnSnapshotAck(event.from, message);
+        }
+      },
+      event.message);
+}
+
+void ReplicationCore::On(const PeerEpoch& event) {
+  if (event.epoch > epoch()) WantRead();
+}
+
+void ReplicationCore::On(const LocalAppend& event) {
+  ASSENT_CHECK(role_ == Role::kPrimary, "the role appended on a replica that is", ToString(role_));
+  for (const LogEntry& entry : event.entries) {
+    ASSENT_CHECK(entry.position == (LogPosition{epoch(), Next(last_.lsn)}), "the role numbered",
+                 entry.position.lsn, "behind", last_.lsn);
+    NoteAppended(entry);
+  }
+  PumpAll();
+}
+
+void ReplicationCore::On(const Tick&) {
+  if (!directory_busy_ && now_us_ >= next_read_us_) WantRead();
+  if (role_ != Role::kPrimary) return;
+  TickPeers();
+  TickChange();
+}
+
+uint64_t ReplicationCore::NextDeadline() const {
+  if (role_ == Role::kHalted) return UINT64_MAX;
+  uint64_t deadline = directory_busy_ ? UINT64_MAX : next_read_us_;
+  if (role_ == Role::kPrimary) deadline = std::min({deadline, PeersDeadline(), ChangeDeadline()});
+  return deadline;
+}
+
+void ReplicationCore::NoteAppended(const LogEntry& entry) {
+  last_ = entry.position;
+  auto& backlog = role_ == Role::kPrimary ? unreplicated_ : unforced_;
+  auto& bytes = role_ == Role::kPrimary ? unreplicated_bytes_ : unforced_bytes_;
+  backlog.emplace_back(entry.position.lsn, entry.payload->size());
+  bytes += entry.payload->size();
+}
+
+void ReplicationCore::Append(std::vector<LogEntry> entries) {
+  for (const LogEntry& entry : entries) NoteAppended(entry);
+  Emit(AppendToLog{std::move(entries)});
+}
+
+void ReplicationCore::RaiseReplicated(Lsn lsn) {
+  if (lsn <= replicated_) return;
+  replicated_ = lsn;
+  while (!unreplicated_.empty() && unreplicated_.front().first <= lsn) {
+    unreplicated_bytes_ -= unreplicated_.front().second;
+    unreplicated_.pop_front();
+  }
+  Emit(ReplicatedUpTo{lsn});
+}
+
+void ReplicationCore::BecomeHalted(std::string text) {
+  LeaveRole();
+  role_ = Role::kHalted;
+  waiting_for_ = "an operator: " + text;
+  Emit(Halt{std::move(text)});
+}
+
+Epoch ReplicationCore::EpochOf(Lsn lsn) const {
+  const auto epoch = log_.EpochAt(lsn);
+  ASSENT_CHECK(epoch.has_value(), "no record at", lsn, "base", log_.base().lsn, "last", last_.lsn);
+  return *epoch;
+}
+
+Lsn ReplicationCore::LastWithEpochUpTo(Epoch epoch, Lsn from) const {
+  // Epochs never fall within a log (R9), so the answer is the end of a run of epochs: skip by halves.
+  Lsn low = log_.base().lsn;
+  if (EpochOf(low) > epoch) return low;
+  Lsn high = from;
+  while (low < high) {
+    const Lsn middle{Raw(low) + (Raw(high) - Raw(low) + 1) / 2};
+    if (EpochOf(middle) <= epoch) {
+      low = middle;
+    } else {
+      high = Previous(middle);
+    }
+  }
+  return low;
+}
+
+ReplicationStatus ReplicationCore::Describe(uint64_t now_us) const {
+  ReplicationStatus status{role_,        view_, serving_, last_, durable_, replicated_, unreplicated_bytes_,
+                           waiting_for_, {}};
+  for (const auto& [node, peer] : peers_) {
+    PeerStatus p;
+    p.member = peer.member;
+    p.in_view = peer.in_view;
+    p.required = Required(peer);
+    p.has_acked = peer.has_acked;
+    p.acked = peer.acked;
+    p.lag_records = Raw(last_.lsn) - Raw(peer.acked.lsn);
+    p.in_flight_bytes = peer.in_flight_bytes;
+    p.last_ack_age_us = now_us - std::min(now_us, peer.last_ack_us);
+    p.in_snapshot = peer.mode == PeerProgress::Mode::kSnapshot;
+    p.snapshot_bytes = p.in_snapshot ? peer.snapshot.acked : 0;
+    for (auto i = unreplicated_.rbegin(); i != unreplicated_.rend() && i->first > peer.acked.lsn; ++i) {
+      p.lag_bytes += i->second;
+    }
+    status.peers.push_back(p);
+  }
+  return status;
+}
+
+void ReplicationCore::CheckInvariants() const {
+  ASSENT_CHECK(durable_ <= last_.lsn, durable_, last_.lsn);
+  ASSENT_CHECK(replicated_ <= durable_ || role_ == Role::kHalted, "R1", replicated_, durable_);
+  ASSENT_CHECK(matched_ <= last_.lsn, "R4", matched_, last_.lsn);
+  ASSENT_CHECK(!truncating_ || truncating_->lsn >= replicated_, "R4", replicated_);
+  ASSENT_CHECK(std::is_sorted(unforced_.begin(), unforced_.end()));
+  ASSENT_CHECK(std::is_sorted(unreplicated_.begin(), unreplicated_.end()));
+
+  // I-R4
+  ASSENT_CHECK(epoch() >= checked_.epoch && seen_epoch_ >= checked_.seen_epoch, "an epoch fell", epoch());
+  ASSENT_CHECK(epoch() <= seen_epoch_, "acts in an epoch that was not persisted", epoch(), seen_epoch_);
+  ASSENT_CHECK(last_.epoch <= seen_epoch_ || role_ == Role::kHalted);
+  ASSENT_CHECK(replicated_ >= checked_.replicated, "replicated fell", replicated_);
+  checked_ = {epoch(), seen_epoch_, replicated_};
+
+  if (role_ == Role::kPrimary) {
+    const Member self{config_.self, config_.incarnation};
+    ASSENT_CHECK(view_->primary == self.node && view_->primary_life == config_.life && view_->Names(self),
+                 "R3");
+    ASSENT_CHECK(serve_at_ < log_.base().lsn || EpochOf(serve_at_) == epoch(), "the epoch began at",
+                 serve_at_);
+    ASSENT_CHECK(!serving_ || replicated_ >= serve_at_, "R4");
+  } else {
+    ASSENT_CHECK(peers_.empty() && !serving_ && !change_);
+  }
+  for (const auto& [node, peer] : peers_) {
+    ASSENT_CHECK(peer.acked.lsn <= last_.lsn, peer.acked.lsn, last_.lsn);
+    ASSENT_CHECK(peer.mode != PeerProgress::Mode::kStream ||
+                     (peer.next > peer.acked.lsn && peer.next <= Next(last_.lsn)),
+                 peer.next, last_.lsn);
+    ASSENT_CHECK(peer.in_flight.size() <= kShipsInFlightMax, "R10");
+    ASSENT_CHECK(!serving_ || !peer.in_view || peer.acked.lsn >= replicated_, "R1", peer.acked.lsn,
+                 replicated_);
+  }
+}
+
+}  // namespace assent::backup

@@ -1,0 +1,255 @@
+// The directory's half of a ReplicationCore: which view holds, what this replica is in it, and how a
+// restarted primary gets an epoch of its own (R3, R12; the directory is what PacificA calls the configuration
+// manager).
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "backup/replication.h"
+#include "backup/timing.h"
+#include "common/check.h"
+#include "common/records.h"
+
+namespace assent::backup {
+
+void ReplicationCore::WantRead() {
+  want_read_ = true;
+}
+
+void ReplicationCore::IssueDirectoryWork() {
+  if (directory_busy_) return;
+  if (proposed_ && want_propose_) {
+    want_propose_ = false;
+    directory_busy_ = true;
+    Emit(ProposeView{*proposed_});
+  } else if (want_read_) {
+    want_read_ = false;
+    directory_busy_ = true;
+    Emit(ReadDirectory{});
+  }
+}
+
+void ReplicationCore::On(const ViewUnread&) {
+  ASSENT_CHECK(directory_busy_, "an answer that was not asked for");
+  directory_busy_ = false;
+  next_read_us_ = now_us_ + kReadWaitingUs;
+  if (!view_ && !entering_) waiting_for_ = "the directory, which cannot be read";
+}
+
+void ReplicationCore::On(const ViewRead& event) {
+  ASSENT_CHECK(directory_busy_, "an answer that was not asked for");
+  directory_busy_ = false;
+  if (DirectoryIsBehind(event)) return;
+  directory_incarnation_ = event.directory_incarnation;
+
+  const Member self{config_.self, config_.incarnation};
+  if (std::find(event.registered.begin(), event.registered.end(), self) == event.registered.end()) {
+    Emit(Register{self});
+  }
+  const Epoch before = epoch();
+  if (!event.view) {
+    FoundGroup(event);
+  } else if (event.view->epoch > epoch()) {
+    Adopt(*event.view);
+  } else if (*event.view != *view_) {
+    BecomeHalted("the directory now shows " + ToString(*event.view) + ", where this replica acted in " +
+                 ToString(*view_) + ": it was restored from a copy, or edited (R12).");
+    return;
+  } else if (proposed_) {
+    // Not applied, but it may still be: only asking again for the very same view can tell (R3, R6).
+    want_propose_ = true;
+  }
+  const bool waiting = role_ == Role::kStarting || proposed_.has_value() || epoch() != before;
+  next_read_us_ = now_us_ + (waiting ? kReadWaitingUs : kReadSettledUs);
+}
+
+// R12: nobody serves from a directory that is another one, or an older copy of itself.
+bool ReplicationCore::DirectoryIsBehind(const ViewRead& event) {
+  const Epoch epoch_there = event.view ? event.view->epoch : Epoch{};
+  const Epoch epoch_here = std::max(seen_epoch_, epoch());
+  if (event.view && event.view->group != config_.group) {
+    BecomeHalted("the directory answered with a view of " + ToString(event.view->group) + " for " +
+                 ToString(config_.group) + ".");
+  } else if (Raw(directory_incarnation_) != 0 && event.directory_incarnation != directory_incarnation_) {
+    BecomeHalted(
+        "this is not the directory that the replica knows (R12). Point it at that directory again; if it is "
+        "lost for good, an operator must accept the loss.");
+  } else if (epoch_there < epoch_here) {
+    BecomeHalted("the directory shows epoch " + std::to_string(Raw(epoch_there)) +
+                 ", this replica has seen epoch " + std::to_string(Raw(epoch_here)) +
+                 ": the directory was restored from a copy, or lost (R12). Bring " +
+                 "back the newest copy, or an operator must accept the loss.");
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// No view yet: a new group. Its members register, and the configured primary proposes the first view once all
+// have.
+void ReplicationCore::FoundGroup(const ViewRead& event) {
+  if (config_.self != config_.initial_primary) {
+    waiting_for_ = ToString(config_.initial_primary) + " to found the group";
+    return;
+  }
+  View first{config_.group, Epoch{1}, config_.self, config_.life, {}};
+  for (const NodeId node : config_.initial_members) {
+    const auto found = std::find_if(event.registered.begin(), event.registered.end(),
+                                    [&](const Member& member) { return member.node == node; });
+    if (found == event.registered.end() ||
+        (node == config_.self && found->incarnation != config_.incarnation)) {
+      waiting_for_ = ToString(node) + " to register with the directory";
+      return;
+    }
+    first.members.push_back(*found);
+  }
+  std::sort(first.members.begin(), first.members.end());
+  if (const Status status = ValidateView(first); !status.ok()) {
+    BecomeHalted("the configured members make no view: " + status.message());
+    return;
+  }
+  // As with any other proposal, one that was not answered is repeated as it was.
+  Propose(proposed_ ? *proposed_ : first);
+}
+
+void ReplicationCore::Propose(View view) {
+  waiting_for_ = "the directory to accept " + ToString(view);
+  proposed_ = std::move(view);
+  want_propose_ = true;
+}
+
+void ReplicationCore::On(const CasDone& event) {
+  ASSENT_CHECK(directory_busy_ && proposed_ && event.attempted == *proposed_,
+               "an answer that was not asked for");
+  directory_busy_ = false;
+  if (event.outcome == CasOutcome::kOk) {
+    Adopt(event.attempted);
+  } else {
+    // Lost: an earlier try of the same proposal may have won. Unknown: it may be applied at any time. The
+    // directory knows.
+    WantRead();
+  }
+}
+
+// The directory's view is `view`, above the one acted in.
+void ReplicationCore::Adopt(const View& view) {
+  if (entering_ && entering_->epoch >= view.epoch) return;
+  if (proposed_ && view.epoch >= proposed_->epoch) {
+    proposed_.reset();
+    want_propose_ = false;
+  }
+  const bool member = view.Names({config_.self, config_.incarnation});
+  if (view.primary == config_.self && member && view.primary_life != config_.life) {
+    // R3: an epoch belongs to one process lifetime. What an earlier life of this process numbered in its
+    // epoch is unknown here, so nothing is appended, answered or numbered before the directory gave this life
+    // one.
+    if (role_ != Role::kStarting) {
+      LeaveRole();
+      role_ = Role::kStarting;
+      Emit(BecomeFollower{view, role_});
+    }
+    if (proposed_) {
+      want_propose_ = true;  // unanswered: the same again
+      return;
+    }
+    Propose({config_.group, Next(view.epoch), config_.self, config_.life, view.members});
+    return;
+  }
+  entering_ = view;
+  entering_role_ = view.primary == config_.self && member ? Role::kPrimary
+                   : member                               ? Role::kBackup
+                                                          : Role::kLearner;
+  EnterIfReady();
+}
+
+void ReplicationCore::On(const ViewPersisted& event) {
+  ASSENT_CHECK(persisting_, "an answer that was not asked for");
+  persisting_ = false;
+  seen_epoch_ = std::max(seen_epoch_, event.seen_epoch);
+  EnterIfReady();
+}
+
+void ReplicationCore::EnterIfReady() {
+  if (!entering_ || persisting_) return;
+  if (seen_epoch_ < entering_->epoch) {
+    // I-R4: a crash right after acting in the epoch must not forget it.
+    persisting_ = true;
+    Emit(PersistView{entering_->epoch, directory_incarnation_});
+    return;
+  }
+  // The log is being cut or replaced: what it holds is known when that is done.
+  if (truncating_ || (snapshot_in_ && snapshot_in_->done)) return;
+  const View view = *std::exchange(entering_, std::nullopt);
+  if (entering_role_ == Role::kPrimary) {
+    Lead(view);
+  } else {
+    Follow(view, entering_role_);
+  }
+}
+
+void ReplicationCore::LeaveRole() {
+  if (change_) {
+    EndChange(Status(StatusCode::kUnavailable,
+                     "the view changed before the command was done; look, and try again"));
+  }
+  serving_ = false;
+  peers_.clear();
+  unreplicated_.clear();
+  unreplicated_bytes_ = 0;
+  unforced_.clear();
+  unforced_bytes_ = 0;
+  matched_ = {};  // R4: matching restarts with each epoch
+  primary_replicated_ = {};
+  if (snapshot_in_ && !snapshot_in_->done) snapshot_in_.reset();
+}
+
+void ReplicationCore::Follow(const View& view, Role role) {
+  LeaveRole();
+  role_ = role;
+  view_ = view;
+  waiting_for_.clear();
+  if (role == Role::kLearner) {
+    const Member* named = view.Find(config_.self);
+    waiting_for_ = named == nullptr
+                       ? "an operator's add-replica"
+                       : "an operator: the view names " + ToString(config_.self) +
+                             " with another data directory. Remove that replica, then add this one";
+  }
+  Emit(BecomeFollower{view, role});
+  ResumeHeld();
+}
+
+void ReplicationCore::Lead(const View& view) {
+  // A change that this very view makes is done; anything else is ended by LeaveRole.
+  if (change_ && (view.Find(change_->member.node) != nullptr) == (change_->kind == ChangeKind::kAddReplica)) {
+    EndChange(Status());
+  }
+  LeaveRole();
+  ASSENT_CHECK(last_.epoch < view.epoch, "the epoch was used before", last_.epoch, view.epoch);
+  role_ = Role::kPrimary;
+  view_ = view;
+  held_.reset();
+  led_since_us_ = now_us_;
+  waiting_for_ = "every member to hold the whole log";
+  Emit(BecomePrimary{view});
+
+  // R4: the epoch's first record; once it is replicated, so is all that was inherited.
+  const LogPosition inherited = last_;
+  const LogEntry began{{view.epoch, Next(last_.lsn)},
+                       std::make_shared<const std::string>(EncodeRecord(EpochBegan{}))};
+  serve_at_ = began.position.lsn;
+  Append({began});
+  for (const Member& member : view.members) {
+    if (member.node == config_.self) continue;
+    PeerProgress& peer = peers_[member.node];
+    peer.member = member;
+    peer.in_view = true;
+    peer.last_ack_us = now_us_;
+    // Most likely the backup has all but this record: the first probe carries it.
+    peer.StartProbe(inherited.lsn, now_us_);
+    SendShip(peer, {inherited, {began}, {}});
+  }
+}
+
+}  // namespace assent::backup

@@ -1,0 +1,31 @@
+#include "cli/commands/commands.h"
+
+namespace assent::cli {
+
+void AddClusterOptions(CLI::App& command, Globals& globals) {
+  command.add_option("--connect", globals.connect, "nodes of the cluster, host:port[,host:port...]")
+      ->delimiter(',')
+      ->envname("ASSENT_CONNECT")
+      ->default_str(kDefaultConnect);
+}
+
+void AddOutputOption(CLI::App& command, Globals& globals) {
+  static const std::map<std::string, Format> formats = {
+      {"table", Format::kTable}, {"json", Format::kJson}, {"csv", Format::kCsv}};
+  command.add_option("-o,--output", globals.format, "table, json or csv")
+      ->transform(CLI::CheckedTransformer(formats, CLI::ignore_case).description(""))
+      ->default_str("table");
+}
+
+Result<Client> ConnectClient(const Globals& globals, ClientOptions options) {
+  std::vector<std::string> addresses = globals.connect;
+  if (addresses.empty()) addresses = CLI::detail::split(kDefaultConnect, ',');
+  auto client = Client::Connect(addresses, std::move(options));
+  if (client.ok() || client.status().code() != StatusCode::kUnavailable) return client;
+  return Status(StatusCode::kUnavailable,
+                client.status().message() +
+                    "\nIs the cluster up? `assent dev` starts one here; --connect or "
+                    "ASSENT_CONNECT names another.");
+}
+
+}  // namespace assent::cli

@@ -1,0 +1,283 @@
+#include "cli/local_cluster.h"
+
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include <boost/process.hpp>
+#include <boost/process/extend.hpp>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <thread>
+#include <utility>
+
+#include "cli/cluster_view.h"
+#include "runtime/transport/socket.h"
+
+namespace assent::cli {
+namespace {
+
+namespace bp = boost::process;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr int kStartMs = 60'000;  // generous: recovery of a large log on a busy machine
+constexpr milliseconds kPoll{20};
+
+std::string NewClusterId() {
+  uint8_t bytes[16] = {};
+  if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) return {};
+  bytes[6] = static_cast<uint8_t>((bytes[6] & 0x0f) | 0x40);  // a version 4 uuid
+  bytes[8] = static_cast<uint8_t>((bytes[8] & 0x3f) | 0x80);
+  std::string text;
+  for (size_t i = 0; i < sizeof bytes; ++i) {
+    char pair[3];
+    std::snprintf(pair, sizeof pair, "%02x", bytes[i]);
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += pair;
+  }
+  return text;
+}
+
+NodeId Id(int node) {
+  return NodeId{static_cast<uint32_t>(node)};
+}
+
+// Ports that were free a moment ago. All are held until the last is drawn, so that they differ.
+Result<std::vector<uint16_t>> FreePorts(int count) {
+  std::vector<OwnedFd> held;
+  std::vector<uint16_t> ports;
+  for (int i = 0; i < count; ++i) {
+    auto listening = ListenTcp({"127.0.0.1", 0});
+    if (!listening.ok()) return listening.status();
+    ports.push_back(listening->second);
+    held.push_back(std::move(listening->first));
+  }
+  return ports;
+}
+
+}  // namespace
+
+struct LocalCluster::Impl {
+  LocalClusterOptions options;
+  std::string cluster;
+  std::map<int, NodeConfig> configs;
+  std::map<int, bp::child> children;
+
+  std::string ConfigFile(int node) const { return options.directory + "/n" + std::to_string(node) + ".toml"; }
+  Status WriteConfigs();
+  Status LoadConfigs();
+};
+
+Status LocalCluster::Impl::WriteConfigs() {
+  std::vector<uint16_t> ports;
+  if (options.base_port != 0) {
+    for (int i = 0; i < kNodes; ++i) ports.push_back(static_cast<uint16_t>(options.base_port + i));
+  } else {
+    auto free_ports = FreePorts(kNodes);
+    if (!free_ports.ok()) return free_ports.status();
+    ports = *free_ports;
+  }
+  NodeConfig config;
+  config.cluster = NewClusterId();
+  config.directory_path = "directory";
+  for (int node = 1; node <= kNodes; ++node) {
+    config.nodes.push_back({Id(node), {"127.0.0.1", ports[static_cast<size_t>(node - 1)]}});
+  }
+  config.groups = {{{GroupKind::kCoordinator, 1}, {Id(1), Id(2)}},
+                   {{GroupKind::kShard, 1}, {Id(2), Id(3)}},
+                   {{GroupKind::kShard, 2}, {Id(3), Id(1)}}};
+  config.resource_managers = options.resource_managers;
+  for (int node = 1; node <= kNodes; ++node) {
+    config.node = Id(node);
+    config.listen = config.nodes[static_cast<size_t>(node - 1)].address;
+    config.data = "n" + std::to_string(node);
+    std::ofstream out(ConfigFile(node));
+    out << WriteToml(config);
+    if (!out.flush()) return Status(StatusCode::kIo, "cannot write " + ConfigFile(node));
+  }
+  return {};
+}
+
+Status LocalCluster::Impl::LoadConfigs() {
+  for (int node = 1; node <= kNodes; ++node) {
+    auto config = LoadConfig(ConfigFile(node), {});
+    if (!config.ok()) return config.status();
+    configs[node] = std::move(config).value();
+  }
+  cluster = configs[1].cluster;
+  return {};
+}
+
+Result<std::unique_ptr<LocalCluster>> LocalCluster::Prepare(const LocalClusterOptions& options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = options;
+  std::error_code error;
+  std::filesystem::create_directories(options.directory, error);
+  if (error) return Status(StatusCode::kIo, "cannot make " + options.directory + ": " + error.message());
+  if (!std::filesystem::exists(impl->ConfigFile(kNodes))) {
+    if (!std::filesystem::is_empty(options.directory, error) &&
+        !std::filesystem::exists(impl->ConfigFile(1))) {
+      return Status(StatusCode::kInvalid, options.directory +
+                                              " is not empty, and holds no local cluster: name another "
+                                              "directory with --dir");
+    }
+    ASSENT_RETURN_IF_ERROR(impl->WriteConfigs());
+  }
+  ASSENT_RETURN_IF_ERROR(impl->LoadConfigs());
+  return std::unique_ptr<LocalCluster>(new LocalCluster(std::move(impl)));
+}
+
+LocalCluster::LocalCluster(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+LocalCluster::~LocalCluster() {
+  StopAll();
+}
+
+Status LocalCluster::StartAll() {
+  for (int node = 1; node <= kNodes; ++node) ASSENT_RETURN_IF_ERROR(Start(node));
+  return AwaitServing(kStartMs);
+}
+
+Status LocalCluster::Start(int node) {
+  std::vector<std::string> arguments = {"node", "--config", impl_->ConfigFile(node)};
+  if (impl_->options.crash_points) arguments.push_back("--allow-crash-points");
+  std::FILE* log = std::fopen(LogFile(node).c_str(), "ae");
+  if (log == nullptr)
+    return Status(StatusCode::kIo, "cannot write " + LogFile(node) + ": " + std::strerror(errno));
+  std::error_code error;
+  bp::child child(
+      bp::exe = impl_->options.program, bp::args = arguments, bp::std_in<bp::null, bp::std_out> log,
+      bp::std_err > log, error, bp::extend::on_exec_setup = [](auto&) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);  // no orphans, whatever ends this process
+        setpgid(0, 0);                     // ^C is for this process, which then stops the nodes in order
+      });
+  std::fclose(log);
+  if (error) return Status(StatusCode::kIo, "cannot start n" + std::to_string(node) + ": " + error.message());
+  impl_->children[node] = std::move(child);
+  return {};
+}
+
+void LocalCluster::Kill(int node) {
+  const auto child = impl_->children.find(node);
+  if (child == impl_->children.end()) return;
+  kill(child->second.id(), SIGKILL);
+  std::error_code ignored;
+  child->second.wait(ignored);
+}
+
+void LocalCluster::Pause(int node, bool paused) {
+  const auto child = impl_->children.find(node);
+  if (child != impl_->children.end()) kill(child->second.id(), paused ? SIGSTOP : SIGCONT);
+}
+
+void LocalCluster::StopAll() {
+  for (auto& [node, child] : impl_->children) {
+    std::error_code ignored;
+    if (child.running(ignored)) kill(child.id(), SIGTERM);
+  }
+  for (auto& [node, child] : impl_->children) {
+    std::error_code ignored;
+    child.wait(ignored);
+  }
+  impl_->children.clear();
+}
+
+int LocalCluster::ExitStatus(int node) {
+  const auto child = impl_->children.find(node);
+  if (child == impl_->children.end()) return -1;
+  std::error_code ignored;
+  if (child->second.running(ignored)) return -1;
+  const int native = child->second.native_exit_code();
+  return WIFSIGNALED(native) ? 128 + WTERMSIG(native) : WEXITSTATUS(native);
+}
+
+Status LocalCluster::AwaitServing(int timeout_ms) const {
+  const auto deadline = steady_clock::now() + milliseconds(timeout_ms);
+  std::string missing;
+  for (;;) {
+    missing.clear();
+    size_t serving = 0;
+    for (const auto& [node, config] : impl_->configs) {
+      wire::NodeStatusReply reply;
+      wire::AdminRequest request;
+      const auto admin = ConnectAdmin({config.listen.host, config.listen.port});
+      const CallStatus called = admin->Call([&](wire::AdminClient& c) { c.node_status(reply, request); });
+      if (!called.ok()) {
+        missing += "\n  n" + std::to_string(node) + ": " + called.status.message();
+        continue;
+      }
+      for (const wire::ReplicaStatus& replica : reply.replicas) {
+        if (replica.serving) {
+          ++serving;
+        } else if (!replica.detail.empty()) {
+          missing += "\n  n" + std::to_string(node) + ": " + replica.detail;
+        }
+      }
+    }
+    if (serving == impl_->configs.begin()->second.groups.size()) return {};
+    for (const auto& [node, child] : impl_->children) {
+      std::error_code ignored;
+      // A node that ended by itself will not serve; one that was killed on purpose is started again by who
+      // did it.
+      if (!const_cast<bp::child&>(child).running(ignored) && WIFEXITED(child.native_exit_code())) {
+        return Status(StatusCode::kUnavailable,
+                      "n" + std::to_string(node) + " has ended; its last words are in " + LogFile(node));
+      }
+    }
+    if (steady_clock::now() >= deadline) {
+      return Status(StatusCode::kUnavailable, "the cluster does not serve yet:" + missing);
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
+}
+
+Status LocalCluster::AwaitExit(int node, int timeout_ms) {
+  std::error_code error;
+  bp::child& child = impl_->children.at(node);
+  const auto deadline = steady_clock::now() + milliseconds(timeout_ms);
+  while (child.running(error)) {
+    if (steady_clock::now() >= deadline) {
+      return Status(StatusCode::kUnavailable, "n" + std::to_string(node) + " still runs");
+    }
+    std::this_thread::sleep_for(milliseconds(1));
+  }
+  return {};
+}
+
+Status LocalCluster::ArmCrash(int node, const std::string& point, int64_t count) const {
+  const NodeConfig& config = impl_->configs.at(node);
+  wire::ArmCrashReply reply;
+  wire::ArmCrashRequest request;
+  request.__set_point(point);
+  request.__set_count(count);
+  const auto admin = ConnectAdmin({config.listen.host, config.listen.port});
+  const CallStatus called = admin->Call([&](wire::AdminClient& c) { c.arm_crash(reply, request); });
+  return called.ok() ? StatusOf(reply.result) : called.status;
+}
+
+const std::string& LocalCluster::cluster() const {
+  return impl_->cluster;
+}
+
+std::vector<std::string> LocalCluster::addresses() const {
+  std::vector<std::string> addresses;
+  for (const auto& [node, config] : impl_->configs) addresses.push_back(ToString(config.listen));
+  return addresses;
+}
+
+const NodeConfig& LocalCluster::config(int node) const {
+  return impl_->configs.at(node);
+}
+
+std::string LocalCluster::LogFile(int node) const {
+  return impl_->options.directory + "/n" + std::to_string(node) + ".log";
+}
+
+}  // namespace assent::cli

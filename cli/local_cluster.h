@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/ids.h"
+#include "common/status.h"
+#include "runtime/config/config.h"
+
+namespace assent::cli {
+
+struct LocalClusterOptions {
+  std::string directory;  // holds everything: configurations, data, logs; kept
+  uint16_t base_port =
+      0;  // node k listens on base_port + k - 1; 0 = free ports. Kept from the first start on
+  bool crash_points = false;
+  std::string program =
+      "/proc/self/exe";  // the assent program; this process unless it is another one (a test)
+  std::vector<ResourceManagerEntry> resource_managers = {};
+};
+
+// Three nodes on this machine, as processes of this program: coordinator c1 and shards s1, s2, each with its
+// primary on one node and its backup on another.
+//
+//        n1                n2                n3
+//        c1 primary        c1 backup
+//                          s1 primary        s1 backup
+//        s2 backup                           s2 primary
+//
+// The processes end with this one, whatever ends it; the data stays. One thread uses it at a time.
+class LocalCluster {
+ public:
+  static constexpr int kNodes = 3;
+
+  // Writes what is missing in the directory. An existing cluster there is taken up as it is.
+  static Result<std::unique_ptr<LocalCluster>> Prepare(const LocalClusterOptions& options);
+  ~LocalCluster();  // stops all
+  LocalCluster(const LocalCluster&) = delete;
+  LocalCluster& operator=(const LocalCluster&) = delete;
+
+  Status StartAll();                  // and waits until every group serves
+  Status Start(int node);             // 1..kNodes; returns once the process exists
+  void Kill(int node);                // kill -9, and waits for its end
+  void Pause(int node, bool paused);  // SIGSTOP, SIGCONT
+  void StopAll();                     // SIGTERM, and waits
+  // -1: runs, or was never started. Else its exit status as the shell shows it (137 after kill -9). Does not
+  // block.
+  int ExitStatus(int node);
+  // Until every group has a primary that serves; kUnavailable with what is missing after `timeout_ms`.
+  Status AwaitServing(int timeout_ms) const;
+  // Until the process ends by itself.
+  Status AwaitExit(int node, int timeout_ms);
+  // Arms a crash point at the node: it kills itself at the `count`-th time.
+  Status ArmCrash(int node, const std::string& point, int64_t count) const;
+
+  const std::string& cluster() const;
+  std::vector<std::string> addresses() const;  // host:port of all nodes
+  const NodeConfig& config(int node) const;
+  std::string LogFile(int node) const;  // what the process says, on stderr
+
+ private:
+  struct Impl;
+  explicit LocalCluster(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace assent::cli

@@ -1,0 +1,339 @@
+#include "cli/serve/admin_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cli/serve/inspect.h"
+#include "cli/version.h"
+#include "thrift/codec_fields.h"
+
+namespace assent::cli {
+namespace {
+
+constexpr uint64_t kAnswerUs = 5'000'000;
+constexpr uint64_t kChangeUs = 600'000'000;  // a learner's catching up takes its time
+constexpr size_t kTransactionsMax = 1'000;
+
+void Set(wire::AdminResult& result, wire::AdminStatus::type status, std::string detail = {}) {
+  result.__set_status(status);
+  result.__set_detail(codec::CutDetail(std::move(detail)));
+}
+
+void Set(wire::AdminResult& result, const Status& status) {
+  switch (status.code()) {
+    case StatusCode::kOk:
+      return Set(result, wire::AdminStatus::OK);
+    case StatusCode::kInvalid:
+    case StatusCode::kForeign:
+      return Set(result, wire::AdminStatus::INVALID, status.message());
+    case StatusCode::kNotFound:
+      return Set(result, wire::AdminStatus::NOT_FOUND, status.message());
+    case StatusCode::kConflict:
+      return Set(result, wire::AdminStatus::CONFLICT, status.message());
+    case StatusCode::kUnavailable:
+    case StatusCode::kOverloaded:
+    case StatusCode::kDamaged:
+    case StatusCode::kIo:
+    case StatusCode::kDiskFull:
+      return Set(result, wire::AdminStatus::UNAVAILABLE, status.message());
+  }
+}
+
+wire::View ViewOf(const View& view) {
+  wire::View out;
+  out.__set_group(codec::Encode(view.group));
+  out.__set_epoch(codec::Number(Raw(view.epoch)));
+  out.__set_primary(codec::SmallNumber(Raw(view.primary)));
+  std::vector<wire::NodeId> backups;
+  for (const Member& member : view.members) {
+    if (member.node != view.primary) backups.push_back(codec::SmallNumber(Raw(member.node)));
+  }
+  out.__set_backups(std::move(backups));
+  return out;
+}
+
+wire::ReplicaRole::type RoleOf(const Replica& replica) {
+  if (replica.halted()) return wire::ReplicaRole::HALTED;
+  switch (replica.replication().role()) {
+    case backup::Role::kPrimary:
+      return wire::ReplicaRole::PRIMARY;
+    case backup::Role::kBackup:
+      return wire::ReplicaRole::BACKUP;
+    case backup::Role::kLearner:
+      return wire::ReplicaRole::LEARNER;
+    case backup::Role::kHalted:
+      return wire::ReplicaRole::HALTED;
+    case backup::Role::kStarting:
+      return wire::ReplicaRole::UNSPECIFIED;
+  }
+  return wire::ReplicaRole::UNSPECIFIED;
+}
+
+wire::ReplicaStatus StatusOf(const Replica& replica, const Instant& now, uint64_t segment_bytes) {
+  const backup::ReplicationStatus status = replica.replication().Describe(now.mono_us);
+  wire::ReplicaStatus out;
+  if (status.view) {
+    out.__set_view(ViewOf(*status.view));
+  } else {
+    wire::View none;
+    none.__set_group(codec::Encode(replica.group()));
+    out.__set_view(none);
+  }
+  out.__set_role(RoleOf(replica));
+  out.__set_serving(replica.serving());
+  out.__set_last(codec::Encode(status.last));
+  out.__set_durable(codec::Number(Raw(status.durable)));
+  out.__set_replicated(codec::Number(Raw(status.replicated)));
+  if (const Store* store = replica.state().find_store())
+    out.__set_applied(codec::Number(Raw(store->applied().lsn)));
+  uint64_t lag = Raw(status.last.lsn) - std::min(Raw(status.last.lsn), Raw(status.replicated));
+  for (const backup::PeerStatus& peer : status.peers) lag = std::max(lag, peer.lag_records);
+  out.__set_lag_records(codec::Number(lag));
+  const RoleGauges gauges = GaugesOf(replica, now);
+  out.__set_live(codec::SmallNumber(gauges.live));
+  out.__set_in_doubt(codec::SmallNumber(gauges.in_doubt));
+  out.__set_oldest_in_doubt_us(codec::Number(gauges.oldest_in_doubt_us));
+  out.__set_log_bytes(codec::Number(replica.log().port().log().segment_count() * segment_bytes));
+  out.__set_forces(codec::Number(replica.log().port().forces()));
+  out.__set_detail(codec::CutDetail(replica.halted() ? replica.halt_reason() : status.waiting_for));
+  return out;
+}
+
+}  // namespace
+
+bool AdminService::IsForUs(const std::string& cluster, wire::AdminResult& result) const {
+  if (cluster.empty() || cluster == node_.config().cluster) {
+    Set(result, wire::AdminStatus::OK);
+    return true;
+  }
+  Set(result, wire::AdminStatus::WRONG_CLUSTER, "this node belongs to cluster " + node_.config().cluster);
+  return false;
+}
+
+template <typename Reply, typename Fn>
+Result<Reply> AdminService::OnLoop(Fn fn) {
+  return gate_.Call<Reply>(kAnswerUs, [this, fn = std::move(fn)](ReplyTo<Reply> reply) mutable {
+    return node_.Inspect([fn = std::move(fn), reply = std::move(reply)]() mutable { reply(fn()); });
+  });
+}
+
+void AdminService::node_status(wire::NodeStatusReply& reply, const wire::AdminRequest& request) {
+  wire::AdminResult result;
+  if (IsForUs(request.cluster, result)) {
+    auto shown = OnLoop<wire::NodeStatusReply>([this] {
+      wire::NodeStatusReply out;
+      const Instant now = Loop::Now();
+      for (const Replica* replica : node_.replicas()) {
+        out.replicas.push_back(StatusOf(*replica, now, node_.config().segment_bytes));
+      }
+      out.__isset.replicas = true;
+      out.__set_uptime_ms(codec::Number((now.mono_us - node_.started_us()) / 1000));
+      return out;
+    });
+    if (shown.ok()) {
+      reply = std::move(shown).value();
+    } else {
+      Set(result, shown.status());
+    }
+  }
+  reply.__set_result(result);
+  reply.__set_cluster(node_.config().cluster);
+  reply.__set_node(codec::SmallNumber(Raw(node_.config().node)));
+  reply.__set_address(ToString(node_.config().listen));
+  reply.__set_version(kVersion);
+}
+
+void AdminService::transactions(wire::TransactionsReply& reply, const wire::TransactionsRequest& request) {
+  wire::AdminResult result;
+  if (IsForUs(request.cluster, result)) {
+    const size_t asked = request.limit <= 0 ? kTransactionsMax : static_cast<size_t>(request.limit);
+    const size_t count_max = std::min(asked, kTransactionsMax);
+    auto shown = OnLoop<wire::TransactionsReply>([this, count_max, filter = request.filter] {
+      wire::TransactionsReply out;
+      const Instant now = Loop::Now();
+      for (const Replica* replica : node_.replicas()) {
+        for (auto& summary : SummariesOf(*replica, now, filter, count_max + 1)) {
+          out.transactions.push_back(std::move(summary));
+        }
+      }
+      out.truncated = out.transactions.size() > count_max;
+      if (out.truncated) out.transactions.resize(count_max);
+      out.__isset.transactions = out.__isset.truncated = true;
+      return out;
+    });
+    if (shown.ok()) {
+      reply = std::move(shown).value();
+    } else {
+      Set(result, shown.status());
+    }
+  }
+  reply.__set_result(result);
+}
+
+void AdminService::transaction(wire::TransactionReply& reply, const wire::TransactionRequest& request) {
+  wire::AdminResult result;
+  TxnId txn;
+  codec::Fault fault;
+  if (IsForUs(request.cluster, result)) {
+    if (!codec::Decode(request.txn, txn, fault)) {
+      Set(result, wire::AdminStatus::INVALID, fault.what);
+    } else {
+      auto shown = OnLoop<wire::TransactionReply>([this, txn] {
+        wire::TransactionReply out;
+        const Instant now = Loop::Now();
+        for (const Replica* replica : node_.replicas()) {
+          if (auto detail = DetailOf(*replica, now, txn)) out.at.push_back(std::move(*detail));
+        }
+        out.__isset.at = true;
+        return out;
+      });
+      if (shown.ok()) {
+        reply = std::move(shown).value();
+      } else {
+        Set(result, shown.status());
+      }
+    }
+  }
+  reply.__set_result(result);
+}
+
+void AdminService::group_views(wire::GroupViewsReply& reply, const wire::AdminRequest& request) {
+  wire::AdminResult result;
+  if (IsForUs(request.cluster, result)) {
+    for (const GroupEntry& group : node_.config().groups) {
+      const auto read = node_.directory().Read(group.id);
+      if (!read.ok()) {
+        Set(result, read.status());
+        break;
+      }
+      if (read->view) reply.views.push_back(ViewOf(*read->view));
+    }
+    reply.__isset.views = true;
+  }
+  reply.__set_result(result);
+}
+
+void AdminService::ChangeReplica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request,
+                                 backup::ChangeKind kind) {
+  wire::AdminResult result;
+  const Status done = [&]() -> Status {
+    if (!IsForUs(request.cluster, result)) return {};
+    backup::OperatorChange change;
+    change.kind = kind;
+    change.member.node = NodeId{static_cast<uint32_t>(request.node)};
+    GroupId group;
+    codec::Fault fault;
+    if (!codec::Decode(request.group, group, fault)) return Status(StatusCode::kInvalid, fault.what);
+    const auto read = node_.directory().Read(group);
+    if (!read.ok()) return read.status();
+    if (!read->view) return Status(StatusCode::kNotFound, ToString(group) + " has no view yet");
+    if (read->view->epoch != Epoch{static_cast<uint64_t>(request.epoch)}) {
+      return Status(StatusCode::kConflict,
+                    "the view is of epoch " + std::to_string(Raw(read->view->epoch)) + " by now; look again");
+    }
+    if (kind == backup::ChangeKind::kAddReplica) {
+      const auto& all = read->registrations;
+      const auto found =
+          std::find_if(all.begin(), all.end(), [&](const Member& m) { return m.node == change.member.node; });
+      if (found == all.end()) {
+        return Status(StatusCode::kNotFound, ToString(change.member.node) +
+                                                 " has not announced a replica of " + ToString(group) +
+                                                 ": add it to the group's replicas in its "
+                                                 "configuration, and start it");
+      }
+      change.member = *found;
+    }
+    struct Changed {
+      Status status;
+    };
+    const auto changed = gate_.Call<Changed>(kChangeUs, [&](ReplyTo<Changed> done_to) {
+      auto shared = std::make_shared<ReplyTo<Changed>>(std::move(done_to));
+      node_.Change(group, change, [shared](const Status& status) { (*shared)({status}); });
+      return true;
+    });
+    if (!changed.ok()) return changed.status();
+    ASSENT_RETURN_IF_ERROR(changed->status);
+    if (const auto after = node_.directory().Read(group); after.ok() && after->view) {
+      reply.__set_view(ViewOf(*after->view));
+    }
+    return {};
+  }();
+  if (!done.ok()) Set(result, done);
+  reply.__set_result(result);
+}
+
+void AdminService::add_replica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request) {
+  ChangeReplica(reply, request, backup::ChangeKind::kAddReplica);
+}
+
+void AdminService::remove_replica(wire::ChangeReplicaReply& reply,
+                                  const wire::ChangeReplicaRequest& request) {
+  ChangeReplica(reply, request, backup::ChangeKind::kRemoveReplica);
+}
+
+void AdminService::digest(wire::DigestReply& reply, const wire::DigestRequest& request) {
+  wire::AdminResult result;
+  GroupId group;
+  codec::Fault fault;
+  if (IsForUs(request.cluster, result)) {
+    if (!codec::Decode(request.group, group, fault)) {
+      Set(result, wire::AdminStatus::INVALID, fault.what);
+    } else {
+      struct Shown {
+        Result<StoreDigest> digest;
+      };
+      const auto shown = OnLoop<Shown>([this, group]() -> Shown {
+        const Replica* replica = node_.FindReplica(group);
+        const Store* store = replica == nullptr ? nullptr : replica->state().find_store();
+        if (store == nullptr)
+          return {Status(StatusCode::kNotFound, ToString(group) + " has no replica here")};
+        return {store->Digest(kTables)};
+      });
+      const Status status = !shown.ok() ? shown.status() : shown->digest.status();
+      if (status.ok()) {
+        const StoreDigest& digest = shown->digest.value();
+        reply.__set_applied(codec::Encode(digest.at));
+        reply.__set_hash(codec::Number(digest.hash_low ^ digest.hash_high));
+        reply.__set_rows(codec::Number(digest.rows));
+      } else {
+        Set(result, status);
+      }
+    }
+  }
+  reply.__set_result(result);
+}
+
+void AdminService::placement(wire::PlacementReply& reply, const wire::AdminRequest& request) {
+  wire::AdminResult result;
+  if (IsForUs(request.cluster, result)) {
+    const auto& slots = node_.placement().slots();
+    for (size_t slot = 0; slot < slots.size(); ++slot) {
+      const auto shard = codec::Encode(slots[slot]);
+      if (!reply.ranges.empty() && reply.ranges.back().shard == shard) {
+        reply.ranges.back().__set_last(codec::SmallNumber(slot));
+        continue;
+      }
+      wire::SlotRange range;
+      range.__set_first(codec::SmallNumber(slot));
+      range.__set_last(codec::SmallNumber(slot));
+      range.__set_shard(shard);
+      reply.ranges.push_back(range);
+    }
+    reply.__isset.ranges = true;
+  }
+  reply.__set_result(result);
+}
+
+void AdminService::arm_crash(wire::ArmCrashReply& reply, const wire::ArmCrashRequest& request) {
+  wire::AdminResult result;
+  if (IsForUs(request.cluster, result)) {
+    if (request.count <= 0) {
+      Set(result, wire::AdminStatus::INVALID, "count counts from 1");
+    } else {
+      Set(result, node_.Arm(request.point, static_cast<uint64_t>(request.count)));
+    }
+  }
+  reply.__set_result(result);
+}
+
+}  // namespace assent::cli

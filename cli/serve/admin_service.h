@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+
+#include "Admin.h"
+#include "runtime/call_gate.h"
+#include "runtime/node.h"
+
+namespace assent::cli {
+
+// The Admin service of a node. Server threads; what it shows of replicas it reads on the loop thread.
+class AdminService final : public wire::AdminIf {
+ public:
+  AdminService(Node& node, CallGate& gate) : node_(node), gate_(gate) {}
+
+  void node_status(wire::NodeStatusReply& reply, const wire::AdminRequest& request) override;
+  void transactions(wire::TransactionsReply& reply, const wire::TransactionsRequest& request) override;
+  void transaction(wire::TransactionReply& reply, const wire::TransactionRequest& request) override;
+  void group_views(wire::GroupViewsReply& reply, const wire::AdminRequest& request) override;
+  void add_replica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request) override;
+  void remove_replica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request) override;
+  void digest(wire::DigestReply& reply, const wire::DigestRequest& request) override;
+  void placement(wire::PlacementReply& reply, const wire::AdminRequest& request) override;
+  void arm_crash(wire::ArmCrashReply& reply, const wire::ArmCrashRequest& request) override;
+
+ private:
+  // Runs `fn` on the loop thread and waits for what it returns.
+  template <typename Reply, typename Fn>
+  Result<Reply> OnLoop(Fn fn);
+  bool IsForUs(const std::string& cluster, wire::AdminResult& result) const;
+  void ChangeReplica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request,
+                     backup::ChangeKind kind);
+
+  Node& node_;
+  CallGate& gate_;
+};
+
+}  // namespace assent::cli

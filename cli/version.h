@@ -1,0 +1,7 @@
+#pragma once
+
+namespace assent::cli {
+
+inline constexpr char kVersion[] = ASSENT_VERSION;
+
+}  // namespace assent::cli

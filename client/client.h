@@ -1,0 +1,190 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/client_api.h"
+#include "common/ids.h"
+#include "common/operations.h"
+#include "common/status.h"
+
+// The library for applications: transactions over an Assent cluster.
+//
+//   auto client = Client::Connect({"127.0.0.1:7101", "127.0.0.1:7102"});
+//   CommitResult moved = client->Execute({op::Add("accounts/alice", -10, /*floor=*/0),
+//   op::Add("accounts/bob", 10)}); switch (moved.outcome) {
+//     case Outcome::kCommitted: ...  both or, in the other cases,
+//     case Outcome::kAborted: ...    surely neither: moved.reason, moved.detail say why
+//     case Outcome::kUnknown: ...    one of the two; see "Tokens"
+//   }
+//
+// It connects to any node, finds the leader of a coordinator group, follows it when it moves, and repeats
+// what was not answered, under the same token, until `deadline_ms` is over. What an application never sees is
+// a wrong outcome:
+//
+//   kCommitted  the cluster said so.
+//   kAborted    the cluster said so of the last attempt that was sent, which ends all before it (C5); or
+//   nothing of
+//               the request ever left this process, or every send of it was refused (`refused` says why).
+//   kUnknown    the deadline passed while some send may still take effect.
+//
+// Where the reason of an abort is transient (a lock lost to an older transaction, a shard that restarted),
+// Execute itself tries again as the next attempt, keeping its place in line (P2).
+//
+// Tokens (C5). Each commit carries a token, under which it takes effect at most once. The library draws one
+// for each call. An application that must know the outcome even if it crashes itself draws the token first,
+// stores it with the operations, and after a restart executes the same operations with the same token again:
+// it gets the outcome of the first time, or the effect that did not happen yet. The cluster remembers
+// outcomes for a limited time (an hour unless configured otherwise); after it the answer is kUnknown, and
+// nothing is run.
+//
+// Threads: a Client and its Transactions are used by one thread at a time; use a Client for each thread. It
+// has one connection, which calls use in turn: an operation that waits for a lock held by another Transaction
+// of the same Client waits in vain.
+namespace assent {
+
+// Operations. Keys and values are bytes; limits in common/operations.h.
+namespace op {
+Operation Get(std::string key);
+Operation Put(std::string key, std::string value);
+Operation Delete(std::string key);
+// Adds to the decimal integer that leads the value (an absent key counts as 0); aborts where the sum would be
+// less than `floor`.
+Operation Add(std::string key, int64_t delta, std::optional<int64_t> floor = std::nullopt);
+// The rows whose keys start with `prefix`, in order; limit 0 = kScanRowsMax.
+Operation Scan(std::string prefix, uint32_t limit = 0);
+// Checks abort the transaction unless the key is as stated.
+Operation CheckExists(std::string key);
+Operation CheckAbsent(std::string key);
+Operation CheckValue(std::string key, std::string value);
+Operation CheckVersion(std::string key, uint64_t version);  // as a read returned it
+}  // namespace op
+
+struct ClientOptions {
+  std::string cluster;                 // refuse nodes of any other; empty: that of the first node reached
+  std::optional<GroupId> coordinator;  // unset: the first coordinator group that has a leader
+  int connect_timeout_ms = 1'000;
+  int call_timeout_ms = 15'000;  // one send of a request; above the node's own limit of 12 s
+  int deadline_ms = 30'000;      // a whole call of this library, with all its sends
+  int attempts = 16;             // of Execute, where an abort is transient; 1: leave that to the caller
+  int backoff_min_ms = 5;        // doubled with each failure in a row, each wait drawn from its upper half
+  int backoff_max_ms = 500;
+};
+
+// How a commit ended.
+struct CommitResult {
+  Outcome outcome = Outcome::kUnknown;
+  AbortReason reason = AbortReason::kNone;  // kAborted by the cluster
+  // kAborted without having been run, or kUnknown for good: why. kInvalid: what to change; kOverloaded,
+  // kUnavailable: try later; kConflict: the token was used with other content, or is no longer remembered;
+  // else what Run's body said.
+  Status refused;
+  std::string detail;                    // for people
+  std::vector<OperationResult> results;  // kCommitted: one for each operation of Execute; empty if `repeated`
+  bool repeated = false;  // the outcome was recorded by an earlier send, whose results are lost
+  TxnId txn;              // if known
+  Token token;            // as it was sent; not valid if nothing was
+  uint32_t attempts = 0;  // runs that the cluster may have begun
+
+  bool committed() const { return outcome == Outcome::kCommitted; }
+};
+
+// One line for people: "committed c1.4.93e4", "aborted: check failed: ...", "unknown: ...".
+std::string Describe(const CommitResult& result);
+
+class Client;
+
+// An interactive transaction: reads and writes as the application goes, then Commit. Move-only. Rolled back,
+// as far as possible, when destroyed unfinished; the coordinator also ends what idles (10 s unless configured
+// otherwise).
+//
+// Put, Delete, Add and Check are collected and sent with the next read, or at Commit: one round trip for
+// many. So their failures show there. An error of any call ends the transaction: kConflict if it was aborted
+// (begin a new one with BeginAgain), kUnavailable if the coordinator was lost; it has then had no effect, and
+// Commit says the same.
+class Transaction {
+ public:
+  Transaction(Transaction&&) noexcept;
+  Transaction& operator=(Transaction&&) noexcept;
+  ~Transaction();
+
+  Result<std::optional<ResultRow>> Get(std::string key);
+  Result<std::vector<ResultRow>> Scan(std::string prefix, uint32_t limit = 0);
+  Status Put(std::string key, std::string value);
+  Status Delete(std::string key);
+  Status Add(std::string key, int64_t delta, std::optional<int64_t> floor = std::nullopt);
+  Status Check(Operation check);  // one of op::Check...
+
+  // Sends what was collected and these at once; a result for each of these.
+  Result<std::vector<OperationResult>> Work(std::vector<Operation> operations);
+
+  // Work for a resource manager outside Assent; it is asked to prepare `payload` at Commit.
+  Status Enlist(std::string resource_manager, std::string payload);
+
+  CommitResult Commit();
+  void Rollback();  // best effort; what it cannot tell, the idle timeout ends
+
+  TxnId id() const;
+  bool open() const;  // not ended by Commit, Rollback or an error
+
+ private:
+  friend class Client;
+  struct Impl;
+  explicit Transaction(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+class Client {
+ public:
+  // Reaches one of `addresses` ("host:port"; one is enough, the others are for when it is down) and the
+  // leader of a coordinator group. kUnavailable after deadline_ms, kForeign if it is another cluster,
+  // kInvalid for a bad address.
+  static Result<Client> Connect(std::vector<std::string> addresses, ClientOptions options = {});
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+  ~Client();
+
+  // ---- Whole transactions, in one round trip
+
+  CommitResult Execute(std::vector<Operation> operations, std::vector<ForeignWork> foreign = {});
+
+  Result<std::optional<ResultRow>> Get(std::string key);
+  Result<std::vector<ResultRow>> Scan(std::string prefix, uint32_t limit = 0);
+  CommitResult Put(std::string key, std::string value);
+  CommitResult Delete(std::string key);
+
+  // ---- Interactive
+
+  Result<Transaction> Begin();
+  // Repeats one that was aborted: it keeps its place in line, so that it wins at last.
+  Result<Transaction> BeginAgain(const Transaction& aborted);
+  // Runs `body` in a transaction and commits, again from the start while aborts are transient (`attempts` in
+  // all). `body` returns an error to roll back; that is then `refused` in the result.
+  CommitResult Run(const std::function<Status(Transaction&)>& body);
+
+  // ---- Tokens that outlive this process
+
+  // To be stored, with the operations, before Execute(token, ...). kOverloaded past 1,024 that were not
+  // released.
+  Result<Token> NewToken();
+  // The same operations with the same token, as often as it takes: one effect, one outcome. kUnknown also
+  // means that the cluster no longer remembers this token.
+  CommitResult Execute(const Token& token, std::vector<Operation> operations,
+                       std::vector<ForeignWork> foreign = {});
+  // The application has stored the outcome, or never used the token: the cluster may forget it.
+  void Release(const Token& token);
+
+  const std::string& cluster() const;  // as the cluster names itself
+
+ private:
+  friend class Transaction;
+  struct Impl;
+  explicit Client(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace assent

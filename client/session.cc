@@ -1,0 +1,228 @@
+#include "client/session.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "thrift/codec_client.h"
+#include "thrift/codec_fields.h"
+
+namespace assent {
+namespace {
+
+constexpr size_t kAddressesMax = 64;      // configured and learned; a cluster has fewer nodes
+constexpr size_t kHeldUnknownMax = 256;   // unsettled tokens that the application was not asked to release
+constexpr int kWhereIsTimeoutMs = 2'000;  // answered from a node's memory
+
+}  // namespace
+
+int MillisLeft(Deadline deadline) {
+  const auto left =
+      std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  return static_cast<int>(std::clamp<int64_t>(left.count(), 0, 1'000'000'000));
+}
+
+Backoff::Backoff(const ClientOptions& options)
+    : max_ms_(std::max(1, options.backoff_max_ms)),
+      next_ms_(std::clamp(options.backoff_min_ms, 1, max_ms_)),
+      random_(std::random_device{}()) {}
+
+void Backoff::Pause(Deadline deadline) {
+  const int drawn = std::uniform_int_distribution<int>(next_ms_ / 2 + 1, next_ms_)(random_);
+  next_ms_ = std::min(max_ms_, next_ms_ * 2);
+  std::this_thread::sleep_for(std::chrono::milliseconds(std::min(drawn, MillisLeft(deadline))));
+}
+
+Session::Session(std::vector<Address> addresses, const ClientOptions& options)
+    : options_(options), addresses_(std::move(addresses)), cluster_(options.cluster) {
+  if (options.coordinator) group_ = *options.coordinator;
+}
+
+std::unique_ptr<Connection<wire::TransactionManagerClient>> Session::MakeConnection(
+    const Address& address) const {
+  ConnectionOptions connection;
+  connection.peer = address;
+  connection.service = "TransactionManager";
+  connection.connect_timeout_ms = options_.connect_timeout_ms;
+  connection.send_timeout_ms = options_.call_timeout_ms;
+  connection.recv_timeout_ms = options_.call_timeout_ms;
+  return std::make_unique<Connection<wire::TransactionManagerClient>>(connection);
+}
+
+Status Session::FindLeader(Deadline deadline) {
+  connection_.reset();
+  Status last(StatusCode::kUnavailable, "the deadline passed");
+  bool all_foreign = true;
+  const size_t count = addresses_.size();
+  // Each round begins where the last ended: a node whose news are old is not asked first again.
+  for (size_t i = 0; i < count && MillisLeft(deadline) > 0; ++i) {
+    const Address address = addresses_[next_address_];
+    next_address_ = (next_address_ + 1) % addresses_.size();
+    last = AskNode(address, deadline);
+    if (last.ok()) return last;
+    all_foreign = all_foreign && last.code() == StatusCode::kForeign;
+  }
+  if (all_foreign) return last;
+  return Status(StatusCode::kUnavailable, last.message());
+}
+
+Status Session::AwaitLeader(Deadline deadline) {
+  Backoff backoff(options_);
+  while (true) {
+    Status found = FindLeader(deadline);
+    if (found.ok() || found.code() == StatusCode::kForeign || MillisLeft(deadline) == 0) return found;
+    backoff.Pause(deadline);
+  }
+}
+
+// Asks one node who leads, and takes its word for it unless we know of a later epoch.
+Status Session::AskNode(const Address& address, Deadline deadline) {
+  auto connection = MakeConnection(address);
+  connection->set_recv_timeout_ms(std::max(1, std::min(kWhereIsTimeoutMs, MillisLeft(deadline))));
+  wire::WhereIsRequest request;
+  request.cluster = cluster_;
+  wire::WhereIsReply reply;
+  const CallStatus called =
+      connection->Call([&](wire::TransactionManagerClient& client) { client.where_is(reply, request); });
+  if (!called.ok()) return called.status;
+  if (reply.__isset.refusal || (!cluster_.empty() && reply.cluster != cluster_)) {
+    return Status(StatusCode::kForeign, ToString(address) + ": " + codec::CutDetail(reply.refusal.detail));
+  }
+  if (reply.cluster.empty() || reply.cluster.size() > codec::kNameBytesMax) {
+    return Status(StatusCode::kForeign, ToString(address) + ": not a node of an Assent cluster");
+  }
+  cluster_ = reply.cluster;
+  for (const std::string& text : reply.addresses) {
+    const auto other = ParseAddress(text);
+    if (other.ok() && addresses_.size() < kAddressesMax &&
+        std::find(addresses_.begin(), addresses_.end(), *other) == addresses_.end()) {
+      addresses_.push_back(*other);
+    }
+  }
+  for (const wire::Leader& leader : reply.leaders) {
+    GroupId group;
+    codec::Fault fault;
+    const auto leads_at = ParseAddress(leader.address);
+    if (!leads_at.ok() || !codec::Decode(leader.group, group, fault) || leader.epoch < 1) continue;
+    if (group_.number != 0 && group != group_) continue;
+    if (static_cast<Epoch>(leader.epoch) < epoch_) continue;  // an older view than the one we have heard of
+    group_ = group;
+    epoch_ = static_cast<Epoch>(leader.epoch);
+    connection_ = *leads_at == address ? std::move(connection) : MakeConnection(*leads_at);
+    return {};
+  }
+  return Status(StatusCode::kUnavailable, ToString(address) + ": knows no leader of the coordinator group");
+}
+
+Status Session::Ready(Deadline deadline) {
+  if (MillisLeft(deadline) == 0) return Status(StatusCode::kUnavailable, "the deadline passed");
+  if (connection_ == nullptr) {
+    if (Status found = FindLeader(deadline); !found.ok()) return found;
+  }
+  connection_->set_recv_timeout_ms(std::max(1, std::min(options_.call_timeout_ms, MillisLeft(deadline))));
+  return {};
+}
+
+Sent Session::Failed(const CallStatus& called) {
+  // Too large for a frame: not the leader's fault.
+  if (called.status.code() != StatusCode::kInvalid) ForgetLeader();
+  return {called.maybe_executed ? Sent::Kind::kLost : Sent::Kind::kNotSent, called.status, {}};
+}
+
+void Session::ForgetLeader() {
+  connection_.reset();
+}
+
+void Session::Learn(const ClientReply& reply) {
+  if (const auto* refusal = std::get_if<Refusal>(&reply)) {
+    if (refusal->code == RefusalCode::kNotServing) ForgetLeader();
+    if (refusal->code == RefusalCode::kStaleEpoch) {
+      if (refusal->epoch > epoch_) {
+        epoch_ = refusal->epoch;
+      } else {
+        ForgetLeader();  // it is behind what we know, or does not say: somebody else leads
+      }
+    }
+  }
+  if (const auto* ending = std::get_if<Ending>(&reply)) birth_us_ = std::max(birth_us_, ending->birth_us);
+  if (const auto* opened = std::get_if<SessionOpened>(&reply))
+    birth_us_ = std::max(birth_us_, opened->birth_us);
+}
+
+Result<Token> Session::DrawToken(Deadline deadline) {
+  Backoff backoff(options_);
+  while (client_ == ClientId{}) {
+    wire::OpenSessionRequest request;
+    Sent sent = Send<wire::OpenSessionReply>(
+        deadline, [&] { request = codec::EncodeRequest(cluster_, group_, OpenSession{}); },
+        [&](wire::TransactionManagerClient& client, wire::OpenSessionReply& reply) {
+          client.open_session(reply, request);
+        },
+        [](wire::OpenSessionReply&& reply) { return codec::DecodeReply(std::move(reply)); });
+    // A session that was opened and never heard of costs the group a number.
+    std::string why = sent.why.message();
+    if (sent.kind == Sent::Kind::kReplied) {
+      if (const auto* opened = std::get_if<SessionOpened>(&sent.reply); opened != nullptr) {
+        client_ = opened->client;
+        break;
+      }
+      if (const auto* refusal = std::get_if<Refusal>(&sent.reply); refusal != nullptr) {
+        why = refusal->detail;
+        if (refusal->code == RefusalCode::kInvalid) return Status(StatusCode::kInvalid, why);
+      }
+    }
+    if (MillisLeft(deadline) == 0) return Status(StatusCode::kUnavailable, "no session: " + why);
+    backoff.Pause(deadline);
+  }
+  return Token{group_, client_, next_seq_++, birth_us_};
+}
+
+void Session::Renew() {
+  client_ = ClientId{};
+  next_seq_ = 1;
+  birth_us_ = 0;
+  held_.clear();
+}
+
+void Session::Hold(const Token& token, bool kept) {
+  if (token.client != client_) return;
+  Held& held = held_[token.seq];
+  held.kept = held.kept || kept;
+  if (held_.size() <= kHeldUnknownMax) return;
+  // Bounded (G8): what nobody promised to come back for goes first, the oldest of it.
+  size_t loose = 0;
+  for (const auto& [seq, one] : held_) loose += one.kept ? 0 : 1;
+  for (auto one = held_.begin(); loose > kHeldUnknownMax && one != held_.end();) {
+    if (one->second.kept || one->first == token.seq) {
+      ++one;
+    } else {
+      one = held_.erase(one);
+      --loose;
+    }
+  }
+}
+
+void Session::MarkSent(const Token& token) {
+  if (const auto held = held_.find(token.seq); held != held_.end() && token.client == client_) {
+    held->second.sent = true;
+  }
+}
+
+void Session::Release(const Token& token) {
+  if (token.client == client_) held_.erase(token.seq);
+}
+
+bool Session::SurelyUnsent(const Token& token) const {
+  const auto held = held_.find(token.seq);
+  return token.client == client_ && held != held_.end() && !held->second.sent;
+}
+
+uint64_t Session::AckedBelow(const Token& token) const {
+  // Of another session nothing is known here: what its process still wants to ask about is not ours to give
+  // up.
+  if (token.client != client_ || client_ == ClientId{}) return 0;
+  const uint64_t settled = held_.empty() ? next_seq_ : held_.begin()->first;
+  return std::min(settled, token.seq);
+}
+
+}  // namespace assent

@@ -1,0 +1,122 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "TransactionManager.h"
+#include "client/client.h"
+#include "runtime/transport/client.h"
+
+// The connection of one Client: finds the leader of its coordinator group, sends it one request at a time,
+// and keeps the client's tokens. It never repeats a request: who asks decides what a failure means.
+namespace assent {
+
+using Deadline = std::chrono::steady_clock::time_point;
+
+int MillisLeft(Deadline deadline);  // at least 0
+
+// Pauses between sends: doubled with each failure in a row, each drawn from its upper half, so that many
+// clients of a node that restarts do not come back at once.
+class Backoff {
+ public:
+  explicit Backoff(const ClientOptions& options);
+  void Pause(Deadline deadline);
+
+ private:
+  const int max_ms_;
+  int next_ms_;
+  std::minstd_rand random_;
+};
+
+// What came of one send.
+struct Sent {
+  enum class Kind : uint8_t { kNotSent = 1, kLost, kReplied };  // kLost: it may have been executed
+  Kind kind = Kind::kNotSent;
+  Status why;         // not kReplied
+  ClientReply reply;  // kReplied
+};
+
+class Session {
+ public:
+  Session(std::vector<Address> addresses, const ClientOptions& options);
+
+  // Finds the leader. One round over the addresses known; kUnavailable, or kForeign if all that answered were
+  // of another cluster.
+  Status FindLeader(Deadline deadline);
+  // The same with pauses until the deadline, but kForeign at once.
+  Status AwaitLeader(Deadline deadline);
+
+  const ClientOptions& options() const { return options_; }
+  const std::string& cluster() const { return cluster_; }
+  GroupId group() const { return group_; }
+  Epoch epoch() const { return epoch_; }  // of the group, the highest heard of
+
+  // One send to the leader, who is looked for if need be. `fill(wire_request)` runs once group, cluster and
+  // epoch are known, just before; `method` calls; `decode(wire_reply)` gives a Result<ClientReply>.
+  template <typename WireReply, typename Fill, typename Method, typename Decode>
+  Sent Send(Deadline deadline, Fill&& fill, Method&& method, Decode&& decode) {
+    if (Status ready = Ready(deadline); !ready.ok()) return {Sent::Kind::kNotSent, std::move(ready), {}};
+    fill();
+    WireReply wire_reply;
+    const CallStatus called =
+        connection_->Call([&](wire::TransactionManagerClient& client) { method(client, wire_reply); });
+    if (!called.ok()) return Failed(called);
+    Result<ClientReply> reply = decode(std::move(wire_reply));
+    if (!reply.ok()) {
+      // What the server did is anybody's guess, and so is what comes next on this connection.
+      connection_->Close();
+      return {Sent::Kind::kLost, reply.status(), {}};
+    }
+    Learn(*reply);
+    return {Sent::Kind::kReplied, {}, std::move(reply).value()};
+  }
+
+  // ---- Tokens
+
+  // Opens a session with the group if there is none.
+  Result<Token> DrawToken(Deadline deadline);
+  // Forgets the session: tokens drawn from here on are of a new one.
+  void Renew();
+  // C5: tokens of this session that are not settled hold up its acknowledgements. `kept`: until Release;
+  // otherwise the oldest go when there are too many.
+  void Hold(const Token& token, bool kept);
+  void MarkSent(const Token& token);
+  void Release(const Token& token);
+  bool SurelyUnsent(const Token& token) const;
+  size_t held() const { return held_.size(); }
+  uint64_t AckedBelow(const Token& token) const;
+
+ private:
+  struct Held {
+    bool kept = false;
+    bool sent = false;
+  };
+
+  Status Ready(Deadline deadline);
+  Status AskNode(const Address& address, Deadline deadline);
+  Sent Failed(const CallStatus& called);
+  void Learn(const ClientReply& reply);
+  void ForgetLeader();
+  std::unique_ptr<Connection<wire::TransactionManagerClient>> MakeConnection(const Address& address) const;
+
+  const ClientOptions options_;
+  std::vector<Address> addresses_;
+  size_t next_address_ = 0;  // where the next round begins
+  std::string cluster_;
+  GroupId group_{GroupKind::kCoordinator, 0};
+  Epoch epoch_{};
+  std::unique_ptr<Connection<wire::TransactionManagerClient>> connection_;  // to the leader; null: not known
+
+  ClientId client_{};  // 0: no session
+  uint64_t next_seq_ = 1;
+  uint64_t birth_us_ = 0;
+  std::map<uint64_t, Held> held_;  // by sequence; of `client_`
+};
+
+}  // namespace assent

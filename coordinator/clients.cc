@@ -1,0 +1,431 @@
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "common/check.h"
+#include "coordinator/coordinator.h"
+
+// Clients' calls: admission (G8), tokens (C5), and the start of what they ask for.
+namespace assent::coordinator {
+namespace {
+
+template <typename... Fs>
+struct Overloaded : Fs... {
+  using Fs::operator()...;
+};
+
+// A call on a transaction of another kind, or on one that is busy.
+std::string BusyText(const Transaction& txn) {
+  return "transaction " + ToString(txn.id) + " is " + std::string(ToString(txn.state)) +
+         "; wait for the call that runs";
+}
+
+}  // namespace
+
+void CoordinatorCore::OnClientCall(const ClientCall& call) {
+  std::visit(Overloaded{[&](const OpenSession&) { OnOpenSession(call.id); },
+                        [&](const Execute& request) { OnExecute(call.id, request); },
+                        [&](const Begin& request) { OnBegin(call.id, request); },
+                        [&](const Work& request) { OnWork(call.id, request); },
+                        [&](const Commit& request) { OnCommit(call.id, request); },
+                        [&](const Rollback& request) { OnRollback(call.id, request); }},
+             call.request);
+}
+
+// The transaction goes on: a one-shot or a commit to its end, whose outcome the token finds; an interactive
+// one until its idle timeout.
+void CoordinatorCore::OnClientGone(const ClientGone& event) {
+  const auto call = calls_.find(event.id);
+  if (call == calls_.end()) return;
+  Transaction* txn = Find(call->second);
+  ASSENT_CHECK(txn != nullptr);
+  std::erase(txn->waiters, event.id);
+  calls_.erase(call);
+}
+
+void CoordinatorCore::OnOpenSession(RequestId id) {
+  ASSENT_CHECK(Raw(epoch_) <= UINT32_MAX && next_client_ != 0, "client ids are used up", epoch_);
+  const ClientId client{Raw(epoch_) << 32 | next_client_++};
+  AnswerCall(id, SessionOpened{client, BirthNow(), epoch_});
+}
+
+std::optional<std::string> CoordinatorCore::ProblemOfTag(const CommitTag& tag) const {
+  if (!tag.token.valid() || Raw(tag.token.client) == 0)
+    return "the request has no token; open a session first";
+  if (tag.token.coordinator != config_.group) {
+    return "token " + ToString(tag.token) + " is of another coordinator group than " +
+           ToString(config_.group) + "; open a session with this one";
+  }
+  if (tag.attempt == 0) return "attempts are numbered from 1";
+  if (tag.acked_below > tag.token.seq) return "a request cannot acknowledge itself or later ones";
+  // A birth far ahead would be kept for ever; a clock behind the one that gave it out is not the client's
+  // fault.
+  if (tag.token.birth_us > BirthNow() + config_.times.retention_us) {
+    return "the token's birth time lies in the future; use one that this group gave out";
+  }
+  return std::nullopt;
+}
+
+// C5, in this order: too old, refused, live, recorded. True if the call is answered or joined.
+bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64_t content) {
+  Tokens::Judgement judgement = tokens_.Judge(tag.token, tag.attempt, content);
+  Ending ending;
+  ending.birth_us = BirthNow();
+  ending.repeated = true;
+  switch (judgement.verdict) {
+    case Tokens::Verdict::kExpired:
+      Refuse(id, RefusalCode::kTokenExpired, std::move(judgement.detail));
+      return true;
+    case Tokens::Verdict::kMismatch:
+      Refuse(id, RefusalCode::kTokenMismatch, std::move(judgement.detail));
+      return true;
+    case Tokens::Verdict::kRefused:  // a stalled duplicate, even while a later attempt runs
+      ending.outcome = Outcome::kAborted;
+      ending.reason = AbortReason::kRefusedAttempt;
+      ending.detail = std::move(judgement.detail);
+      AnswerCall(id, std::move(ending));
+      return true;
+    case Tokens::Verdict::kCommitted:
+    case Tokens::Verdict::kRun:
+      break;
+  }
+  const auto live = live_tokens_.find(TokenKey{tag.token.client, tag.token.seq});
+  if (live != live_tokens_.end()) {
+    Join(id, *Find(live->second), tag, content);
+    return true;
+  }
+  if (judgement.verdict == Tokens::Verdict::kRun) return false;
+  // R1: until its record is replicated the token is live, so this one may be told.
+  ending.outcome = Outcome::kCommitted;
+  ending.txn = judgement.outcome.txn;
+  AnswerCall(id, std::move(ending));
+  return true;
+}
+
+// C5: a live token is joined, never run beside itself.
+void CoordinatorCore::Join(RequestId id, Transaction& txn, const CommitTag& tag, uint64_t content) {
+  if (txn.content != content || txn.token != tag.token) {
+    return Refuse(id, RefusalCode::kTokenMismatch,
+                  "token " + ToString(tag.token) +
+                      " is in use for another request; use a new sequence number for each");
+  }
+  const bool shard_decides = txn.state == TxnState::kOnePhase || txn.state == TxnState::kSettling;
+  if (shard_decides && tag.attempt > txn.attempt) {
+    // The shard was asked for the lower attempt, and its no would be a no to that one only (C6).
+    return Refuse(id, RefusalCode::kOverloaded, "a lower attempt of this token still runs; try again later");
+  }
+  if (txn.waiters.size() >= config_.limits.waiters_per_token) {
+    return Refuse(id, RefusalCode::kOverloaded, "too many calls wait for token " + ToString(tag.token));
+  }
+  txn.attempt = std::max(txn.attempt, tag.attempt);  // an ABORTED ends this one too
+  txn.waiters.push_back(id);
+  calls_.emplace(id, txn.id);
+}
+
+std::optional<std::string> CoordinatorCore::Overload(size_t bytes) const {
+  const CoordinatorLimits& limits = config_.limits;
+  if (live_count() >= limits.live_txns_max) return "too many transactions are running; try again later";
+  if (unended_ >= limits.unended_max) {
+    return "too many commits wait for a participant's acknowledgement; see `assent txn list`, then try again";
+  }
+  if (bytes_ + bytes > limits.bytes_max) return "running transactions hold too many bytes; try again later";
+  if (overlay_.bytes() > limits.overlay_bytes_max) return "the store is behind; try again later";
+  return std::nullopt;
+}
+
+bool CoordinatorCore::RefusedForOverload(RequestId id, size_t bytes, const CommitTag* tag) {
+  std::optional<std::string> overload = Overload(bytes);
+  if (!overload && tag != nullptr) {
+    const ClientId client = tag->token.client;
+    size_t live = 0;
+    for (auto entry = live_tokens_.lower_bound({client, 0});
+         entry != live_tokens_.end() && entry->first.first == client; ++entry) {
+      if (++live < config_.limits.live_tokens_per_client) continue;
+      overload = "this client has too many requests running; wait for some of them";
+      break;
+    }
+  }
+  if (!overload) return false;
+  Refuse(id, RefusalCode::kOverloaded, std::move(*overload));
+  return true;
+}
+
+// P2: a retry keeps its age, if that is one that can have been: not ahead of our clock, not in use by a live
+// one.
+Age CoordinatorCore::AgeFor(const TxnId& txn, const Age& retry_of) const {
+  const bool sane = retry_of.begin_us != 0 && retry_of.begin_us <= now_.wall_us && retry_of.txn.valid() &&
+                    !ages_.contains(retry_of);
+  return sane ? retry_of : Age{now_.wall_us, txn};
+}
+
+Transaction& CoordinatorCore::NewTransaction(const Age& retry_of) {
+  const TxnId id = NextId();
+  ++next_seq_;
+  Transaction& txn = transactions_.emplace_hint(transactions_.end(), id, Transaction{})->second;
+  txn.id = id;
+  txn.subject = id;
+  txn.age = AgeFor(id, retry_of);
+  txn.begun_us = now_.mono_us;
+  ages_.insert(txn.age);
+  marks_.OnBegun(id);
+  return txn;
+}
+
+void CoordinatorCore::AdoptTag(Transaction& txn, RequestId id, const CommitTag& tag, uint64_t content) {
+  txn.token = tag.token;
+  txn.attempt = tag.attempt;
+  txn.acked_below = tag.acked_below;
+  txn.content = content;
+  live_tokens_.emplace(TokenKey{tag.token.client, tag.token.seq}, txn.id);
+  tokens_.NoteFloor(tag.token.client, tag.acked_below);
+  txn.waiters.push_back(id);
+  calls_.emplace(id, txn.id);
+}
+
+void CoordinatorCore::AddForeign(Transaction& txn, const std::vector<ForeignWork>& foreign) {
+  for (const ForeignWork& work : foreign) {
+    Branch branch;
+    branch.peer = Peer{GroupId{}, work.resource_manager};
+    branch.writing = true;
+    branch.payload = work.payload;
+    txn.branches.push_back(std::move(branch));
+  }
+  txn.has_foreign = txn.has_foreign || !foreign.empty();
+  AddBytes(txn, SizeOf(foreign));
+}
+
+void CoordinatorCore::OnExecute(RequestId id, const Execute& request) {
+  const CommitTag& tag = request.tag;
+  if (auto problem = ProblemOfTag(tag)) return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+  if (tag.sent_to != epoch_) {  // C5: a stalled request of an older epoch, whose refusals may be lost
+    return Refuse(id, RefusalCode::kStaleEpoch, "sent to an older epoch; send it again");
+  }
+  if (request.operations.empty() && request.foreign.empty()) {
+    return Refuse(id, RefusalCode::kInvalid, "the request has neither operations nor foreign work");
+  }
+  if (auto problem = ProblemOf(request.operations))
+    return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+  if (auto problem =
+          ProblemOf(request.foreign, config_.resource_managers, config_.limits.foreign_per_txn_max)) {
+    return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+  }
+  const uint64_t content = ContentOf(request.operations, request.foreign);
+  if (AnsweredByToken(id, tag, content)) return;
+  SplitRequest split = Split(request.operations, placement_);
+  bool writing = false;
+  size_t bytes = 0;
+  for (const ShardPart& part : split.parts) {
+    if (auto problem = ProblemOfBranch(part.shard, part.bytes, part.operations.size())) {
+      return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+    }
+    writing = writing || part.writing;
+    bytes += SizeOf(part.operations);
+  }
+  if (RefusedForOverload(id, bytes + SizeOf(request.foreign), &tag)) return;
+
+  Transaction& txn = NewTransaction(request.retry_of);
+  AdoptTag(txn, id, tag, content);
+  txn.plan = std::move(split.plan);
+  for (ShardPart& part : split.parts) {
+    Branch branch;
+    branch.peer = Peer{part.shard, ""};
+    branch.writing = part.writing;
+    branch.last = static_cast<uint32_t>(part.operations.size());
+    branch.operations = std::move(part.operations);
+    txn.branches.push_back(std::move(branch));
+  }
+  AddForeign(txn, request.foreign);
+  AddBytes(txn, bytes);
+  if (request.foreign.empty() && txn.branches.size() == 1) return StartOnePhase(txn);  // C6
+  if (request.foreign.empty() && !writing) {
+    // C6: reads of several shards are one moment only if all locks are held at once; so first the reads, then
+    // a validation round.
+    SetDeadline(txn, now_.mono_us + config_.times.vote_timeout_us);
+    txn.state = TxnState::kReading;
+    return AskBranches(txn);
+  }
+  StartPreparing(txn);
+}
+
+void CoordinatorCore::OnBegin(RequestId id, const Begin& request) {
+  if (RefusedForOverload(id, 0, nullptr)) return;
+  Transaction& txn = NewTransaction(request.retry_of);
+  txn.interactive = true;
+  txn.state = TxnState::kActive;
+  SetDeadline(txn, now_.mono_us + config_.times.idle_timeout_us);
+  AnswerCall(id, Begun{txn.id, txn.age});
+}
+
+void CoordinatorCore::OnWork(RequestId id, const Work& request) {
+  Transaction* txn = Find(request.txn);
+  if (txn == nullptr || !txn->interactive || !IsUndecided(txn->state)) {
+    const auto recent = recent_.find(request.txn);
+    if (recent == recent_.end() || recent->second.outcome != Outcome::kAborted) {
+      return Refuse(id, RefusalCode::kNoSuchTxn,
+                    "transaction " + ToString(request.txn) + " is not open here");
+    }
+    return AnswerCall(id, Ending{Outcome::kAborted,
+                                 request.txn,
+                                 recent->second.age,
+                                 recent->second.reason,
+                                 recent->second.detail,
+                                 {},
+                                 true,
+                                 BirthNow()});
+  }
+  if (txn->state != TxnState::kActive) return Refuse(id, RefusalCode::kInvalid, BusyText(*txn));
+  if (request.operations.empty()) return Refuse(id, RefusalCode::kInvalid, "the request has no operations");
+  if (auto problem = ProblemOf(request.operations))
+    return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+  SplitRequest split = Split(request.operations, placement_);
+  size_t bytes = 0;
+  for (const ShardPart& part : split.parts) {
+    const Branch* branch = BranchAt(*txn, Peer{part.shard, ""});
+    const size_t sent = branch == nullptr ? 0 : branch->bytes_sent;
+    const size_t count = branch == nullptr ? 0 : branch->last;
+    if (auto problem = ProblemOfBranch(part.shard, sent + part.bytes, count + part.operations.size())) {
+      return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+    }
+    bytes += SizeOf(part.operations);
+  }
+  if (bytes_ + bytes > config_.limits.bytes_max) {
+    return Refuse(id, RefusalCode::kOverloaded, "running transactions hold too many bytes; try again later");
+  }
+  for (ShardPart& part : split.parts) {
+    Branch* branch = BranchAt(*txn, Peer{part.shard, ""});
+    if (branch == nullptr) {
+      txn->branches.emplace_back();
+      branch = &txn->branches.back();
+      branch->peer = Peer{part.shard, ""};
+    }
+    branch->state = BranchState::kAsked;
+    branch->writing = branch->writing || part.writing;
+    branch->last += static_cast<uint32_t>(part.operations.size());  // P3
+    branch->bytes_sent += part.bytes;
+    branch->operations = std::move(part.operations);
+    branch->resends = 0;
+  }
+  AddBytes(*txn, bytes);
+  txn->plan = std::move(split.plan);
+  txn->state = TxnState::kWorking;
+  txn->waiters.push_back(id);
+  calls_.emplace(id, txn->id);
+  SetDeadline(*txn, txn->begun_us + config_.times.life_max_us);  // C7: lock waits, too, end there
+  AskBranches(*txn);
+}
+
+void CoordinatorCore::OnCommit(RequestId id, const Commit& request) {
+  const CommitTag& tag = request.tag;
+  if (auto problem = ProblemOfTag(tag)) return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+  if (tag.sent_to != epoch_)
+    return Refuse(id, RefusalCode::kStaleEpoch, "sent to an older epoch; send it again");
+  if (request.txn.coordinator != config_.group || !request.txn.valid() || request.txn >= NextId()) {
+    return Refuse(id, RefusalCode::kInvalid,
+                  "transaction " + ToString(request.txn) + " was never begun at " + ToString(config_.group));
+  }
+  if (auto problem =
+          ProblemOf(request.foreign, config_.resource_managers, config_.limits.foreign_per_txn_max)) {
+    return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+  }
+  const uint64_t content = ContentOf(request.txn, request.foreign);
+  if (AnsweredByToken(id, tag, content)) return;
+  Transaction* txn = Find(request.txn);
+  if (txn != nullptr && (txn->state == TxnState::kCommitting || txn->state == TxnState::kPhaseTwo)) {
+    return Refuse(id, RefusalCode::kTokenMismatch,
+                  "the transaction was committed under another token or with other work");
+  }
+  if (txn == nullptr || !IsUndecided(txn->state)) return CommitOfUnknown(id, request, content);
+  // Another token's, or a one-shot's own id: neither is this request's to end.
+  if (!txn->interactive || txn->state != TxnState::kActive) {
+    return Refuse(id, RefusalCode::kInvalid, BusyText(*txn));
+  }
+  if (bytes_ + SizeOf(request.foreign) > config_.limits.bytes_max) {
+    return Refuse(id, RefusalCode::kOverloaded, "running transactions hold too many bytes; try again later");
+  }
+  AdoptTag(*txn, id, tag, content);
+  AddForeign(*txn, request.foreign);
+  txn->may_release = true;  // P9: each operation was answered, so each lock is granted
+  if (txn->branches.empty()) return DecideCommit(*txn);
+  if (txn->branches.size() == 1 && !txn->has_foreign) return StartOnePhase(*txn);  // C6
+  StartPreparing(*txn);
+}
+
+// The transaction is not live here and no outcome of the token is recorded.
+void CoordinatorCore::CommitOfUnknown(RequestId id, const Commit& request, uint64_t content) {
+  const CommitTag& tag = request.tag;
+  Ending ending{Outcome::kAborted, request.txn, Age{}, AbortReason::kBranchLost, "", {}, true, BirthNow()};
+  const auto recent = recent_.find(request.txn);
+  if (recent != recent_.end() && recent->second.outcome != Outcome::kUnknown) {
+    if (recent->second.outcome == Outcome::kCommitted && recent->second.content != content) {
+      return Refuse(id, RefusalCode::kTokenMismatch, "the transaction was committed with other work");
+    }
+    ending.outcome = recent->second.outcome;
+    ending.age = recent->second.age;
+    ending.reason = recent->second.reason;
+    ending.detail = recent->second.detail;
+  } else if (request.shards.size() == 1 && request.foreign.empty()) {
+    // C6: it may have committed there in one phase. Until that shard has answered, no record means UNKNOWN.
+    const GroupId shard = request.shards.front();
+    const auto& shards = placement_.shards();
+    if (std::find(shards.begin(), shards.end(), shard) == shards.end()) {
+      return Refuse(id, RefusalCode::kInvalid, "there is no shard " + ToString(shard));
+    }
+    if (RefusedForOverload(id, 0, &tag)) return;
+    Transaction& settling = NewTransaction(Age{});
+    AdoptTag(settling, id, tag, content);
+    settling.subject = request.txn;
+    settling.branches.emplace_back();
+    settling.branches.back().peer = Peer{shard, ""};
+    settling.state = TxnState::kSettling;
+    SetDeadline(settling, now_.mono_us + config_.times.vote_timeout_us);
+    return AskBranches(settling);
+  } else if (recent != recent_.end()) {
+    // It was left to a shard which has not answered, and this request does not name it.
+    ending.outcome = Outcome::kUnknown;
+    ending.detail = "name the shards of the transaction to have its outcome settled";
+  } else {
+    // Its commit, over several participants, would be recorded here. An older epoch's undecided transactions
+    // are dead for good (C3), and so is one of this epoch that is not live.
+    ending.detail = "the transaction was lost before its commit was decided";
+  }
+  if (ending.outcome == Outcome::kAborted) {
+    tokens_.NoteFloor(tag.token.client, tag.acked_below);
+    RefuseAttempt(tag.token, tag.attempt, tag.acked_below);  // C5: before the answer
+    ++stats_.aborted;
+  }
+  AnswerCall(id, std::move(ending));
+}
+
+void CoordinatorCore::OnRollback(RequestId id, const Rollback& request) {
+  Transaction* txn = Find(request.txn);
+  if (txn == nullptr || !txn->interactive || !IsUndecided(txn->state)) {
+    const auto recent = recent_.find(request.txn);
+    if (recent != recent_.end() && recent->second.outcome == Outcome::kAborted)
+      return AnswerCall(id, RolledBack{});
+    return Refuse(id, RefusalCode::kNoSuchTxn, "transaction " + ToString(request.txn) + " is not open here");
+  }
+  if (txn->state != TxnState::kActive && txn->state != TxnState::kWorking) {
+    return Refuse(id, RefusalCode::kInvalid, BusyText(*txn));
+  }
+  Abort(*txn, AbortReason::kRolledBack, "rolled back by the client");
+  AnswerCall(id, RolledBack{});
+}
+
+// C5: an ABORTED answer ends this attempt and all before it. The record goes first and is not waited for:
+// should a failover lose it, requests sent to this epoch are refused for that (kStaleEpoch).
+void CoordinatorCore::RefuseAttempt(const Token& token, uint32_t attempt, uint64_t acked_below) {
+  AppendRecord(AttemptRefused{token, attempt, acked_below});
+}
+
+void CoordinatorCore::Remember(const Transaction& txn, Outcome outcome, AbortReason reason,
+                               const std::string& detail) {
+  if (!txn.interactive) return;
+  recent_.emplace(txn.id, RecentEnding{txn.age, outcome, reason, detail, txn.content});
+  recent_order_.push_back(txn.id);
+  if (recent_order_.size() > config_.limits.recent_endings) {
+    recent_.erase(recent_order_.front());
+    recent_order_.pop_front();
+  }
+}
+
+}  // namespace assent::coordinator

@@ -1,0 +1,264 @@
+#include "coordinator/coordinator.h"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "common/check.h"
+
+// The two entrances, Apply and Step, and what all parts of the core use.
+namespace assent::coordinator {
+namespace {
+
+template <typename... Fs>
+struct Overloaded : Fs... {
+  using Fs::operator()...;
+};
+
+}  // namespace
+
+CoordinatorCore::CoordinatorCore(const CoordinatorConfig& config, const Placement& placement,
+                                 const StateReader& store)
+    : config_(config),
+      placement_(placement),
+      overlay_(store),
+      tokens_(overlay_, config.limits.known_floors),
+      resends_(config.times, config.seed) {
+  ASSENT_CHECK(config_.group.kind == GroupKind::kCoordinator, ToString(config_.group));
+  overlay_.Scan(Table::kDecision, "", "", [&](std::string_view key, const Row& row) {  // C4
+    Result<LogRecord> record = DecodeRecord(row.value);
+    ASSENT_CHECK(record.ok() && std::holds_alternative<Committed>(*record), "damaged decision",
+                 ToString(ParseTxnKey(key)));
+    ApplyCommitted(row.lsn, std::get<Committed>(*record));
+    return true;
+  });
+}
+
+void CoordinatorCore::Apply(Lsn lsn, const LogRecord& record) noexcept {
+  ASSENT_CHECK(last_lsn_ == Lsn{} || lsn == Next(last_lsn_), "gap in the log", last_lsn_, lsn);
+  last_lsn_ = lsn;
+  const auto not_ours = [&] {
+    ASSENT_CHECK(false, "a shard's record in a coordinator's log", Describe(record));
+  };
+  std::visit(Overloaded{[](const EpochBegan&) {}, [&](const Prepared&) { not_ours(); },
+                        [&](const BranchDecided&) { not_ours(); },
+                        [&](const OnePhaseCommitted&) { not_ours(); }, [&](const MarkRaised&) { not_ours(); },
+                        [&](const Committed& committed) {
+                          overlay_.Put(Table::kDecision, TxnKey(committed.txn), EncodeRecord(record), lsn);
+                          tokens_.OnCommitted(lsn, committed);
+                          ApplyCommitted(lsn, committed);
+                        },
+                        [&](const Ended& ended) { ApplyEnded(lsn, ended); },
+                        [&](const AttemptRefused& refused) { tokens_.OnRefused(lsn, refused); },
+                        [&](const HorizonRaised& raised) { tokens_.OnHorizon(lsn, raised); }},
+             record);
+}
+
+void CoordinatorCore::ApplyCommitted(Lsn lsn, const Committed& record) {
+  const auto [entry, fresh] = transactions_.try_emplace(record.txn);
+  Transaction& txn = entry->second;
+  if (fresh) {  // another process' transaction: from the log, so in phase two as soon as someone serves
+    txn.id = record.txn;
+    txn.subject = record.txn;
+    txn.age = Age{0, record.txn};
+    txn.token = record.token;
+    txn.attempt = record.attempt;
+    txn.content = record.content;
+    txn.state = TxnState::kPhaseTwo;
+  } else {
+    ASSENT_CHECK(txn.state == TxnState::kPreparing, "committed twice, or after it ended",
+                 ToString(record.txn));
+    txn.state = TxnState::kCommitting;
+    pending_commits_.emplace_back(lsn, record.txn);
+  }
+  txn.branches.clear();
+  txn.has_foreign = false;
+  for (const Participant& participant : record.participants) {
+    Branch branch;
+    branch.peer = Peer{participant.foreign.empty() ? participant.group : GroupId{}, participant.foreign};
+    branch.state = BranchState::kYes;
+    branch.writing = participant.writing;
+    if (!branch.peer.is_foreign()) marks_.Owe(participant.group, record.txn);
+    txn.has_foreign = txn.has_foreign || branch.peer.is_foreign();
+    txn.branches.push_back(std::move(branch));
+  }
+  ++unended_;
+}
+
+void CoordinatorCore::ApplyEnded(Lsn lsn, const Ended& record) {
+  overlay_.Delete(Table::kDecision, TxnKey(record.txn), lsn);
+  const auto entry = transactions_.find(record.txn);
+  ASSENT_CHECK(entry != transactions_.end() && entry->second.state == TxnState::kPhaseTwo,
+               "END without its COMMIT", ToString(record.txn));
+  for (const Branch& branch : entry->second.branches) {
+    if (!branch.peer.is_foreign()) marks_.OnAcknowledged(branch.peer.group, record.txn);
+  }
+  transactions_.erase(entry);
+  --unended_;
+}
+
+void CoordinatorCore::Step(const Instant& now, const RoleEvent& event, RoleEffects& effects) noexcept {
+  now_ = now;
+  effects_ = &effects;
+  if (serving_) {
+    std::visit(
+        Overloaded{[&](const Serving& e) { OnServing(e); }, [&](const Replicated& e) { OnReplicated(e); },
+                   [&](const Received& e) { OnReceived(e); }, [&](const GroupEpoch& e) { OnGroupEpoch(e); },
+                   [&](const ClientCall& e) { OnClientCall(e); },
+                   [&](const ClientGone& e) { OnClientGone(e); },
+                   [&](const ForeignReply& e) { OnForeignReply(e); }, [&](const Tick&) { OnTick(); }},
+        event);
+  } else if (const auto* serving = std::get_if<Serving>(&event)) {
+    OnServing(*serving);
+  } else if (const auto* call = std::get_if<ClientCall>(&event)) {
+    Refuse(call->id, RefusalCode::kNotServing,
+           "not the primary of " + ToString(config_.group) + ", or not yet");
+  }
+  effects_ = nullptr;
+}
+
+void CoordinatorCore::OnServing(const Serving& event) {
+  ASSENT_CHECK(!serving_ && Raw(event.epoch) != 0, "serving twice", event.epoch);
+  serving_ = true;
+  epoch_ = event.epoch;
+  replicated_ = last_lsn_;  // R4: the whole log is
+  told_horizon_us_ = tokens_.horizon_us();
+  for (const GroupId shard : placement_.shards()) links_[shard].last_sent_us = now_.mono_us;
+  for (auto& [id, txn] : transactions_) {  // C4, C7: paced, since there may be many
+    ASSENT_CHECK(id.epoch < epoch_, "an epoch has two lives", ToString(id));  // I-X2
+    for (Branch& branch : txn.branches) {
+      branch.state = BranchState::kAsked;
+      resends_.ScheduleAt(branch.peer, id, now_.mono_us);
+    }
+  }
+  for (const std::string& name : config_.resource_managers) scans_[name].next_us = now_.mono_us;
+  next_horizon_check_us_ = now_.mono_us;
+}
+
+void CoordinatorCore::OnReplicated(const Replicated& event) {
+  ASSENT_CHECK(event.lsn <= last_lsn_, "replicated past the last append", event.lsn, last_lsn_);
+  if (event.lsn <= replicated_) return;
+  replicated_ = event.lsn;
+  while (!pending_horizons_.empty() && pending_horizons_.front().first <= replicated_) {
+    told_horizon_us_ = std::max(told_horizon_us_, pending_horizons_.front().second);
+    pending_horizons_.pop_front();
+  }
+  while (!pending_commits_.empty() && pending_commits_.front().first <= replicated_) {
+    Transaction* txn = Find(pending_commits_.front().second);
+    pending_commits_.pop_front();
+    ASSENT_CHECK(txn != nullptr && txn->state == TxnState::kCommitting);
+    BecomePhaseTwo(*txn);
+  }
+}
+
+void CoordinatorCore::OnReceived(const Received& event) {
+  // What a coordinator does not understand comes from a peer that took us for a shard: dropped.
+  std::visit(Overloaded{[](const Ship&) {},
+                        [](const ShipAck&) {},
+                        [](const SnapshotPiece&) {},
+                        [](const SnapshotAck&) {},
+                        [](const Operate&) {},
+                        [](const Prepare&) {},
+                        [](const CommitOnePhase&) {},
+                        [](const Decide&) {},
+                        [](const SettleToken&) {},
+                        [](const MarkNews&) {},
+                        [](const PeerInquire&) {},
+                        [](const PeerOutcome&) {},
+                        [](const EpochNews&) {},
+                        [&](const OperateReply& m) { OnOperateReply(event.from, m); },
+                        [&](const BranchAborted& m) { OnBranchAborted(event.from, m); },
+                        [&](const VoteReply& m) { OnVoteReply(event.from, m); },
+                        [&](const OnePhaseReply& m) { OnOnePhaseReply(event.from, m); },
+                        [&](const DecideAck& m) { OnDecideAck(event.from, m); },
+                        [&](const Inquire& m) { OnInquire(event.from, m.txn); },
+                        [&](const WoundRequest& m) { OnWoundRequest(event.from, m); }},
+             event.message);
+}
+
+void CoordinatorCore::OnGroupEpoch(const GroupEpoch& event) {
+  if (event.group.kind != GroupKind::kShard) return;
+  ShardLink& link = links_[event.group];
+  if (event.epoch <= link.epoch) return;
+  link.epoch = event.epoch;
+  link.mark_sent = TxnId{};  // its new primary may not have heard of it
+  // What the old primary had not made durable is gone: ask again at once, within the budget (C7).
+  resends_.Hasten(Peer{event.group, ""}, now_.mono_us);
+}
+
+Lsn CoordinatorCore::AppendRecord(LogRecord record) {
+  const Lsn lsn = Next(last_lsn_);
+  Apply(lsn, record);
+  effects_->push_back(Append{lsn, std::move(record)});
+  return lsn;
+}
+
+void CoordinatorCore::AnswerCall(RequestId id, ClientReply reply) {
+  effects_->push_back(Answer{id, std::move(reply)});
+}
+
+void CoordinatorCore::Refuse(RequestId id, RefusalCode code, std::string detail) {
+  if (code == RefusalCode::kOverloaded) ++stats_.overloaded;
+  AnswerCall(id, Refusal{code, std::move(detail), epoch_});
+}
+
+void CoordinatorCore::AnswerWaiters(Transaction& txn, const ClientReply& reply) {
+  for (const RequestId id : txn.waiters) {
+    calls_.erase(id);
+    AnswerCall(id, reply);
+  }
+  txn.waiters.clear();
+}
+
+void CoordinatorCore::SendShard(GroupId to, Message message) {
+  ShardLink& link = links_[to];
+  link.mark_sent = marks_.MarkFor(to, NextId());
+  link.horizon_sent = told_horizon_us_;
+  link.last_sent_us = now_.mono_us;
+  effects_->push_back(Send{to, std::move(message)});
+}
+
+TxnHeader CoordinatorCore::HeaderFor(const Transaction& txn, GroupId to) const {
+  return TxnHeader{txn.id, txn.age, txn.has_foreign, marks_.MarkFor(to, NextId()), told_horizon_us_};
+}
+
+TxnHeader CoordinatorCore::BareHeader(const TxnId& txn, GroupId to) const {
+  return TxnHeader{txn, Age{0, txn}, false, marks_.MarkFor(to, NextId()), told_horizon_us_};
+}
+
+// C5: births never lie below the horizon, or the session would be born expired.
+uint64_t CoordinatorCore::BirthNow() const {
+  return std::max(now_.wall_us, tokens_.horizon_us());
+}
+
+Transaction* CoordinatorCore::Find(const TxnId& txn) {
+  const auto entry = transactions_.find(txn);
+  return entry == transactions_.end() ? nullptr : &entry->second;
+}
+
+Branch* CoordinatorCore::BranchAt(Transaction& txn, const Peer& peer) {
+  for (Branch& branch : txn.branches) {
+    if (branch.peer == peer) return &branch;
+  }
+  return nullptr;
+}
+
+void CoordinatorCore::SetDeadline(Transaction& txn, uint64_t at_us) {
+  if (txn.deadline_us != 0) deadlines_.erase({txn.deadline_us, txn.id});
+  txn.deadline_us = at_us;
+  if (at_us != 0) deadlines_.emplace(at_us, txn.id);
+}
+
+void CoordinatorCore::AddBytes(Transaction& txn, size_t bytes) {
+  txn.bytes += bytes;
+  bytes_ += bytes;
+}
+
+void CoordinatorCore::DropBytes(Transaction& txn) {
+  ASSENT_CHECK(bytes_ >= txn.bytes);
+  bytes_ -= txn.bytes;
+  txn.bytes = 0;
+}
+
+}  // namespace assent::coordinator

@@ -1,0 +1,218 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/overlay.h"
+#include "common/placement.h"
+#include "common/role.h"
+#include "coordinator/config.h"
+#include "coordinator/inspect.h"
+#include "coordinator/marks.h"
+#include "coordinator/resends.h"
+#include "coordinator/tokens.h"
+#include "coordinator/transaction.h"
+
+namespace assent::coordinator {
+
+// The coordinator's half of two-phase commit with presumed abort (Mohan, Lindsay and Obermarck 1986) as a
+// deterministic state machine. It owns the commit decisions of its group, transaction ids and ages, and
+// client tokens. It holds no data, grants no locks and does no I/O. The states of a transaction are in
+// transaction.h.
+//
+// Guarantees (CheckInvariants() here; across nodes, the simulator's checkers):
+//   C1  A commit decision leaves, for a client or a participant, only after its COMMIT record is replicated;
+//   once the
+//       record is appended the transaction cannot abort.
+//   C2  The client is answered as soon as C1 holds.
+//   C3  Presumed abort: a transaction of which nothing is known here is aborted, unless its epoch is above
+//   ours. C4  COMMIT is kept until each of its participants acknowledged; then END is appended. C5  A token
+//   takes effect once: recorded outcomes are returned, live ones joined, ended attempts never run. C6  One
+//   participant decides by itself; ABORTED is said of it only if it said so. C7  Each send is repeated with
+//   backoff within a budget a participant; waiting has an end. C8  Marks: see marks.h. P2  A wound aborts a
+//   transaction unless COMMIT is appended. I-X2  Ids are (group, epoch, sequence from 1) and an epoch belongs
+//   to one process lifetime.
+class CoordinatorCore final : public RoleCore {
+ public:
+  // `store` is the group's state as of its applied LSN; it must outlive this.
+  CoordinatorCore(const CoordinatorConfig& config, const Placement& placement, const StateReader& store);
+  CoordinatorCore(const CoordinatorCore&) = delete;
+  CoordinatorCore& operator=(const CoordinatorCore&) = delete;
+
+  void Apply(Lsn lsn, const LogRecord& record) noexcept override;
+  void Step(const Instant& now, const RoleEvent& event, RoleEffects& effects) noexcept override;
+  uint64_t NextDeadline() const override;
+  Overlay& overlay() override { return overlay_; }
+  void CheckInvariants() const override;
+
+  // ---- For operators: undecided and unended transactions, oldest first ----
+  std::vector<TxnInfo> ListTransactions(size_t count_max) const;
+  std::optional<TxnInfo> FindTransaction(const TxnId& txn) const;
+  const CoordinatorStats& stats() const { return stats_; }
+  size_t live_count() const { return marks_.live().size(); }
+  size_t unended_count() const { return unended_; }
+
+ private:
+  using Transactions = std::map<TxnId, Transaction>;
+  using TokenKey = std::pair<ClientId, uint64_t>;
+
+  // What a late call of an ended interactive transaction is told. Bounded, and lost with the process.
+  struct RecentEnding {
+    Age age;
+    Outcome outcome = Outcome::kAborted;
+    AbortReason reason = AbortReason::kNone;
+    std::string detail;
+    uint64_t content = 0;  // of its commit request
+  };
+  struct ForeignScan {
+    uint64_t next_us = 0;
+    bool running = false;
+    // Commits that ended while the scan ran: it may still list them as in doubt.
+    std::set<TxnId> ended;
+  };
+  struct ShardLink {
+    Epoch epoch{};
+    TxnId mark_sent;
+    uint64_t horizon_sent = 0;
+    uint64_t last_sent_us = 0;
+  };
+
+  // ---- coordinator.cc: the two entrances and what all parts use ----
+  void OnServing(const Serving& event);
+  void OnReplicated(const Replicated& event);
+  void OnReceived(const Received& event);
+  void OnGroupEpoch(const GroupEpoch& event);
+  void ApplyCommitted(Lsn lsn, const Committed& record);
+  void ApplyEnded(Lsn lsn, const Ended& record);
+  Lsn AppendRecord(LogRecord record);
+  void AnswerCall(RequestId id, ClientReply reply);
+  void Refuse(RequestId id, RefusalCode code, std::string detail);
+  void AnswerWaiters(Transaction& txn, const ClientReply& reply);
+  void SendShard(GroupId to, Message message);
+  TxnHeader HeaderFor(const Transaction& txn, GroupId to) const;
+  TxnHeader BareHeader(const TxnId& txn, GroupId to) const;
+  TxnId NextId() const { return TxnId{config_.group, epoch_, next_seq_}; }
+  uint64_t BirthNow() const;
+  Transaction* Find(const TxnId& txn);
+  static Branch* BranchAt(Transaction& txn, const Peer& peer);
+  void SetDeadline(Transaction& txn, uint64_t at_us);
+  void AddBytes(Transaction& txn, size_t bytes);
+  void DropBytes(Transaction& txn);
+
+  // ---- clients.cc: calls, admission, tokens ----
+  void OnClientCall(const ClientCall& call);
+  void OnClientGone(const ClientGone& event);
+  void OnOpenSession(RequestId id);
+  void OnExecute(RequestId id, const Execute& request);
+  void OnBegin(RequestId id, const Begin& request);
+  void OnWork(RequestId id, const Work& request);
+  void OnCommit(RequestId id, const Commit& request);
+  void OnRollback(RequestId id, const Rollback& request);
+  void CommitOfUnknown(RequestId id, const Commit& request, uint64_t content);
+  std::optional<std::string> ProblemOfTag(const CommitTag& tag) const;
+  bool AnsweredByToken(RequestId id, const CommitTag& tag, uint64_t content);
+  void Join(RequestId id, Transaction& txn, const CommitTag& tag, uint64_t content);
+  std::optional<std::string> Overload(size_t bytes) const;
+  bool RefusedForOverload(RequestId id, size_t bytes, const CommitTag* tag);
+  Age AgeFor(const TxnId& txn, const Age& retry_of) const;
+  Transaction& NewTransaction(const Age& retry_of);
+  void AdoptTag(Transaction& txn, RequestId id, const CommitTag& tag, uint64_t content);
+  void AddForeign(Transaction& txn, const std::vector<ForeignWork>& foreign);
+  void RefuseAttempt(const Token& token, uint32_t attempt, uint64_t acked_below);
+  void Remember(const Transaction& txn, Outcome outcome, AbortReason reason, const std::string& detail);
+
+  // ---- phase_one.cc: work, votes, and how they end ----
+  void AskBranches(Transaction& txn);  // sends each branch that is kAsked what its state asks for
+  void SendBranch(Transaction& txn, Branch& branch);
+  void StartPreparing(Transaction& txn);
+  void OnOperateReply(GroupId from, const OperateReply& reply);
+  void OnBranchAborted(GroupId from, const BranchAborted& message);
+  void OnVoteReply(GroupId from, const VoteReply& reply);
+  void TakeVote(Transaction& txn, Branch& branch, Vote vote, AbortReason reason, const std::string& detail);
+  bool KeepResults(Transaction& txn, Branch& branch, const std::vector<OperationResult>& results);
+  std::optional<std::vector<OperationResult>> MergedResults(Transaction& txn) const;
+  void FinishIfAllAnswered(Transaction& txn);
+  void DecideCommit(Transaction& txn);
+  void Abort(Transaction& txn, AbortReason reason, const std::string& detail);
+  void Close(Transaction& txn);  // no longer live: token, age, deadline, resends, bytes
+  void Erase(const TxnId& id);
+
+  // ---- one_phase.cc: C6 ----
+  void StartOnePhase(Transaction& txn);
+  void OnOnePhaseReply(GroupId from, const OnePhaseReply& reply);
+  void GiveUpOnShard(Transaction& txn);
+
+  // ---- phase_two.cc: decisions told and asked for ----
+  void BecomePhaseTwo(Transaction& txn);
+  void OnDecideAck(GroupId from, const DecideAck& ack);
+  void Acknowledge(Transaction& txn, Branch& branch);
+  void OnInquire(GroupId from, const TxnId& txn);
+  void OnWoundRequest(GroupId from, const WoundRequest& request);
+
+  // ---- foreign.cc ----
+  void OnForeignReply(const ForeignReply& reply);
+  void OnRecovered(const ForeignReply& reply);
+  void CallForeignFor(Transaction& txn, Branch& branch);
+
+  // ---- timers.cc ----
+  void OnTick();
+  void ExpireDeadlines();
+  void ResendDue();
+  void TellMarks();
+  void RaiseHorizon();
+  void ScanForeign();
+  uint64_t NextHorizon() const;
+  uint64_t NextMarkNews() const;
+
+  const CoordinatorConfig config_;
+  const Placement placement_;
+  Overlay overlay_;
+  Tokens tokens_;
+
+  // Replicated state: what the records applied so far say.
+  Transactions transactions_;  // kPhaseTwo ones come from the log; all others are this process' own
+  Lsn last_lsn_{};
+  size_t unended_ = 0;  // kCommitting and kPhaseTwo
+
+  // The primary's own. Set by Serving.
+  bool serving_ = false;
+  Epoch epoch_{};
+  uint64_t next_seq_ = 1;
+  uint32_t next_client_ = 1;
+  Lsn replicated_{};
+  uint64_t told_horizon_us_ = 0;  // the last whose record is replicated: shards act on it for good (R1)
+  std::deque<std::pair<Lsn, uint64_t>> pending_horizons_;
+  std::deque<std::pair<Lsn, TxnId>> pending_commits_;  // in LSN order
+  Marks marks_;
+  Resends resends_;
+  std::set<std::pair<uint64_t, TxnId>> deadlines_;
+  std::set<Age> ages_;  // of undecided transactions
+  std::map<TokenKey, TxnId> live_tokens_;
+  std::map<RequestId, TxnId> calls_;  // open calls that wait for a transaction
+  std::map<TxnId, RecentEnding> recent_;
+  std::deque<TxnId> recent_order_;
+  std::map<std::string, ForeignScan> scans_;
+  std::map<GroupId, ShardLink> links_;
+  uint64_t next_horizon_check_us_ = 0;
+  size_t bytes_ = 0;
+  size_t aborting_ = 0;
+  CoordinatorStats stats_;
+
+  // Of the step that runs.
+  Instant now_;
+  RoleEffects* effects_ = nullptr;
+};
+
+}  // namespace assent::coordinator
+
+namespace assent {
+using coordinator::CoordinatorCore;
+}  // namespace assent

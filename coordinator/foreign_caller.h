@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/role.h"
+#include "runtime/transport/socket.h"
+
+// Performs a coordinator core's CallForeign effects against the configured resource managers, over the
+// Participant service of assent.thrift, and hands back a ForeignReply for each. It repeats nothing and
+// decides nothing: a call that brought no usable answer is reported as not reached, and the core's timers do
+// the rest (C7).
+//
+// Each resource manager has its own threads and connections, in two lanes: prepares in one, and commit,
+// rollback and recover in the other, so that a prepare which waits for a lock never holds up the commit that
+// would free it.
+//
+//   Call() --queue of the lane--> a thread of the lane: connect if need be, call, validate --> done(reply)
+//
+// Guarantees: Call() never blocks. Exactly one reply for each call, unless the caller is destroyed first.
+// Memory is bounded: past `queue_max` a call is answered at once as not reached (G8). After a failed connect,
+// calls of that lane fail at once for `pause_ms`, so a dead resource manager costs a connect a pause, not one
+// a call.
+namespace assent {
+
+struct ForeignTarget {
+  std::string name;  // as transactions name it
+  Address address;
+  int prepare_timeout_ms = 5'000;  // of the order of the core's vote timeout: a later vote is of no use
+  int finish_timeout_ms = 5'000;
+};
+
+struct ForeignCallerOptions {
+  std::string cluster;
+  size_t prepare_connections =
+      4;                     // prepares of one resource manager that may wait for its locks at the same time
+  size_t queue_max = 4'096;  // of each lane
+  size_t recovered_max = 65'536;  // branches that one kRecover reports; a later one sees the rest
+  int connect_timeout_ms = 1'000;
+  int pause_ms = 200;
+};
+
+class ForeignCaller {
+ public:
+  // Called once for each Call, from a thread of this object, or from within Call() itself if that is refused
+  // at once. Must not block. `group` is the one given to Call().
+  using Done = std::function<void(GroupId group, ForeignReply reply)>;
+
+  ForeignCaller(const ForeignCallerOptions& options, const std::vector<ForeignTarget>& targets, Done done);
+  ~ForeignCaller();  // interrupts calls that are under way, and joins the threads; what is left gets no reply
+  ForeignCaller(const ForeignCaller&) = delete;
+  ForeignCaller& operator=(const ForeignCaller&) = delete;
+
+  // Any thread. `group`: the coordinator group on whose behalf. A name that is not configured is answered as
+  // not reached, with a detail.
+  void Call(GroupId group, const CallForeign& call);
+
+  bool Knows(const std::string& resource_manager) const { return lanes_.count(resource_manager) != 0; }
+
+ private:
+  class Lane;
+  struct Lanes {
+    std::unique_ptr<Lane> prepare;
+    std::unique_ptr<Lane> finish;
+  };
+
+  const Done done_;
+  std::map<std::string, Lanes> lanes_;  // by resource manager
+};
+
+}  // namespace assent

@@ -1,0 +1,141 @@
+#include <algorithm>
+#include <set>
+
+#include "common/check.h"
+#include "coordinator/coordinator.h"
+
+// What operators see, and the invariants.
+namespace assent::coordinator {
+namespace {
+
+TxnInfo InfoOf(const Transaction& txn) {
+  TxnInfo info{txn.id, txn.age, txn.state, txn.interactive, txn.token, txn.begun_us, {}, {}};
+  for (const Branch& branch : txn.branches) {
+    const Participant participant{branch.peer.foreign, branch.peer.group, branch.writing};
+    info.branches.push_back(BranchInfo{participant, branch.state, branch.resends});
+    if (branch.state == BranchState::kAsked) info.waiting_on.push_back(participant);
+  }
+  return info;
+}
+
+}  // namespace
+
+std::string_view ToString(TxnState state) {
+  switch (state) {
+    case TxnState::kActive:
+      return "active";
+    case TxnState::kWorking:
+      return "working";
+    case TxnState::kReading:
+      return "reading";
+    case TxnState::kPreparing:
+      return "preparing";
+    case TxnState::kOnePhase:
+      return "committing in one phase";
+    case TxnState::kSettling:
+      return "asking its shard";
+    case TxnState::kCommitting:
+      return "committing";
+    case TxnState::kPhaseTwo:
+      return "committed";
+    case TxnState::kAborting:
+      return "aborting";
+  }
+  return "?";
+}
+
+std::string_view ToString(BranchState state) {
+  switch (state) {
+    case BranchState::kIdle:
+      return "idle";
+    case BranchState::kAsked:
+      return "asked";
+    case BranchState::kYes:
+      return "yes";
+    case BranchState::kReadOnly:
+      return "read-only";
+    case BranchState::kAcknowledged:
+      return "acknowledged";
+  }
+  return "?";
+}
+
+std::vector<TxnInfo> CoordinatorCore::ListTransactions(size_t count_max) const {
+  std::vector<TxnInfo> list;
+  for (const auto& [id, txn] : transactions_) {
+    if (list.size() >= count_max) break;
+    if (txn.state != TxnState::kAborting) list.push_back(InfoOf(txn));
+  }
+  return list;
+}
+
+std::optional<TxnInfo> CoordinatorCore::FindTransaction(const TxnId& id) const {
+  const auto entry = transactions_.find(id);
+  if (entry == transactions_.end()) return std::nullopt;
+  return InfoOf(entry->second);
+}
+
+void CoordinatorCore::CheckInvariants() const {
+  size_t unended = 0, aborting = 0, bytes = 0, deadlines = 0, waiters = 0, tokens = 0, resends = 0,
+         undecided = 0;
+  for (const auto& [id, txn] : transactions_) {
+    ASSENT_CHECK(txn.id == id && id.coordinator == config_.group, ToString(id));
+    ASSENT_CHECK(!serving_ || id < NextId(), "an id from the future", ToString(id));  // I-X2
+    const bool committed = txn.state == TxnState::kCommitting || txn.state == TxnState::kPhaseTwo;
+    const bool live = IsUndecided(txn.state) || txn.state == TxnState::kCommitting;
+    // C4: COMMIT is kept exactly as long as it is unended.
+    ASSENT_CHECK(overlay_.Get(Table::kDecision, TxnKey(id)).has_value() == committed, ToString(id),
+                 txn.state);
+    ASSENT_CHECK(marks_.live().contains(id) == live, "C8", ToString(id), txn.state);
+    ASSENT_CHECK(txn.waiters.empty() || live, "a decided transaction owes an answer", ToString(id));  // C2
+    ASSENT_CHECK((txn.deadline_us != 0) == (serving_ && IsUndecided(txn.state)), "C7", ToString(id),
+                 txn.state);
+    ASSENT_CHECK(live == ages_.contains(txn.age) || !live, ToString(id));
+    unended += committed;
+    aborting += txn.state == TxnState::kAborting;
+    undecided += live;
+    bytes += txn.bytes;
+    deadlines += txn.deadline_us != 0;
+    waiters += txn.waiters.size();
+    if (live && txn.token.valid()) {
+      ++tokens;
+      const auto entry = live_tokens_.find(TokenKey{txn.token.client, txn.token.seq});
+      ASSENT_CHECK(entry != live_tokens_.end() && entry->second == id, "C5", ToString(id));
+    }
+    for (const Branch& branch : txn.branches) {
+      const bool asked = branch.state == BranchState::kAsked;
+      // C7: whatever is awaited is asked for again.
+      ASSENT_CHECK(!serving_ || asked == resends_.Holds(branch.peer, id), "C7", ToString(id), txn.state,
+                   asked);
+      resends += serving_ && asked;
+      if (branch.peer.is_foreign()) continue;
+      ASSENT_CHECK(
+          marks_.Owes(branch.peer.group, id) == (committed && branch.state != BranchState::kAcknowledged),
+          "C8", ToString(id));
+      const TxnId mark = marks_.MarkFor(branch.peer.group, NextId());
+      ASSENT_CHECK(
+          !serving_ || !(live || (committed && branch.state != BranchState::kAcknowledged)) || mark <= id,
+          "C8: the mark passed", ToString(id));
+    }
+  }
+  size_t decisions = 0;
+  overlay_.Scan(Table::kDecision, "", "", [&](std::string_view, const Row&) {
+    ++decisions;
+    return true;
+  });
+  ASSENT_CHECK(decisions == unended && unended == unended_, "C4", decisions, unended, unended_);
+  ASSENT_CHECK(aborting == aborting_ && bytes == bytes_ && deadlines == deadlines_.size());
+  ASSENT_CHECK(waiters == calls_.size(), waiters, calls_.size());
+  ASSENT_CHECK(tokens == live_tokens_.size() && undecided == marks_.live().size() &&
+               undecided == ages_.size());
+  ASSENT_CHECK(resends == resends_.size(), resends, resends_.size());
+  // G8
+  ASSENT_CHECK(undecided <= config_.limits.live_txns_max + config_.limits.unended_max);
+  ASSENT_CHECK(aborting_ <= config_.limits.aborting_max && recent_.size() <= config_.limits.recent_endings);
+  ASSENT_CHECK(recent_.size() == recent_order_.size());
+  // R1: what waits for its record is still to be replicated.
+  ASSENT_CHECK(pending_commits_.empty() || pending_commits_.front().first > replicated_);
+  ASSENT_CHECK(replicated_ <= last_lsn_ && told_horizon_us_ <= tokens_.horizon_us());
+}
+
+}  // namespace assent::coordinator

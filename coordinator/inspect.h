@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "common/client_api.h"
+#include "common/ids.h"
+#include "common/records.h"
+#include "coordinator/transaction.h"
+
+// What operators see of a coordinator's transactions.
+namespace assent::coordinator {
+
+struct BranchInfo {
+  Participant participant;
+  BranchState state{};
+  uint32_t resends = 0;
+};
+struct TxnInfo {
+  TxnId txn;
+  Age age;
+  TxnState state{};
+  bool interactive = false;
+  Token token;            // invalid until a commit was asked for
+  uint64_t begun_us = 0;  // mono time; 0 = restored from the log
+  std::vector<BranchInfo> branches;
+  std::vector<Participant> waiting_on;
+};
+
+struct CoordinatorStats {
+  uint64_t committed = 0;  // by a COMMIT record
+  uint64_t one_phase = 0;  // by a shard's record (C6)
+  uint64_t read_only = 0;  // without any record
+  uint64_t aborted = 0;
+  uint64_t unknown = 0;  // answered so
+  uint64_t ended = 0;    // END records
+  uint64_t resends = 0;
+  uint64_t presumed_aborts = 0;  // inquiries answered by presumption (C3)
+  uint64_t overloaded = 0;       // refusals for a bound (G8)
+};
+
+std::string_view ToString(TxnState state);
+std::string_view ToString(BranchState state);
+
+}  // namespace assent::coordinator

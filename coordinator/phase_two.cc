@@ -1,0 +1,95 @@
+#include <utility>
+
+#include "common/check.h"
+#include "coordinator/coordinator.h"
+
+// Decisions told and asked for.
+namespace assent::coordinator {
+namespace {
+
+constexpr size_t kEndedDuringScanMax = 100'000;
+
+}  // namespace
+
+// C1: the COMMIT record is replicated, so it may be told. C2: the client first.
+void CoordinatorCore::BecomePhaseTwo(Transaction& txn) {
+  ++stats_.committed;
+  AnswerWaiters(txn, Ending{Outcome::kCommitted, txn.subject, txn.age, AbortReason::kNone, "",
+                            std::move(txn.results), false, BirthNow()});
+  Remember(txn, Outcome::kCommitted, AbortReason::kNone, "");
+  txn.results = {};
+  Close(txn);
+  txn.state = TxnState::kPhaseTwo;
+  AskBranches(txn);
+}
+
+void CoordinatorCore::OnDecideAck(GroupId from, const DecideAck& ack) {
+  Transaction* txn = Find(ack.txn);
+  if (txn == nullptr) return;
+  Branch* branch = BranchAt(*txn, Peer{from, ""});
+  if (branch == nullptr) return;
+  if (txn->state == TxnState::kPhaseTwo && ack.decision == Decision::kAbort) {
+    // No decision of ours told it so: an operator's, or damage (G7). It goes on being told, until someone
+    // looks.
+    effects_->push_back(Report{"shard " + ToString(from) + " says it aborted " + ToString(ack.txn) +
+                                   ", which is committed; the transaction stays open",
+                               false});
+    return;
+  }
+  const bool expected = (txn->state == TxnState::kPhaseTwo && ack.decision == Decision::kCommit) ||
+                        (txn->state == TxnState::kAborting && ack.decision == Decision::kAbort);
+  if (expected && branch->state == BranchState::kAsked) Acknowledge(*txn, *branch);
+}
+
+// The branch is done with this transaction. When all are: C4, END.
+void CoordinatorCore::Acknowledge(Transaction& txn, Branch& branch) {
+  branch.state = BranchState::kAcknowledged;
+  resends_.Cancel(branch.peer, txn.id);
+  const bool committed = txn.state == TxnState::kPhaseTwo;
+  if (committed && !branch.peer.is_foreign()) marks_.OnAcknowledged(branch.peer.group, txn.id);  // C8
+  for (const Branch& other : txn.branches) {
+    if (other.state != BranchState::kAcknowledged) return;
+  }
+  const TxnId id = txn.id;
+  if (!committed) return Erase(id);
+  for (const Branch& other : txn.branches) {
+    const auto scan = scans_.find(other.peer.foreign);
+    if (scan == scans_.end() || !scan->second.running) continue;
+    scan->second.ended.insert(id);
+    if (scan->second.ended.size() > kEndedDuringScanMax)
+      scan->second.running = false;  // G8: its answer is dropped
+  }
+  ++stats_.ended;
+  AppendRecord(Ended{id});
+}
+
+// C3, for one in doubt. Silence where the answer is not settled: it asks again (P8).
+void CoordinatorCore::OnInquire(GroupId from, const TxnId& id) {
+  if (id.coordinator != config_.group || id.epoch > epoch_)
+    return;  // C3: a higher epoch's is not ours to presume
+  const Transaction* txn = Find(id);
+  Decision decision = Decision::kAbort;
+  if (txn != nullptr) {
+    // Live, or its COMMIT is appended and may yet be lost (C1).
+    if (IsUndecided(txn->state) || txn->state == TxnState::kCommitting) return;
+    if (txn->state == TxnState::kPhaseTwo) decision = Decision::kCommit;
+  } else if (id >= NextId()) {
+    return;  // never given out: no branch of ours
+  } else {
+    ++stats_.presumed_aborts;
+  }
+  SendShard(from, Decide{txn == nullptr ? BareHeader(id, from) : HeaderFor(*txn, from), decision});
+}
+
+// P2: an older transaction waits for a lock of this one, which has voted.
+void CoordinatorCore::OnWoundRequest(GroupId from, const WoundRequest& request) {
+  Transaction* txn = Find(request.txn);
+  if (txn == nullptr || !IsUndecided(txn->state)) {
+    return OnInquire(from, request.txn);  // C1: COMMIT is appended, or the end is known
+  }
+  if (txn->state == TxnState::kOnePhase || txn->state == TxnState::kSettling)
+    return;  // C6: not ours to abort
+  Abort(*txn, AbortReason::kWounded, "an older transaction needed its locks");
+}
+
+}  // namespace assent::coordinator

@@ -1,0 +1,143 @@
+#include "coordinator/server.h"
+
+#include <atomic>
+#include <utility>
+
+#include "TransactionManager.h"
+#include "thrift/codec_client.h"
+#include "thrift/codec_fields.h"
+
+namespace assent {
+namespace {
+
+Refusal MakeRefusal(RefusalCode code, std::string detail) {
+  return Refusal{code, std::move(detail), Epoch{}};
+}
+
+Ending UnknownEnding(const std::string& why) {
+  Ending ending;
+  ending.outcome = Outcome::kUnknown;
+  ending.detail = why + "; send the same request again";
+  return ending;
+}
+
+// What a caller is told whose request was passed on and not answered (I-U1).
+ClientReply Unanswered(const OpenSession&, const std::string& why) {
+  return MakeRefusal(RefusalCode::kNotServing, why);  // a number is spent, which is nothing
+}
+ClientReply Unanswered(const Execute&, const std::string& why) {
+  return UnknownEnding(why);
+}
+ClientReply Unanswered(const Begin&, const std::string& why) {
+  return MakeRefusal(RefusalCode::kNotServing, why);  // what may have begun has no work, and idles out
+}
+ClientReply Unanswered(const Work&, const std::string& why) {
+  return UnknownEnding(why);
+}
+ClientReply Unanswered(const Commit&, const std::string& why) {
+  return UnknownEnding(why);
+}
+ClientReply Unanswered(const Rollback&, const std::string& why) {
+  return MakeRefusal(RefusalCode::kNotServing, why);  // idempotent: ask again, or let it idle out
+}
+
+class Handler final : public wire::TransactionManagerIf {
+ public:
+  Handler(const TransactionManagerOptions& options, ClientGateway& gateway, CallGate& gate)
+      : options_(options), gateway_(gateway), gate_(gate) {}
+
+  void where_is(wire::WhereIsReply& out, const wire::WhereIsRequest& request) override {
+    out.cluster = options_.cluster;
+    if (!request.cluster.empty() && request.cluster != options_.cluster) {
+      out.__set_refusal(WrongCluster());
+      return;
+    }
+    ClusterPlaces places = gateway_.Places();
+    for (CoordinatorPlace& place : places.leaders) {
+      wire::Leader leader;
+      leader.group = codec::Encode(place.group);
+      leader.epoch = codec::Number(place.epoch);
+      leader.node = codec::SmallNumber(place.node);
+      leader.address = std::move(place.address);
+      out.leaders.push_back(std::move(leader));
+    }
+    out.addresses = std::move(places.addresses);
+  }
+
+  // Thrift makes the request for this call alone, though its signature says const: taking it over saves a
+  // copy of all keys and values.
+  void open_session(wire::OpenSessionReply& out, const wire::OpenSessionRequest& request) override {
+    Serve<OpenSession>(out, const_cast<wire::OpenSessionRequest&>(request));
+  }
+  void execute(wire::ExecuteReply& out, const wire::ExecuteRequest& request) override {
+    Echo(out, request.tag);
+    Serve<Execute>(out, const_cast<wire::ExecuteRequest&>(request));
+  }
+  void begin_txn(wire::BeginReply& out, const wire::BeginRequest& request) override {
+    Serve<Begin>(out, const_cast<wire::BeginRequest&>(request));
+  }
+  void work(wire::WorkReply& out, const wire::WorkRequest& request) override {
+    out.txn = request.txn;
+    Serve<Work>(out, const_cast<wire::WorkRequest&>(request));
+  }
+  void commit(wire::CommitReply& out, const wire::CommitRequest& request) override {
+    Echo(out, request.tag);
+    Serve<Commit>(out, const_cast<wire::CommitRequest&>(request));
+  }
+  void rollback(wire::RollbackReply& out, const wire::RollbackRequest& request) override {
+    out.txn = request.txn;
+    Serve<Rollback>(out, const_cast<wire::RollbackRequest&>(request));
+  }
+
+ private:
+  template <typename WireReply>
+  static void Echo(WireReply& out, const wire::CommitTag& tag) {
+    out.__set_token(tag.token);
+    out.__set_attempt(tag.attempt);
+  }
+
+  wire::Refusal WrongCluster() const {
+    wire::Refusal refusal;
+    refusal.code = wire::RefusalCode::WRONG_CLUSTER;
+    refusal.detail = "this node belongs to cluster " + options_.cluster;
+    return refusal;
+  }
+
+  template <typename Request, typename WireReply, typename WireRequest>
+  void Serve(WireReply& out, WireRequest& wire_request) {
+    if (wire_request.cluster != options_.cluster) {
+      out.__set_refusal(WrongCluster());
+      return;
+    }
+    auto decoded = codec::DecodeRequest(std::move(wire_request));
+    if (!decoded.ok()) {
+      return codec::EncodeReply(MakeRefusal(RefusalCode::kInvalid, decoded.status().message()), out);
+    }
+    const GroupId group = decoded->group;
+    const RequestId id{next_id_.fetch_add(1, std::memory_order_relaxed)};
+    auto answered = gate_.Call<ClientReply>(options_.answer_timeout_us, [&](ReplyTo<ClientReply> reply) {
+      return gateway_.Submit(group, id, std::move(decoded->request), std::move(reply));
+    });
+    if (answered.ok()) return codec::EncodeReply(std::move(answered).value(), out);
+    if (answered.status().code() == StatusCode::kOverloaded) {
+      return codec::EncodeReply(MakeRefusal(RefusalCode::kOverloaded, answered.status().message()), out);
+    }
+    gateway_.Abandon(group, id);
+    codec::EncodeReply(Unanswered(Request{}, answered.status().message()), out);
+  }
+
+  const TransactionManagerOptions options_;
+  ClientGateway& gateway_;
+  CallGate& gate_;
+  std::atomic<uint64_t> next_id_{1};
+};
+
+}  // namespace
+
+std::shared_ptr<apache::thrift::TProcessor> MakeTransactionManager(const TransactionManagerOptions& options,
+                                                                   ClientGateway& gateway, CallGate& gate) {
+  return std::make_shared<wire::TransactionManagerProcessor>(
+      std::make_shared<Handler>(options, gateway, gate));
+}
+
+}  // namespace assent

@@ -1,0 +1,134 @@
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "coordinator/coordinator.h"
+
+// What time brings: timeouts (C7), resends (C7), marks (C8), the horizon (C5), scans of foreign resource
+// managers.
+namespace assent::coordinator {
+namespace {
+
+constexpr size_t kTimeoutsPerTick = 1'024;        // each aborts; the next tick comes at once
+constexpr uint64_t kHorizonCheckUs = 10'000'000;  // of a step of a minute
+constexpr uint64_t kHorizonMoreUs = 100'000;      // while rows below it are left to drop
+
+}  // namespace
+
+void CoordinatorCore::OnTick() {
+  ExpireDeadlines();
+  ResendDue();
+  RaiseHorizon();
+  TellMarks();
+  ScanForeign();
+}
+
+void CoordinatorCore::ExpireDeadlines() {
+  for (size_t i = 0; i < kTimeoutsPerTick && !deadlines_.empty(); ++i) {
+    const auto [at_us, id] = *deadlines_.begin();
+    if (at_us > now_.mono_us) return;
+    Transaction* txn = Find(id);
+    ASSENT_CHECK(txn != nullptr && txn->deadline_us == at_us);
+    const bool old = now_.mono_us >= txn->begun_us + config_.times.life_max_us;
+    switch (txn->state) {
+      case TxnState::kActive:
+        Abort(*txn, AbortReason::kExpired,
+              old ? "the transaction lived too long" : "the transaction was idle too long");
+        break;
+      case TxnState::kWorking:
+        Abort(*txn, AbortReason::kExpired, "the transaction lived too long");
+        break;
+      case TxnState::kReading:
+      case TxnState::kPreparing: {
+        std::string missing;
+        for (const Branch& branch : txn->branches) {
+          if (branch.state != BranchState::kAsked) continue;
+          if (!missing.empty()) missing += ", ";
+          missing += branch.peer.is_foreign() ? branch.peer.foreign : ToString(branch.peer.group);
+        }
+        Abort(*txn, AbortReason::kVoteTimeout, "no answer in time from " + missing);
+        break;
+      }
+      case TxnState::kOnePhase:
+      case TxnState::kSettling:
+        GiveUpOnShard(*txn);
+        break;
+      case TxnState::kCommitting:
+      case TxnState::kPhaseTwo:
+      case TxnState::kAborting:
+        ASSENT_CHECK(false, "a deadline on a decided transaction", ToString(id));
+    }
+  }
+}
+
+void CoordinatorCore::ResendDue() {
+  for (const Resends::Due& due : resends_.Take(now_.mono_us)) {
+    Transaction* txn = Find(due.txn);
+    Branch* branch = txn == nullptr ? nullptr : BranchAt(*txn, due.peer);
+    ASSENT_CHECK(branch != nullptr && branch->state == BranchState::kAsked, "resend of nothing",
+                 ToString(due.txn));
+    if (txn->state == TxnState::kAborting && branch->resends >= config_.times.abort_resends_max) {
+      Acknowledge(*txn, *branch);  // C3: if it is in doubt it will ask, and hear the same
+      continue;
+    }
+    ++branch->resends;
+    ++stats_.resends;
+    SendBranch(*txn, *branch);
+  }
+}
+
+// C8: for a shard that no other message went to for a while.
+void CoordinatorCore::TellMarks() {
+  for (const GroupId shard : placement_.shards()) {
+    const ShardLink& link = links_[shard];
+    const TxnId mark = marks_.MarkFor(shard, NextId());
+    const bool risen = link.mark_sent < mark || link.horizon_sent < told_horizon_us_;
+    const uint64_t silence_us = risen ? config_.times.mark_news_us : config_.times.mark_refresh_us;
+    if (now_.mono_us >= link.last_sent_us + silence_us) SendShard(shard, MarkNews{mark, told_horizon_us_});
+  }
+}
+
+uint64_t CoordinatorCore::NextMarkNews() const {
+  uint64_t next = UINT64_MAX;
+  for (const GroupId shard : placement_.shards()) {
+    const ShardLink& link = links_.at(shard);
+    const bool risen =
+        link.mark_sent < marks_.MarkFor(shard, NextId()) || link.horizon_sent < told_horizon_us_;
+    next = std::min(next,
+                    link.last_sent_us + (risen ? config_.times.mark_news_us : config_.times.mark_refresh_us));
+  }
+  return next;
+}
+
+void CoordinatorCore::RaiseHorizon() {
+  if (now_.mono_us < next_horizon_check_us_) return;
+  const uint64_t oldest_us = now_.wall_us - std::min(now_.wall_us, config_.times.retention_us);
+  const uint64_t target_us = oldest_us - oldest_us % Tokens::kBirthBucketUs;
+  if (target_us > tokens_.horizon_us() || tokens_.HasMoreToDrop()) {
+    const uint64_t horizon_us = std::max(target_us, tokens_.horizon_us());  // C5: it never falls
+    const Lsn lsn = AppendRecord(HorizonRaised{horizon_us});
+    pending_horizons_.emplace_back(lsn,
+                                   horizon_us);  // shards drop by it, so they hear of it once it holds (R1)
+  }
+  next_horizon_check_us_ = now_.mono_us + (tokens_.HasMoreToDrop() ? kHorizonMoreUs : kHorizonCheckUs);
+}
+
+void CoordinatorCore::ScanForeign() {
+  for (auto& [name, scan] : scans_) {
+    if (now_.mono_us < scan.next_us) continue;
+    scan.ended.clear();
+    scan.running = true;
+    scan.next_us = now_.mono_us + config_.times.foreign_call_us;  // an answer makes it sooner
+    effects_->push_back(CallForeign{name, ForeignVerb::kRecover, TxnId{}, ""});
+  }
+}
+
+uint64_t CoordinatorCore::NextDeadline() const {
+  if (!serving_) return UINT64_MAX;
+  uint64_t next = std::min({resends_.NextDue(), NextMarkNews(), next_horizon_check_us_});
+  if (!deadlines_.empty()) next = std::min(next, deadlines_.begin()->first);
+  for (const auto& [name, scan] : scans_) next = std::min(next, scan.next_us);
+  return next;
+}
+
+}  // namespace assent::coordinator

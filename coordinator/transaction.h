@@ -1,0 +1,91 @@
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/client_api.h"
+#include "common/ids.h"
+#include "common/messages.h"
+#include "coordinator/requests.h"
+
+// A transaction as its coordinator sees it. Plain data: the transitions are CoordinatorCore's.
+namespace assent::coordinator {
+
+// One that takes part: a shard, or a foreign resource manager by name (then `group` means nothing).
+struct Peer {
+  GroupId group;
+  std::string foreign;
+  auto operator<=>(const Peer&) const = default;
+  bool is_foreign() const { return !foreign.empty(); }
+};
+
+//   Begin ──> kActive <──> kWorking
+//                │ Commit
+//   Execute ──> kReading ──> kPreparing ──all yes──> kCommitting ──Replicated──> kPhaseTwo ──all acks──> gone
+//       │                       │ no, timeout, wound                                 (C4: END)
+//       │                       └──────────> kAborting ──acks, or enough resends──> gone
+//       └──> kOnePhase, kSettling ──the shard's answer, or timeout (UNKNOWN)──> gone
+enum class TxnState : uint8_t {
+  kActive = 1,  // interactive, between calls
+  kWorking,     // interactive, operations are out
+  kReading,     // one-shot over several shards without a write: operations are out
+  kPreparing,   // phase one: votes are awaited
+  kOnePhase,    // the only shard decides (C6)
+  kSettling,    // the only shard is asked what it decided (C6)
+  kCommitting,  // COMMIT is appended: it can no longer abort (C1)
+  kPhaseTwo,    // COMMIT is replicated: acknowledgements are awaited (C4)
+  kAborting,    // aborted: acknowledgements are awaited, for a while
+};
+
+// Undecided: C3 answers nothing, and the mark stays below (C8).
+constexpr bool IsUndecided(TxnState state) {
+  return state < TxnState::kCommitting;
+}
+
+enum class BranchState : uint8_t {
+  kIdle = 1,      // nothing is out
+  kAsked,         // an answer is awaited
+  kYes,           // voted
+  kReadOnly,      // voted, and let go
+  kAcknowledged,  // the decision is durable there
+};
+
+struct Branch {
+  Peer peer;
+  BranchState state = BranchState::kIdle;
+  bool writing = false;
+  Epoch branch_epoch{};                  // P3; 0 = not known yet
+  uint32_t last = 0;                     // number of the last operation sent
+  std::vector<Operation> operations;     // sent and not answered yet: for resends
+  std::string payload;                   // of a foreign prepare
+  size_t bytes_sent = 0;                 // of all operations, against kBranchBytesMax
+  std::vector<OperationResult> results;  // of the call that runs
+  uint32_t resends = 0;
+};
+
+struct Transaction {
+  TxnId id;
+  TxnId subject;  // what a client calls it: `id`, but in kSettling the transaction that is asked about
+  Age age;
+  TxnState state = TxnState::kActive;
+  bool interactive = false;
+  bool has_foreign = false;
+  bool may_release = false;  // P9: all locks were granted before the first prepare
+  Token token;
+  uint32_t attempt = 0;  // the highest that waits for this outcome
+  uint64_t acked_below = 0;
+  uint64_t content = 0;
+  std::vector<Branch> branches;
+  MergePlan plan;  // of the call that runs
+  std::vector<RequestId> waiters;
+  std::vector<OperationResult> results;  // merged, until Committed is replicated
+  uint64_t begun_us = 0;                 // mono; 0 = restored from the log
+  uint64_t deadline_us = 0;              // 0 = none
+  size_t bytes = 0;                      // accounted against bytes_max
+};
+
+}  // namespace assent::coordinator

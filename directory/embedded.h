@@ -1,0 +1,76 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "directory/directory.h"
+
+// A directory as plain files that several processes of one machine share (docs/FORMAT.md, "The embedded
+// directory"). It takes no locks, so a stopped process holds none (R12), and never lets SQLite near.
+//
+//   <path>/identity                      cluster, directory incarnation
+//   <path>/placement
+//   <path>/groups/<group>/view.<epoch>   one file an epoch; the highest holds
+//   <path>/groups/<group>/node.<node>    registrations
+//
+// Guarantees:
+//   R12 A view is a file that was written and synced under a temporary name and then got its own by link(2),
+//   which fails
+//       if there is one: link is the CAS. The same makes identity and placement once. Nothing is ever changed
+//       in place.
+//   R7  After each link and rename the directory is synced before the call returns; what a reader finds it
+//   also
+//       syncs first, since the writer may have died in between. fsync is never tried again.
+//   I-R2 A view file is removed only when kViewsKept newer ones are there. A process that was stopped between
+//   its look
+//       and its link for so long that its epoch's file was removed again learns it from a second look: lost.
+namespace assent {
+
+struct EmbeddedOptions {
+  std::string path;
+  std::string cluster;
+  DirectoryIncarnation fresh{};  // drawn at random by the caller; used if the directory is made now
+  std::function<void()> before_link =
+      {};  // called between CAS's look and its link: where a test stands still
+};
+
+class EmbeddedDirectory final : public Directory {
+ public:
+  // Views that a group keeps, the current one included: for people who look into what happened.
+  static constexpr uint64_t kViewsKept = 16;
+
+  // Opens or creates; several processes may do so at once. Removes temporaries of dead processes.
+  // Errors: kForeign (another cluster's, a newer format), kDamaged, kIo, kDiskFull.
+  static Result<std::unique_ptr<EmbeddedDirectory>> Open(const EmbeddedOptions& options);
+
+  Result<DirectorySnapshot> Read(GroupId group) override;
+  CasResult CompareAndSwap(const View& next) override;
+  Status Register(GroupId group, NodeId node, Incarnation incarnation) override;
+  Result<Placement> ReadPlacement() override;
+  Status CreatePlacement(const Placement& placement) override;
+
+  DirectoryIncarnation incarnation() const { return incarnation_; }
+
+ private:
+  explicit EmbeddedDirectory(const EmbeddedOptions& options);
+  Status OpenIdentity(DirectoryIncarnation fresh);
+  // The identity file as it is now: a directory replaced beneath a running process must show (R12).
+  Result<DirectoryIncarnation> ReadIdentity() const;
+  std::string GroupPath(GroupId group) const;
+  Result<std::optional<View>> ReadView(GroupId group);
+  // Syncs the group's directory unless this object has done so with an epoch as high as `epoch` in it.
+  Status SyncView(GroupId group, Epoch epoch);
+  Status Prune(GroupId group, Epoch newest) const;
+
+  const std::string path_;
+  const std::string cluster_;
+  const std::function<void()> before_link_;
+  DirectoryIncarnation incarnation_{};
+  std::mutex mutex_;
+  std::map<GroupId, Epoch> synced_;  // guarded by mutex_
+};
+
+}  // namespace assent

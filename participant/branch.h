@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/messages.h"
+
+namespace assent::participant {
+
+enum class BranchState : uint8_t {
+  kWorking,     // not voted: may be ended here at any time (P2, P4)
+  kPrepared,    // its Prepared is in the log: only a decision ends it (P4)
+  kCommitting,  // its OnePhaseCommitted is in the log, not yet replicated (C6)
+};
+
+// What the coordinator waits for. Only a working branch has a request open.
+enum class BranchRequest : uint8_t { kNone, kOperate, kPrepare, kOnePhase };
+
+// Who else asked for the fate of a one-phase token while it was running (C6).
+struct TokenJoiner {
+  TxnId txn;
+  uint32_t attempt = 0;
+};
+
+// A transaction's part on this shard, as the primary holds it in memory. Its locks are in the LockTable under
+// its id.
+struct Branch {
+  TxnId txn;
+  Age age;
+  bool has_foreign = false;
+  BranchState state = BranchState::kWorking;
+
+  // The open request. Operations are numbered from 1 within the branch; `first` is the number of
+  // operations[0].
+  BranchRequest request = BranchRequest::kNone;
+  uint32_t first = 1;
+  std::vector<Operation> operations;
+  size_t next = 0;  // the one to do now
+  std::vector<OperationResult> results;
+  size_t result_bytes = 0;
+  Lsn newest_read{};  // of the rows in `results`: the reply shows their LSNs as versions, so it waits for
+                      // them (R1)
+  std::optional<Prepare> prepare;           // kPrepare, without its operations
+  std::optional<CommitOnePhase> one_phase;  // kOnePhase and kCommitting, likewise
+  std::vector<TokenJoiner> joiners;
+
+  uint32_t done = 0;  // number of the last operation done
+  std::optional<OperateReply> last_reply;
+  Lsn last_reply_after{};                                    // may leave once this is replicated
+  std::map<std::string, std::optional<std::string>> writes;  // own writes so far; nullopt = deleted
+  uint32_t operation_count = 0;  // all of the branch, against kBranchOperationsMax
+  size_t operation_bytes = 0;    // and kBranchBytesMax
+  size_t write_bytes = 0;
+  size_t charged_bytes = 0;  // what the branch counts against ParticipantConfig::work_bytes_max
+
+  uint64_t heard_us = 0;          // last message of the coordinator
+  uint64_t waiting_since_us = 0;  // for a lock; 0 = not waiting
+
+  // kPrepared
+  Lsn prepared_lsn{};
+  uint64_t prepared_us = 0;  // seen by this primary
+  uint32_t inquiries = 0;    // since the coordinator's epoch was last known to change
+  uint64_t inquiry_interval_us = 0;
+  uint64_t wound_interval_us = 0;
+};
+
+}  // namespace assent::participant

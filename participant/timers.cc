@@ -1,0 +1,77 @@
+#include <algorithm>
+
+#include "participant/participant.h"
+
+// What happens because time goes by: unprepared work expires (P4), and marks are logged (C8).
+namespace assent::participant {
+
+void ParticipantCore::OnTick() {
+  ExpireWork();
+  RepeatWounds();
+  AskDueInDoubt();
+  for (auto& [coordinator, seen] : seen_marks_) {
+    if (seen.due_us <= now_.mono_us) LogMark(coordinator, seen);
+  }
+}
+
+void ParticipantCore::ExpireWork() {
+  while (const auto txn = work_timers_.PopDue(now_.mono_us)) {
+    Branch& branch = *FindBranch(*txn);
+    if (now_.mono_us >= branch.heard_us + config_.idle_timeout_us) {
+      EndBranch(branch, Failure{AbortReason::kExpired, "nothing was heard of the transaction for too long"});
+    } else {  // P2: what it waits for may be a deadlock through a lock that is not ours
+      EndBranch(branch,
+                Failure{AbortReason::kLockTimeout,
+                        "waited too long for the lock on " + Quoted(KeyOf(branch.operations[branch.next]))});
+    }
+  }
+}
+
+// C8: marks come with every message. The highest is kept at once; to log it can wait, and an idle shard logs
+// none.
+void ParticipantCore::NoteMark(GroupId coordinator, const TxnId& mark, uint64_t horizon_us) {
+  if (coordinator.kind != GroupKind::kCoordinator) return;
+  SeenMark& seen =
+      seen_marks_.try_emplace(coordinator, SeenMark{TxnId{coordinator, Epoch{}, 0}}).first->second;
+  if (mark.coordinator == coordinator) seen.mark = std::max(seen.mark, mark);
+  seen.horizon_us = std::max(seen.horizon_us, horizon_us);
+  if (seen.due_us != TimerQueue::kNever) return;
+  const ShardState::Mark logged = state_.MarkOf(coordinator);
+  const bool horizon_rose =
+      seen.horizon_us > 0 && seen.horizon_us >= logged.horizon_us + config_.horizon_step_us;
+  if (seen.mark > logged.mark || horizon_rose) seen.due_us = now_.mono_us + config_.mark_delay_us;
+}
+
+void ParticipantCore::NoteDecided(GroupId coordinator) {
+  SeenMark& seen =
+      seen_marks_.try_emplace(coordinator, SeenMark{TxnId{coordinator, Epoch{}, 0}}).first->second;
+  ++seen.decided;
+  if (seen.decided >= config_.mark_rows && seen.mark > state_.MarkOf(coordinator).mark)
+    LogMark(coordinator, seen);
+}
+
+void ParticipantCore::LogMark(GroupId coordinator, SeenMark& seen) {
+  const uint64_t later = now_.mono_us + config_.mark_repeat_us;
+  if (IsLogFull()) {
+    seen.due_us = later;
+    return;
+  }
+  const ShardState::Mark logged = state_.MarkOf(coordinator);
+  const bool horizon_rose =
+      seen.horizon_us > 0 && seen.horizon_us >= logged.horizon_us + config_.horizon_step_us;
+  MarkRaised record;
+  record.mark = state_.BoundedMark(std::max(seen.mark, logged.mark), kSweepRowsMax);
+  record.horizon_us = horizon_rose ? seen.horizon_us : logged.horizon_us;
+  Append(record);
+  seen.decided = 0;
+  const bool more = record.mark < seen.mark || state_.IsSweeping(coordinator);
+  seen.due_us = more ? later : TimerQueue::kNever;
+}
+
+// For refusals, which are safe as soon as the coordinator has said that the id is over.
+bool ParticipantCore::IsBelowAnyMark(const TxnId& txn) const {
+  const auto seen = seen_marks_.find(txn.coordinator);
+  return state_.IsBelowMark(txn) || (seen != seen_marks_.end() && txn < seen->second.mark);
+}
+
+}  // namespace assent::participant

@@ -1,0 +1,228 @@
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "participant/participant.h"
+
+// Operate, Prepare and Decide: interactive work, phase one, phase two.
+namespace assent::participant {
+namespace {
+
+constexpr size_t kParticipantsMax = 1024;  // keeps a Prepared well below a peer frame
+
+}  // namespace
+
+bool ParticipantCore::IsKnownCommitted(const TxnId& txn) const {
+  const auto decided = state_.DecidedOf(txn);
+  return decided && decided->decision == Decision::kCommit;
+}
+
+// Whether a message about a transaction that has no branch here may open one. `begins`: it is a branch's
+// first.
+std::optional<Failure> ParticipantCore::WhyNotOpen(const TxnId& txn, Epoch branch_epoch, bool begins) const {
+  if (const auto decided = state_.DecidedOf(txn)) {  // P6, P8: a tombstone or refusal came first
+    return Failure{AbortReason::kBelowMark, "the transaction was ended here before"};
+  }
+  if (IsBelowAnyMark(txn)) {
+    return Failure{AbortReason::kBelowMark, "the transaction is below the mark: it ended before"};
+  }
+  if (const auto ended = ended_.find(txn); ended != ended_.end()) return ended->second;
+  // P3: nothing known and this is no beginning, so a restart or failover ate the rest.
+  if (!begins || branch_epoch != Epoch{}) {
+    return Failure{AbortReason::kBranchLost, "the branch is not known on " + ToString(config_.group)};
+  }
+  if (IsOverloaded())
+    return Failure{AbortReason::kOverloaded, ToString(config_.group) + " has too much work open"};
+  return std::nullopt;
+}
+
+void ParticipantCore::OnOperate(const Operate& message) {
+  const TxnId& txn = message.header.txn;
+  if (message.first == 0 || message.operations.size() > kBranchOperationsMax)
+    return;  // not from a coordinator of ours
+  Branch* branch = FindBranch(txn);
+  if (branch == nullptr) {
+    if (IsKnownCommitted(txn)) return;  // a late duplicate
+    if (const auto why = WhyNotOpen(txn, message.branch_epoch, message.first == 1)) {
+      Emit(txn.coordinator, BranchAborted{txn, why->reason, why->detail});
+      return;
+    }
+    Start(OpenBranch(message.header), BranchRequest::kOperate, message.operations);
+    return;
+  }
+  if (branch->state != BranchState::kWorking) return;  // a late duplicate: the branch has voted since
+  if (branch->request == BranchRequest::kPrepare || branch->request == BranchRequest::kOnePhase) return;
+  const bool same_epoch =
+      message.branch_epoch == epoch_ || (message.branch_epoch == Epoch{} && message.first == 1);
+  const uint32_t last = message.first + static_cast<uint32_t>(message.operations.size()) - 1;
+  const bool running = branch->request == BranchRequest::kOperate;
+  if (same_epoch && running && message.first == branch->first) return;  // the same again, while it runs
+  if (same_epoch && last <= branch->done) {  // done before: not again, but its answer may have been lost
+    if (branch->last_reply && branch->last_reply->last == last) {
+      Withhold(branch->last_reply_after, txn.coordinator, txn, *branch->last_reply);
+    }
+    return;
+  }
+  if (!same_epoch || running || message.first != branch->done + 1) {  // P3
+    EndBranch(*branch, Failure{AbortReason::kBranchLost, "operations are missing or out of order"});
+    return;
+  }
+  Start(*branch, BranchRequest::kOperate, message.operations);
+}
+
+void ParticipantCore::OnPrepare(Prepare message) {
+  const TxnId txn = message.header.txn;
+  Branch* branch = FindBranch(txn);
+  if (branch == nullptr) {
+    if (IsKnownCommitted(txn)) return;  // a late duplicate
+    const bool one_shot = !message.operations.empty();
+    if (const auto why = WhyNotOpen(txn, message.branch_epoch, one_shot)) {
+      VoteNo(txn, *why);
+      return;
+    }
+    branch = &OpenBranch(message.header);
+  } else if (branch->state == BranchState::kPrepared) {
+    SendYes(*branch);  // P3: whatever the epoch
+    return;
+  } else if (branch->state == BranchState::kCommitting || branch->request == BranchRequest::kPrepare ||
+             branch->request == BranchRequest::kOnePhase) {
+    return;  // a duplicate: the answer will come
+  } else if (!message.operations.empty() || message.branch_epoch != epoch_ || message.last != branch->done ||
+             branch->request == BranchRequest::kOperate) {  // P3
+    branch->request = BranchRequest::kPrepare;
+    EndBranch(*branch, Failure{AbortReason::kBranchLost, "operations are missing: prepared after number " +
+                                                             std::to_string(message.last) + ", done is " +
+                                                             std::to_string(branch->done)});
+    return;
+  }
+  const bool understood =
+      message.mode == CommitMode::kCoordinator && message.participants.size() <= kParticipantsMax;
+  std::vector<Operation> operations = std::move(message.operations);
+  message.operations.clear();
+  branch->prepare = std::move(message);
+  branch->request = BranchRequest::kPrepare;
+  if (!understood) {
+    EndBranch(*branch, Failure{AbortReason::kTooLarge, "too many participants, or an unknown commit mode"});
+    return;
+  }
+  Start(*branch, BranchRequest::kPrepare, std::move(operations));
+}
+
+// All operations are done and their locks held.
+void ParticipantCore::Vote(Branch& branch) {
+  const TxnId txn = branch.txn;
+  Prepare& prepare = *branch.prepare;
+  const bool named_writing = std::any_of(
+      prepare.participants.begin(), prepare.participants.end(), [this](const Participant& participant) {
+        return participant.foreign.empty() && participant.group == config_.group && participant.writing;
+      });
+  // P9. Peers in doubt may ask whom PREPARED names as writing (P8), so such a one does not go without a
+  // trace.
+  if (branch.writes.empty() && prepare.may_release && !named_writing) {
+    Withhold(branch.newest_read, txn.coordinator, txn,
+             VoteReply{txn, Vote::kReadOnly, AbortReason::kNone, {}, std::move(branch.results)});
+    Remember(txn, Failure{AbortReason::kBranchLost, "the branch voted read-only and let go"});
+    DropBranch(branch);
+    return;
+  }
+  if (IsLogFull()) {
+    EndBranch(branch,
+              Failure{AbortReason::kOverloaded, "the log of " + ToString(config_.group) + " is behind"});
+    return;
+  }
+  Prepared record;
+  record.txn = txn;
+  record.age = branch.age;
+  record.mode = prepare.mode;
+  record.participants = std::move(prepare.participants);
+  for (auto& [key, value] : branch.writes) record.writes.push_back(Write{key, std::move(value)});
+  for (Lock& lock : locks_.HeldBy(txn)) {
+    if (lock.mode == LockMode::kExclusive) continue;
+    record.read_locks.push_back(ReadLock{std::move(lock.key), lock.is_range, std::move(lock.end)});
+  }
+  branch.writes.clear();
+  branch.prepare.reset();
+  BecomeInDoubt(branch, Append(std::move(record)));
+  SendYes(branch);
+}
+
+// P3, R1: only once PREPARED is replicated. Results are there as long as this primary lives.
+void ParticipantCore::SendYes(const Branch& branch) {
+  Withhold(branch.prepared_lsn, branch.txn.coordinator, branch.txn,
+           VoteReply{branch.txn, Vote::kYes, AbortReason::kNone, {}, branch.results});
+}
+
+void ParticipantCore::VoteNo(const TxnId& txn, const Failure& failure) {
+  Emit(txn.coordinator, VoteReply{txn, Vote::kNo, failure.reason, failure.detail, {}});
+}
+
+void ParticipantCore::OnDecide(const Decide& message) {
+  const TxnId txn = message.header.txn;
+  const Decision decision = message.decision;
+  Branch* branch = FindBranch(txn);
+  if (branch != nullptr && branch->state == BranchState::kPrepared) {
+    Acknowledge(Settle(*branch, decision), txn, decision);  // P5: freed now, acknowledged when replicated
+    return;
+  }
+  if (branch != nullptr && branch->state == BranchState::kCommitting) {
+    ReportDamage("decision for " + ToString(txn) + ", which is committing in one phase");
+    return;
+  }
+  if (const auto decided = state_.DecidedOf(txn)) {
+    if (decided->decision == decision) {
+      Acknowledge(decided->lsn, txn, decision);  // P6: again
+    } else {                                     // I-A2: never reversed
+      ReportDamage(std::string("contradiction (G1): ") +
+                   (decision == Decision::kCommit ? "commit" : "abort") + " arrived for " + ToString(txn) +
+                   ", which is " + (decision == Decision::kCommit ? "aborted" : "committed") + " here");
+    }
+    return;
+  }
+  const bool below_mark = state_.IsBelowMark(txn);
+  const Lsn mark_lsn = state_.MarkOf(txn.coordinator).lsn;
+  if (decision == Decision::kCommit) {
+    if (branch == nullptr && below_mark) {
+      Acknowledge(mark_lsn, txn, decision);  // P6, C8: done and forgotten
+    } else {
+      ReportDamage("damage (G7): commit of " + ToString(txn) + ", which " + ToString(config_.group) +
+                   " does not know as prepared, and which is not below its mark");
+    }
+    return;
+  }
+  if (branch != nullptr) {
+    const Failure rolled_back{AbortReason::kRolledBack, "the coordinator aborted the transaction"};
+    if (branch->request == BranchRequest::kOnePhase) {
+      EndBranch(*branch, rolled_back);
+    } else {
+      Remember(txn, rolled_back);
+      DropBranch(*branch);
+    }
+  }
+  if (below_mark) {
+    Acknowledge(mark_lsn, txn, decision);
+  } else if (!IsLogFull()) {  // else it will be said again (G8)
+    Acknowledge(RefuseForGood(txn), txn, decision);
+  }
+}
+
+void ParticipantCore::Acknowledge(Lsn lsn, const TxnId& txn, Decision decision) {
+  Withhold(lsn, txn.coordinator, txn, DecideAck{txn, decision});
+}
+
+// P4: the one way out of doubt. P5: appended, so visible and unlocked; not forced.
+Lsn ParticipantCore::Settle(Branch& branch, Decision decision) {
+  const TxnId txn = branch.txn;
+  const Lsn lsn = Append(BranchDecided{txn, decision});
+  DropBranch(branch);
+  NoteDecided(txn.coordinator);
+  return lsn;
+}
+
+// A tombstone (P6) or refusal (P8): this id will not be prepared here any more.
+Lsn ParticipantCore::RefuseForGood(const TxnId& txn) {
+  const Lsn lsn = Append(BranchDecided{txn, Decision::kAbort});
+  NoteDecided(txn.coordinator);
+  return lsn;
+}
+
+}  // namespace assent::participant

@@ -1,0 +1,338 @@
+#include "runtime/config/config.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "common/view.h"
+#include "directory/durable_files.h"
+#include "runtime/config/config_parser.h"
+
+namespace assent {
+namespace {
+
+constexpr size_t kConfigBytesMax = 1024 * 1024;
+constexpr size_t kNodesMax = 256;    // far above what the directory is meant for (G8)
+constexpr size_t kGroupsMax = 1024;  // a shard without a slot would be of no use
+constexpr size_t kNameBytesMax = 64;
+constexpr uint32_t kConnectionsMin = 8;       // peers, an operator and a client
+constexpr uint32_t kConnectionsMax = 10'000;  // each costs a thread
+constexpr uint64_t kSegmentBytesLow =
+    2ull * 1024 * 1024;  // holds the largest branch in one record (faults.md §6)
+constexpr uint64_t kSegmentBytesHigh = 1ull * 1024 * 1024 * 1024;
+
+bool IsUuid(std::string_view text) {
+  if (text.size() != 36) return false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+    if (dash ? text[i] != '-' : std::isxdigit(static_cast<unsigned char>(text[i])) == 0) return false;
+  }
+  return true;
+}
+
+// Checks what the parts say about each other. `locate` turns a part's path into the beginning of a message.
+class Validator {
+ public:
+  using Locate = std::function<std::string(const std::string& path)>;
+  Validator(const NodeConfig& config, ConfigFlags flags, Locate locate)
+      : config_(config), flags_(flags), locate_(std::move(locate)) {}
+
+  Status Run() const {
+    if (!IsUuid(config_.cluster)) {
+      return Bad("cluster", "is \"" + config_.cluster + "\"; it must be a uuid, as uuidgen prints one");
+    }
+    ASSENT_RETURN_IF_ERROR(CheckNodes());
+    ASSENT_RETURN_IF_ERROR(CheckThisNode());
+    ASSENT_RETURN_IF_ERROR(CheckGroups());
+    ASSENT_RETURN_IF_ERROR(CheckResourceManagers());
+    return CheckNumbers();
+  }
+
+ private:
+  Status Bad(const std::string& path, const std::string& what) const {
+    return Status(StatusCode::kInvalid, locate_(path) + path + " " + what);
+  }
+
+  static std::string Indexed(const char* list, size_t index, const char* field = "") {
+    return std::string(list) + "[" + std::to_string(index) + "]" + field;
+  }
+
+  // Nothing is encrypted or authenticated, so it has to be asked for (faults.md §6).
+  Status CheckPlaintext(const std::string& path, const Endpoint& endpoint) const {
+    if (flags_.insecure || IsLoopback(endpoint)) return {};
+    return Bad(path,
+               "is " + ToString(endpoint) +
+                   ", beyond this machine, and traffic is plaintext. Use a loopback address, or start with "
+                   "--insecure if the network is trusted");
+  }
+
+  Status CheckNodes() const {
+    if (config_.nodes.empty()) return Bad("nodes", "names no node: write a [[nodes]] for each");
+    if (config_.nodes.size() > kNodesMax)
+      return Bad("nodes", "has more than " + std::to_string(kNodesMax) + " entries");
+    std::set<NodeId> ids;
+    std::map<Endpoint, NodeId> addresses;
+    for (size_t i = 0; i < config_.nodes.size(); ++i) {
+      const NodeEntry& node = config_.nodes[i];
+      if (!ids.insert(node.id).second)
+        return Bad(Indexed("nodes", i, ".id"), "names " + ToString(node.id) + " again");
+      const auto [other, is_new] = addresses.emplace(node.address, node.id);
+      if (!is_new) {
+        return Bad(Indexed("nodes", i, ".address"), "is " + ToString(node.address) +
+                                                        ", which is the address of " +
+                                                        ToString(other->second) + " already");
+      }
+      ASSENT_RETURN_IF_ERROR(CheckPlaintext(Indexed("nodes", i, ".address"), node.address));
+    }
+    return {};
+  }
+
+  Status CheckThisNode() const {
+    if (config_.FindNode(config_.node) == nullptr) {
+      return Bad("node.id", "names " + ToString(config_.node) + ", which is not in [[nodes]]");
+    }
+    ASSENT_RETURN_IF_ERROR(CheckPlaintext("node.listen", config_.listen));
+    if (config_.data.empty()) return Bad("node.data", "is empty; name the directory for this node's data");
+    if (config_.directory_path.empty()) {
+      return Bad("directory.path", "is empty; name the directory that all nodes of the cluster share");
+    }
+    return {};
+  }
+
+  Status CheckGroups() const {
+    std::set<GroupId> ids;
+    std::set<GroupKind> kinds;
+    if (config_.groups.size() > kGroupsMax) {
+      return Bad("groups", "has more than " + std::to_string(kGroupsMax) + " entries");
+    }
+    for (size_t i = 0; i < config_.groups.size(); ++i) {
+      const GroupEntry& group = config_.groups[i];
+      if (!ids.insert(group.id).second) {
+        return Bad(Indexed("groups", i, ".id"), "names " + ToString(group.id) + " again");
+      }
+      kinds.insert(group.id.kind);
+      const std::string path = Indexed("groups", i, ".replicas");
+      if (group.replicas.empty())
+        return Bad(path, "is empty; name at least one node, the first primary first");
+      if (group.replicas.size() > kMembersMax) {
+        return Bad(path, "names more than " + std::to_string(kMembersMax) + " nodes");
+      }
+      std::set<NodeId> replicas;
+      for (const NodeId node : group.replicas) {
+        if (config_.FindNode(node) == nullptr) {
+          return Bad(path, "names " + ToString(node) + ", which is not in [[nodes]]");
+        }
+        if (!replicas.insert(node).second) return Bad(path, "names " + ToString(node) + " twice");
+      }
+      if (group.replicas.size() < config_.replicas_min) {
+        return Bad(path, "names " + std::to_string(group.replicas.size()) +
+                             " nodes, fewer than limits.replicas_min, " +
+                             std::to_string(config_.replicas_min) + ": the group could never serve");
+      }
+    }
+    if (!kinds.contains(GroupKind::kCoordinator)) {
+      return Bad("groups", "has no coordinator group: write a [[groups]] with id = \"c1\"");
+    }
+    if (!kinds.contains(GroupKind::kShard)) {
+      return Bad("groups", "has no shard: write a [[groups]] with id = \"s1\"");
+    }
+    return {};
+  }
+
+  Status CheckResourceManagers() const {
+    std::set<std::string> names;
+    for (size_t i = 0; i < config_.resource_managers.size(); ++i) {
+      const ResourceManagerEntry& manager = config_.resource_managers[i];
+      const std::string path = Indexed("resource_managers", i, ".name");
+      const bool plain = std::all_of(manager.name.begin(), manager.name.end(), [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
+      });
+      if (manager.name.empty() || manager.name.size() > kNameBytesMax || !plain) {
+        return Bad(path, "is \"" + manager.name + "\"; use 1 to " + std::to_string(kNameBytesMax) +
+                             " letters, digits, '-', '_' and '.'");
+      }
+      if (!names.insert(manager.name).second) return Bad(path, "names " + manager.name + " again");
+      ASSENT_RETURN_IF_ERROR(CheckPlaintext(Indexed("resource_managers", i, ".address"), manager.address));
+    }
+    return {};
+  }
+
+  Status CheckNumbers() const {
+    ASSENT_RETURN_IF_ERROR(
+        CheckRange("limits.connections_max", config_.connections_max, kConnectionsMin, kConnectionsMax));
+    ASSENT_RETURN_IF_ERROR(CheckRange("limits.replicas_min", config_.replicas_min, 1, kMembersMax));
+    ASSENT_RETURN_IF_ERROR(
+        CheckRange("log.segment_bytes", config_.segment_bytes, kSegmentBytesLow, kSegmentBytesHigh));
+    if (config_.segment_bytes % 4096 != 0) {
+      return Bad("log.segment_bytes",
+                 "is " + std::to_string(config_.segment_bytes) + "; it must be a multiple of 4096");
+    }
+    return {};
+  }
+
+  Status CheckRange(const char* path, uint64_t number, uint64_t low, uint64_t high) const {
+    if (low <= number && number <= high) return {};
+    return Bad(path, "is " + std::to_string(number) + "; it must be from " + std::to_string(low) + " to " +
+                         std::to_string(high));
+  }
+
+  const NodeConfig& config_;
+  const ConfigFlags flags_;
+  const Locate locate_;
+};
+
+// A TOML basic string.
+std::string Quoted(const std::string& text) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  std::string out = "\"";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (byte < 0x20 || byte == 0x7f) {
+      out += "\\u00";
+      out += kDigits[byte >> 4];
+      out += kDigits[byte & 15];
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
+std::string Resolved(const std::string& base, const std::string& path) {
+  if (path.empty()) return path;
+  return (std::filesystem::path(base).parent_path() / path).lexically_normal().string();
+}
+
+}  // namespace
+
+std::string ToString(const Endpoint& endpoint) {
+  const bool v6 = endpoint.host.find(':') != std::string::npos;
+  return (v6 ? "[" + endpoint.host + "]" : endpoint.host) + ":" + std::to_string(endpoint.port);
+}
+
+Result<Endpoint> ParseEndpoint(std::string_view text) {
+  const auto bad = [&] {
+    return Status(
+        StatusCode::kInvalid,
+        "\"" + std::string(text) + "\" is no address; write host:port, such as 127.0.0.1:7401 or [::1]:7401");
+  };
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return bad();
+  std::string_view host = text.substr(0, colon);
+  const std::string_view digits = text.substr(colon + 1);
+  uint16_t port = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (error != std::errc{} || end != digits.data() + digits.size() || port == 0) return bad();
+  if (host.front() == '[') {
+    if (host.size() < 4 || host.back() != ']') return bad();
+    host = host.substr(1, host.size() - 2);
+    in6_addr ignored{};
+    if (::inet_pton(AF_INET6, std::string(host).c_str(), &ignored) != 1) return bad();
+    return Endpoint{std::string(host), port};
+  }
+  const bool plain = std::all_of(host.begin(), host.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '.' || c == '_';
+  });
+  if (!plain || host.size() > 253) return bad();  // 253: the longest DNS name
+  return Endpoint{std::string(host), port};
+}
+
+bool IsLoopback(const Endpoint& endpoint) {
+  if (endpoint.host == "localhost") return true;
+  in_addr v4{};
+  if (::inet_pton(AF_INET, endpoint.host.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+  in6_addr v6{};
+  if (::inet_pton(AF_INET6, endpoint.host.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
+  return false;  // a name may lead anywhere
+}
+
+const NodeEntry* NodeConfig::FindNode(NodeId id) const {
+  const auto found =
+      std::find_if(nodes.begin(), nodes.end(), [id](const NodeEntry& entry) { return entry.id == id; });
+  return found == nodes.end() ? nullptr : &*found;
+}
+
+const GroupEntry* NodeConfig::FindGroup(GroupId id) const {
+  const auto found =
+      std::find_if(groups.begin(), groups.end(), [id](const GroupEntry& entry) { return entry.id == id; });
+  return found == groups.end() ? nullptr : &*found;
+}
+
+std::vector<GroupEntry> NodeConfig::OwnGroups() const {
+  std::vector<GroupEntry> own;
+  for (const GroupEntry& group : groups) {
+    if (std::find(group.replicas.begin(), group.replicas.end(), node) != group.replicas.end())
+      own.push_back(group);
+  }
+  return own;
+}
+
+Result<NodeConfig> LoadConfig(const std::string& path, ConfigFlags flags) {
+  const auto text = ReadSmallFile(path, kConfigBytesMax);
+  if (!text.ok() && text.status().code() == StatusCode::kDamaged) {
+    return Status(StatusCode::kInvalid, path + ": a configuration of more than " +
+                                            std::to_string(kConfigBytesMax) +
+                                            " bytes; is it the right file?");
+  }
+  if (!text.ok()) return text.status();
+  auto config = ParseConfig(*text, path, flags);
+  if (!config.ok()) return config;
+  config->data = Resolved(path, config->data);
+  config->directory_path = Resolved(path, config->directory_path);
+  return config;
+}
+
+Result<NodeConfig> ParseConfig(std::string_view text, const std::string& name, ConfigFlags flags) {
+  auto parsed = ParseConfigText(text, name);
+  if (!parsed.ok()) return parsed.status();
+  const ConfigLines& lines = parsed->lines;
+  const auto locate = [&](const std::string& path) {
+    const auto line = lines.find(path);
+    return name + ":" + (line == lines.end() ? "" : std::to_string(line->second) + ":") + " ";
+  };
+  ASSENT_RETURN_IF_ERROR(Validator(parsed->config, flags, locate).Run());
+  return std::move(parsed->config);
+}
+
+Status ValidateConfig(const NodeConfig& config, ConfigFlags flags) {
+  return Validator(config, flags, [](const std::string&) { return std::string(); }).Run();
+}
+
+std::string WriteToml(const NodeConfig& config) {
+  std::string out = "cluster = " + Quoted(config.cluster) +
+                    "\n\n[node]\nid = " + Quoted(ToString(config.node)) +
+                    "\nlisten = " + Quoted(ToString(config.listen)) + "\ndata = " + Quoted(config.data) +
+                    "\n\n[directory]\nkind = \"embedded\"\npath = " + Quoted(config.directory_path) + "\n";
+  for (const NodeEntry& node : config.nodes) {
+    out += "\n[[nodes]]\nid = " + Quoted(ToString(node.id)) +
+           "\naddress = " + Quoted(ToString(node.address)) + "\n";
+  }
+  for (const GroupEntry& group : config.groups) {
+    out += "\n[[groups]]\nid = " + Quoted(ToString(group.id)) + "\nreplicas = [";
+    for (size_t i = 0; i < group.replicas.size(); ++i)
+      out += (i == 0 ? "" : ", ") + Quoted(ToString(group.replicas[i]));
+    out += "]\n";
+  }
+  for (const ResourceManagerEntry& manager : config.resource_managers) {
+    out += "\n[[resource_managers]]\nname = " + Quoted(manager.name) +
+           "\naddress = " + Quoted(ToString(manager.address)) + "\n";
+  }
+  out += "\n[limits]\nconnections_max = " + std::to_string(config.connections_max) +
+         "\nreplicas_min = " + std::to_string(config.replicas_min) +
+         "\n\n[log]\nsegment_bytes = " + std::to_string(config.segment_bytes) + "\n";
+  return out;
+}
+
+}  // namespace assent

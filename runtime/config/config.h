@@ -1,0 +1,104 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/ids.h"
+#include "common/status.h"
+
+// The configuration of one node, as a TOML file. It says who is who; what was agreed at run time (views,
+// placement) lives in the directory, and wins. All nodes of a cluster have the same file but for [node].
+//
+//   cluster = "7b0c..."                 # any uuid; the same on all nodes
+//   [node]
+//   id = "n1"
+//   listen = "127.0.0.1:7401"
+//   data = "data/n1"                    # relative paths start at the file's own directory
+//   [directory]
+//   kind = "embedded"
+//   path = "data/directory"
+//   [[nodes]]
+//   id = "n1"
+//   address = "127.0.0.1:7401"
+//   [[groups]]
+//   id = "s1"
+//   replicas = ["n1", "n2"]             # the first is the primary of the first view
+//   [[resource_managers]]
+//   name = "ledger"
+//   address = "127.0.0.1:9090"
+//   [limits]
+//   connections_max = 256
+//   replicas_min = 1
+//   [log]
+//   segment_bytes = 16777216
+//
+// Errors name file and line, and say what to write: "config.toml:12: groups[1].replicas names n4, which is
+// not in
+// [[nodes]]". Unknown keys are errors. Arrays count from 0, as in TOML tools.
+namespace assent {
+
+struct Endpoint {
+  std::string host;  // a name, an IPv4 address, or an IPv6 address without its brackets
+  uint16_t port = 0;
+  auto operator<=>(const Endpoint&) const = default;
+};
+std::string ToString(const Endpoint& endpoint);  // "127.0.0.1:7401", "[::1]:7401"
+Result<Endpoint> ParseEndpoint(std::string_view text);
+// A literal loopback address or "localhost": plaintext to it does not leave the machine (faults.md §6).
+bool IsLoopback(const Endpoint& endpoint);
+
+enum class DirectoryKind : uint8_t { kEmbedded = 1 };
+
+struct NodeEntry {
+  NodeId id{};
+  Endpoint address;
+  bool operator==(const NodeEntry&) const = default;
+};
+struct GroupEntry {
+  GroupId id;
+  std::vector<NodeId> replicas;
+  bool operator==(const GroupEntry&) const = default;
+};
+struct ResourceManagerEntry {
+  std::string name;
+  Endpoint address;
+  bool operator==(const ResourceManagerEntry&) const = default;
+};
+
+struct NodeConfig {
+  std::string cluster;
+  NodeId node{};
+  Endpoint listen;
+  std::string data;
+  DirectoryKind directory_kind = DirectoryKind::kEmbedded;
+  std::string directory_path;
+  std::vector<NodeEntry> nodes;    // in the file's order, as all lists here
+  std::vector<GroupEntry> groups;  // of the whole cluster
+  std::vector<ResourceManagerEntry> resource_managers;
+  uint32_t connections_max = 256;                // of clients and peers together; each costs a thread (G8)
+  uint32_t replicas_min = 1;                     // a view smaller than this does not serve (R3)
+  uint64_t segment_bytes = 16ull * 1024 * 1024;  // of each log file
+
+  bool operator==(const NodeConfig&) const = default;
+  const NodeEntry* FindNode(NodeId id) const;
+  const GroupEntry* FindGroup(GroupId id) const;
+  // Groups with a replica on this node, in the file's order.
+  std::vector<GroupEntry> OwnGroups() const;
+};
+
+struct ConfigFlags {
+  bool insecure = false;  // --insecure: plaintext on addresses beyond loopback is wanted
+};
+
+// kNotFound or kIo where the file cannot be read; kInvalid otherwise. Relative paths are resolved.
+Result<NodeConfig> LoadConfig(const std::string& path, ConfigFlags flags);
+// `name` stands for the file in messages. Paths are left as they are.
+Result<NodeConfig> ParseConfig(std::string_view text, const std::string& name, ConfigFlags flags);
+// Checks a config that was put together in memory. Without line numbers.
+Status ValidateConfig(const NodeConfig& config, ConfigFlags flags);
+// ParseConfig(WriteToml(c)) == c for every valid c.
+std::string WriteToml(const NodeConfig& config);
+
+}  // namespace assent

@@ -1,0 +1,240 @@
+#include "runtime/config/config_parser.h"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <initializer_list>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+namespace assent {
+namespace {
+
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = std::exchange(row[0], i + 1);
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t replace = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({row[j + 1] + 1, row[j] + 1, replace});
+    }
+  }
+  return row.back();
+}
+
+// Reads one file. The first error is kept, and readers give defaults from then on.
+class Parser {
+ public:
+  explicit Parser(std::string name) : name_(std::move(name)) {}
+
+  void Run(const toml::table& root) {
+    CheckKeys(root, "",
+              {"cluster", "node", "directory", "nodes", "groups", "resource_managers", "limits", "log"});
+    config_.cluster = Text(root, "", "cluster");
+    if (const toml::table* node = Table(root, "node", true)) {
+      CheckKeys(*node, "node", {"id", "listen", "data"});
+      config_.node = Node(*node, "node", "id");
+      config_.listen = Address(*node, "node", "listen");
+      config_.data = Text(*node, "node", "data");
+    }
+    if (const toml::table* directory = Table(root, "directory", true)) {
+      CheckKeys(*directory, "directory", {"kind", "path"});
+      const std::string kind = Text(*directory, "directory", "kind");
+      if (status_.ok() && kind != "embedded") {
+        Fail(directory->get("kind"), "directory.kind is \"" + kind + "\"; this version knows \"embedded\"");
+      }
+      config_.directory_path = Text(*directory, "directory", "path");
+    }
+    ForEach(root, "nodes", true, [this](const toml::table& table, const std::string& where) {
+      CheckKeys(table, where, {"id", "address"});
+      const NodeId id = Node(table, where, "id");
+      config_.nodes.push_back({id, Address(table, where, "address")});
+    });
+    ForEach(root, "groups", true, [this](const toml::table& table, const std::string& where) {
+      CheckKeys(table, where, {"id", "replicas"});
+      config_.groups.push_back({Group(table, where), Replicas(table, where)});
+    });
+    ForEach(root, "resource_managers", false, [this](const toml::table& table, const std::string& where) {
+      CheckKeys(table, where, {"name", "address"});
+      const std::string name = Text(table, where, "name");
+      config_.resource_managers.push_back({name, Address(table, where, "address")});
+    });
+    if (const toml::table* limits = Table(root, "limits", false)) {
+      CheckKeys(*limits, "limits", {"connections_max", "replicas_min"});
+      Number(*limits, "limits", "connections_max", config_.connections_max);
+      Number(*limits, "limits", "replicas_min", config_.replicas_min);
+    }
+    if (const toml::table* log = Table(root, "log", false)) {
+      CheckKeys(*log, "log", {"segment_bytes"});
+      Number(*log, "log", "segment_bytes", config_.segment_bytes);
+    }
+  }
+
+  Result<ParsedConfig> Take() {
+    if (!status_.ok()) return status_;
+    return ParsedConfig{std::move(config_), std::move(lines_)};
+  }
+
+ private:
+  static std::string Join(const std::string& where, std::string_view key) {
+    return where.empty() ? std::string(key) : where + "." + std::string(key);
+  }
+
+  void Fail(const toml::node* at, const std::string& what) {
+    if (!status_.ok()) return;
+    const std::string line = at == nullptr ? "" : std::to_string(at->source().begin.line) + ":";
+    status_ = Status(StatusCode::kInvalid, name_ + ":" + line + " " + what);
+  }
+
+  void Note(const std::string& path, const toml::node& node) { lines_[path] = node.source().begin.line; }
+
+  void CheckKeys(const toml::table& table, const std::string& where,
+                 std::initializer_list<std::string_view> known) {
+    for (const auto& [key, node] : table) {
+      const std::string_view found = key.str();
+      if (std::find(known.begin(), known.end(), found) != known.end()) continue;
+      const auto nearest =
+          std::min_element(known.begin(), known.end(), [&](std::string_view a, std::string_view b) {
+            return EditDistance(found, a) < EditDistance(found, b);
+          });
+      const std::string line = std::to_string(key.source().begin.line) + ":";
+      if (status_.ok()) {
+        status_ = Status(StatusCode::kInvalid, name_ + ":" + line + " unknown key " + Join(where, found) +
+                                                   "; did you mean " + Join(where, *nearest) + "?");
+      }
+    }
+  }
+
+  // nullptr, and an error if `required`, where it is missing.
+  const toml::node* Find(const toml::table& table, const std::string& where, std::string_view key,
+                         bool required) {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) {
+      if (required) Fail(where.empty() ? nullptr : &table, Join(where, key) + " is missing");
+      return nullptr;
+    }
+    Note(Join(where, key), *node);
+    return node;
+  }
+
+  const toml::table* Table(const toml::table& root, std::string_view key, bool required) {
+    const toml::node* node = Find(root, "", key, required);
+    if (node == nullptr) return nullptr;
+    if (!node->is_table())
+      Fail(node, std::string(key) + " must be a table: write [" + std::string(key) + "]");
+    return node->as_table();
+  }
+
+  template <typename Take>
+  void ForEach(const toml::table& root, std::string_view key, bool required, const Take& take) {
+    const std::string name(key);
+    const toml::node* node = Find(root, "", key, required);
+    if (node == nullptr) return;
+    const toml::array* array = node->as_array();
+    if (array == nullptr) return Fail(node, name + " must be a list of tables: write [[" + name + "]]");
+    for (size_t i = 0; i < array->size(); ++i) {
+      const std::string where = name + "[" + std::to_string(i) + "]";
+      const toml::table* table = array->get(i)->as_table();
+      if (table == nullptr) return Fail(array->get(i), where + " must be a table: write [[" + name + "]]");
+      Note(where, *table);
+      take(*table, where);
+    }
+  }
+
+  std::string Text(const toml::table& table, const std::string& where, std::string_view key) {
+    const toml::node* node = Find(table, where, key, true);
+    if (node == nullptr) return {};
+    const auto text = node->value_exact<std::string>();
+    if (!text) Fail(node, Join(where, key) + " must be text in quotes");
+    return text.value_or("");
+  }
+
+  NodeId ToNode(const toml::node& at, const std::string& what, const std::string& text) {
+    const auto node = ParseNodeId(text);
+    if (!node || Raw(*node) == 0) {
+      Fail(&at, what + " is \"" + text + "\"; a node is named n1, n2, ...");
+      return {};
+    }
+    return *node;
+  }
+
+  NodeId Node(const toml::table& table, const std::string& where, std::string_view key) {
+    const std::string text = Text(table, where, key);
+    return status_.ok() ? ToNode(*table.get(key), Join(where, key), text) : NodeId{};
+  }
+
+  Endpoint Address(const toml::table& table, const std::string& where, std::string_view key) {
+    const std::string text = Text(table, where, key);
+    if (!status_.ok()) return {};
+    const auto endpoint = ParseEndpoint(text);
+    if (!endpoint.ok()) Fail(table.get(key), Join(where, key) + ": " + endpoint.status().message());
+    return endpoint.ok() ? *endpoint : Endpoint{};
+  }
+
+  GroupId Group(const toml::table& table, const std::string& where) {
+    const std::string text = Text(table, where, "id");
+    if (!status_.ok()) return {};
+    const auto group = ParseGroupId(text);
+    if (!group || group->number == 0) {
+      Fail(table.get("id"), where + ".id is \"" + text +
+                                "\"; a group is named c1, c2, ... (coordinators) or s1, s2, ... (shards)");
+      return {};
+    }
+    return *group;
+  }
+
+  std::vector<NodeId> Replicas(const toml::table& table, const std::string& where) {
+    const toml::node* node = Find(table, where, "replicas", true);
+    if (node == nullptr) return {};
+    std::vector<NodeId> replicas;
+    const toml::array* array = node->as_array();
+    if (array == nullptr) Fail(node, where + ".replicas must be a list such as [\"n1\", \"n2\"]");
+    for (size_t i = 0; array != nullptr && i < array->size(); ++i) {
+      const std::string what = where + ".replicas[" + std::to_string(i) + "]";
+      const auto text = array->get(i)->value_exact<std::string>();
+      if (!text) {
+        Fail(array->get(i), what + " must be text in quotes");
+      } else {
+        replicas.push_back(ToNode(*array->get(i), what, *text));
+      }
+    }
+    return replicas;
+  }
+
+  template <typename Unsigned>
+  void Number(const toml::table& table, const std::string& where, std::string_view key, Unsigned& out) {
+    const toml::node* node = Find(table, where, key, false);
+    if (node == nullptr) return;
+    const auto number = node->value_exact<int64_t>();
+    if (!number || *number < 0 || static_cast<uint64_t>(*number) > std::numeric_limits<Unsigned>::max()) {
+      return Fail(node, Join(where, key) + " must be a whole number that is not negative" +
+                            (number && *number >= 0 ? " and not that large" : ""));
+    }
+    out = static_cast<Unsigned>(*number);
+  }
+
+  const std::string name_;
+  Status status_;
+  NodeConfig config_;
+  ConfigLines lines_;
+};
+
+}  // namespace
+
+Result<ParsedConfig> ParseConfigText(std::string_view text, const std::string& name) {
+  try {
+    const toml::table root = toml::parse(text, name);
+    Parser parser(name);
+    parser.Run(root);
+    return parser.Take();
+  } catch (const toml::parse_error& error) {
+    return Status(StatusCode::kInvalid, name + ":" + std::to_string(error.source().begin.line) +
+                                            ": not valid TOML: " + std::string(error.description()));
+  }
+}
+
+}  // namespace assent

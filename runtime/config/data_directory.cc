@@ -1,0 +1,228 @@
+#include "runtime/config/data_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "common/check.h"
+#include "directory/durable_files.h"
+#include "directory/text_record.h"
+
+namespace assent {
+namespace {
+
+constexpr uint32_t kFormat = 1;
+constexpr const char* kLockName = "lock";
+constexpr const char* kIdentityName = "identity";
+constexpr const char* kLogName = "log";
+constexpr const char* kStoreName = "state.sqlite";
+
+std::string Away(const std::string& path) {
+  return "Move " + path + " away and restart the node: the replica is filled again from its peers";
+}
+
+bool Contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+}  // namespace
+
+DataDirectory::DataDirectory(std::string path, std::string cluster, NodeId node)
+    : path_(std::move(path)), cluster_(std::move(cluster)), node_(node) {}
+
+DataDirectory::~DataDirectory() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+Result<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::string& path,
+                                                           const std::string& cluster, NodeId node) {
+  ASSENT_RETURN_IF_ERROR(MakeDirectories(path));
+  std::unique_ptr<DataDirectory> directory(new DataDirectory(path, cluster, node));
+  ASSENT_RETURN_IF_ERROR(directory->TakeLock());
+  ASSENT_RETURN_IF_ERROR(RemoveStaleTemporaries(path));
+  ASSENT_RETURN_IF_ERROR(directory->OpenIdentity());
+  return directory;
+}
+
+Status DataDirectory::TakeLock() {
+  const std::string path = path_ + "/" + kLockName;
+  const auto failed = [&](const char* doing) {
+    const int error = errno;
+    return Status(error == ENOSPC || error == EDQUOT ? StatusCode::kDiskFull : StatusCode::kIo,
+                  std::string(doing) + " " + path + ": " + std::strerror(error));
+  };
+  lock_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock_ < 0) return failed("opening");
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return failed("locking");
+    char holder[32] = {};
+    const ssize_t got = ::pread(lock_, holder, sizeof holder - 1, 0);
+    std::string pid(holder, got > 0 ? static_cast<size_t>(got) : 0);
+    pid.erase(std::remove(pid.begin(), pid.end(), '\n'), pid.end());
+    return Status(StatusCode::kUnavailable,
+                  path_ + ": process " + (pid.empty() ? "(unknown)" : pid) +
+                      " runs on this data directory. Stop it first, or give this node "
+                      "another one");
+  }
+  // For people and the message above; the lock is what counts, so nothing is synced.
+  const std::string pid = std::to_string(::getpid()) + "\n";
+  if (::ftruncate(lock_, 0) != 0 || ::pwrite(lock_, pid.data(), pid.size(), 0) < 0) return failed("writing");
+  return {};
+}
+
+Status DataDirectory::OpenIdentity() {
+  const std::string path = path_ + "/" + kIdentityName;
+  const auto text = ReadSmallFile(path, kTextRecordBytesMax);
+  if (!text.ok() && text.status().code() == StatusCode::kNotFound) {
+    const auto names = ListDirectory(path_);
+    if (!names.ok()) return names.status();
+    for (const std::string& name : *names) {
+      if (name == kLockName || name == "lost+found" || IsTemporary(name)) continue;
+      if (ParseGroupId(name)) {
+        return Status(StatusCode::kDamaged,
+                      path + " is missing, but there are replicas in " + path_ +
+                          ". Put the file back from a copy, or move the directory away: the node "
+                          "is filled again from its peers");
+      }
+      return Status(StatusCode::kForeign,
+                    path_ + ": holds \"" + name +
+                        "\", which is not Assent's. Set node.data to an empty or a new directory");
+    }
+    const TextRecord record{"node", kFormat, {{"cluster", cluster_}, {"node", ToString(node_)}}};
+    return ReplaceFile(path, EncodeTextRecord(record));
+  }
+  if (!text.ok()) return text.status();
+  const auto record = DecodeTextRecord(*text, "node", kFormat, path);
+  if (!record.ok()) return record.status();
+  const std::string cluster = record->Find("cluster").value_or("");
+  if (cluster != cluster_) {
+    return Status(StatusCode::kForeign, path_ + ": this data belongs to cluster " + cluster +
+                                            ", and the configuration to " + cluster_ +
+                                            ". Set node.data to this cluster's own directory");
+  }
+  const std::string node = record->Find("node").value_or("");
+  if (node != ToString(node_)) {
+    return Status(StatusCode::kForeign, path_ + ": this data belongs to node " + node + ", not " +
+                                            ToString(node_) + ". Set node.data to this node's own directory");
+  }
+  return {};
+}
+
+std::string DataDirectory::ReplicaPath(GroupId group) const {
+  return path_ + "/" + ToString(group);
+}
+std::string DataDirectory::LogPath(GroupId group) const {
+  return ReplicaPath(group) + "/" + kLogName;
+}
+std::string DataDirectory::StorePath(GroupId group) const {
+  return ReplicaPath(group) + "/" + kStoreName;
+}
+std::string DataDirectory::SnapshotPath(GroupId group) const {
+  return ReplicaPath(group) + "/snapshot.sqlite";
+}
+
+Result<std::vector<GroupId>> DataDirectory::Replicas() const {
+  const auto names = ListDirectory(path_);
+  if (!names.ok()) return names.status();
+  std::vector<GroupId> groups;
+  for (const std::string& name : *names) {
+    if (const auto group = ParseGroupId(name)) groups.push_back(*group);
+  }
+  std::sort(groups.begin(), groups.end());
+  return groups;
+}
+
+Result<ReplicaIdentity> DataDirectory::OpenReplica(GroupId group, Incarnation fresh) {
+  ASSENT_CHECK(Raw(fresh) != 0);
+  const std::string replica_path = ReplicaPath(group);
+  ASSENT_RETURN_IF_ERROR(MakeDirectories(replica_path));
+  ASSENT_RETURN_IF_ERROR(
+      SyncDirectory(path_));  // R7: an earlier process may have made it and died before its sync
+  ASSENT_RETURN_IF_ERROR(RemoveStaleTemporaries(replica_path));
+  const auto names = ListDirectory(replica_path);
+  if (!names.ok()) return names.status();
+  if (!Contains(*names, kIdentityName)) {
+    // R3: the identity comes first, so data without one has lost it, and nobody may vouch for what it
+    // acknowledged.
+    if (Contains(*names, kLogName) || Contains(*names, kStoreName)) {
+      return Status(StatusCode::kDamaged, replica_path + "/identity is missing. " + Away(replica_path));
+    }
+    ASSENT_RETURN_IF_ERROR(WriteReplica(ReplicaIdentity{group, fresh, {}, {}, false}));
+  }
+  const auto identity = ReadReplica(group);
+  if (!identity.ok()) return identity;
+  if (identity->formed) {
+    const auto log = ListDirectory(LogPath(group));
+    const bool log_is_there = log.ok() && !log->empty();
+    if (!log_is_there || !Contains(*names, kStoreName)) {
+      return Status(StatusCode::kDamaged, replica_path + ": the " + (log_is_there ? kStoreName : kLogName) +
+                                              " of this replica is gone. " + Away(replica_path));
+    }
+  }
+  ASSENT_RETURN_IF_ERROR(MakeDirectories(LogPath(group)));
+  ASSENT_RETURN_IF_ERROR(SyncDirectory(replica_path));  // R7: as above
+  return identity;
+}
+
+Status DataDirectory::UpdateReplica(const ReplicaIdentity& identity) {
+  const auto held = ReadReplica(identity.group);
+  if (!held.ok()) return held.status();
+  ASSENT_CHECK(identity.incarnation == held->incarnation, identity.incarnation, held->incarnation);
+  ASSENT_CHECK(identity.highest_epoch >= held->highest_epoch, identity.highest_epoch,
+               held->highest_epoch);  // I-R4
+  ASSENT_CHECK(identity.formed || !held->formed, ToString(identity.group));
+  if (identity == *held) return {};
+  return WriteReplica(identity);
+}
+
+Result<ReplicaIdentity> DataDirectory::ReadReplica(GroupId group) const {
+  const std::string path = ReplicaPath(group) + "/" + kIdentityName;
+  const auto damaged = [&](const std::string& what) {
+    return Status(StatusCode::kDamaged, path + ": " + what + ". " + Away(ReplicaPath(group)));
+  };
+  const auto text = ReadSmallFile(path, kTextRecordBytesMax);
+  if (!text.ok()) return text.status();
+  const auto record = DecodeTextRecord(*text, "replica", kFormat, path);
+  if (!record.ok() && record.status().code() == StatusCode::kDamaged)
+    return damaged("it does not read as it was written");
+  if (!record.ok()) return record.status();
+  const auto incarnation = record->FindHex("incarnation");
+  const auto directory = record->FindHex("directory");
+  const auto epoch = record->FindNumber("highest_epoch");
+  const auto formed = record->Find("formed");
+  if (!incarnation || *incarnation == 0 || !directory || !epoch || (formed != "yes" && formed != "no")) {
+    return damaged("a field is missing");
+  }
+  // Copied from elsewhere: two replicas of one incarnation must never be (R3).
+  if (record->Find("cluster") != cluster_ || record->Find("group") != ToString(group) ||
+      record->Find("node") != ToString(node_)) {
+    return Status(StatusCode::kForeign, path + ": belongs to group " + record->Find("group").value_or("?") +
+                                            " on node " + record->Find("node").value_or("?") +
+                                            " of cluster " + record->Find("cluster").value_or("?") +
+                                            ". Put the directory back where it was taken from");
+  }
+  return ReplicaIdentity{group, Incarnation{*incarnation}, DirectoryIncarnation{*directory}, Epoch{*epoch},
+                         formed == "yes"};
+}
+
+// R3, I-R4: one file, replaced whole, so that no crash shows an epoch of one time beside an incarnation of
+// another.
+Status DataDirectory::WriteReplica(const ReplicaIdentity& identity) const {
+  const TextRecord record{"replica",
+                          kFormat,
+                          {{"cluster", cluster_},
+                           {"group", ToString(identity.group)},
+                           {"node", ToString(node_)},
+                           {"incarnation", Hex16(Raw(identity.incarnation))},
+                           {"directory", Hex16(Raw(identity.directory))},
+                           {"highest_epoch", std::to_string(Raw(identity.highest_epoch))},
+                           {"formed", identity.formed ? "yes" : "no"}}};
+  return ReplaceFile(ReplicaPath(identity.group) + "/" + kIdentityName, EncodeTextRecord(record));
+}
+
+}  // namespace assent

@@ -1,0 +1,84 @@
+#include "runtime/log_writer.h"
+
+#include <iterator>
+#include <utility>
+
+namespace assent {
+
+LogWriter::LogWriter(std::unique_ptr<wal::Log> log, DoneFn done)
+    : log_(std::move(log)), done_(std::move(done)), thread_([this] { Run(); }) {}
+
+LogWriter::~LogWriter() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void LogWriter::Submit(LogCommand command) {
+  bool was_empty = false;
+  {
+    const std::lock_guard lock(mutex_);
+    was_empty = queue_.empty();
+    queue_.push_back(std::move(command));
+  }
+  if (was_empty) wake_.notify_one();
+}
+
+void LogWriter::Run() {
+  std::vector<LogCommand> commands;
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      if (queue_.empty() && !stopping_) {
+        lock.unlock();
+        // Off the commit path: nothing waits now. A full disk shows when the segment is needed.
+        if (const Status prepared = log_->PrepareNextSegment(); !prepared.ok()) {
+          if (prepared.code() != StatusCode::kDiskFull)
+            done_({LogDone::What::kForced, prepared, log_->durable()});
+        }
+        lock.lock();
+      }
+      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      commands.swap(queue_);
+    }
+    Perform(commands);
+    commands.clear();
+  }
+}
+
+void LogWriter::Perform(std::span<LogCommand> commands) {
+  for (size_t i = 0; i < commands.size(); ++i) {
+    LogDone done;
+    if (auto* append = std::get_if<AppendToLog>(&commands[i])) {
+      // R10: everything that gathered goes in one force.
+      std::vector<LogEntry> entries = std::move(append->entries);
+      while (i + 1 < commands.size()) {
+        auto* more = std::get_if<AppendToLog>(&commands[i + 1]);
+        if (more == nullptr) break;
+        entries.insert(entries.end(), std::make_move_iterator(more->entries.begin()),
+                       std::make_move_iterator(more->entries.end()));
+        ++i;
+      }
+      done.what = LogDone::What::kForced;
+      done.status = log_->AppendAndForce(entries);
+      forces_.fetch_add(1, std::memory_order_relaxed);
+    } else if (const auto* truncate = std::get_if<TruncateLog>(&commands[i])) {
+      done.what = LogDone::What::kTruncated;
+      done.status = log_->Truncate(truncate->after);
+    } else if (const auto* trim = std::get_if<TrimLog>(&commands[i])) {
+      done.what = LogDone::What::kTrimmed;
+      done.status = log_->Trim(trim->below);
+    } else if (const auto* reset = std::get_if<ResetLog>(&commands[i])) {
+      done.what = LogDone::What::kReset;
+      done.status = log_->Reset(reset->base);
+    }
+    done.durable = log_->durable();
+    done_(std::move(done));
+  }
+}
+
+}  // namespace assent

@@ -1,0 +1,437 @@
+#include "runtime/node.h"
+
+#include <fcntl.h>
+#include <glog/logging.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/check.h"
+#include "directory/embedded.h"
+
+namespace assent {
+namespace {
+
+// How often the views of all groups are read, beside the times when a message tells of a new epoch: bounds
+// how long a node sends to a primary that has gone.
+constexpr uint64_t kRefreshUs = 500'000;
+
+uint64_t Random() {
+  uint64_t number = 0;
+  while (number == 0) {
+    const ssize_t got = getrandom(&number, sizeof number, 0);
+    ASSENT_CHECK(got == sizeof number);
+  }
+  return number;
+}
+
+backup::CasOutcome OutcomeOf(CasOutcome outcome) {
+  switch (outcome) {
+    case CasOutcome::kWon:
+      return backup::CasOutcome::kOk;
+    case CasOutcome::kLost:
+      return backup::CasOutcome::kLost;
+    case CasOutcome::kUnknown:
+      return backup::CasOutcome::kUnknown;
+  }
+  return backup::CasOutcome::kUnknown;
+}
+
+}  // namespace
+
+Node::Node(NodeOptions options)
+    : options_(std::move(options)), life_(Random()), started_us_(Loop::Now().mono_us) {}
+
+Node::~Node() = default;
+
+Result<std::unique_ptr<Node>> Node::Open(NodeOptions options) {
+  std::unique_ptr<Node> node(new Node(std::move(options)));
+  ASSENT_RETURN_IF_ERROR(node->OpenAll());
+  return node;
+}
+
+Status Node::OpenAll() {
+  const NodeConfig& config = options_.config;
+  auto data = DataDirectory::Open(config.data, config.cluster, config.node);
+  if (!data.ok()) return data.status();
+  data_ = std::move(data).value();
+  auto directory =
+      EmbeddedDirectory::Open({config.directory_path, config.cluster, DirectoryIncarnation{Random()}});
+  if (!directory.ok()) return directory.status();
+  directory_ = std::move(directory).value();
+
+  std::vector<GroupId> shards;
+  for (const GroupEntry& group : config.groups) {
+    if (group.id.kind == GroupKind::kShard) shards.push_back(group.id);
+  }
+  auto placement = directory_->ReadPlacement();
+  if (!placement.ok() && placement.status().code() == StatusCode::kNotFound) {
+    ASSENT_RETURN_IF_ERROR(directory_->CreatePlacement(Placement::Even(shards)));
+    placement = directory_->ReadPlacement();
+  }
+  if (!placement.ok()) return placement.status();
+  placement_ = std::move(placement).value();
+
+  for (const NodeEntry& peer : config.nodes) {
+    if (peer.id == config.node) continue;
+    links_[peer.id] = std::make_unique<PeerLink>(peer.address, config.cluster, config.node, peer.id);
+  }
+  for (const GroupEntry& group : config.OwnGroups()) ASSENT_RETURN_IF_ERROR(OpenReplica(group));
+  loop_.SetIdleHook([this] { FlushAll(); });
+  return {};
+}
+
+Status Node::OpenReplica(const GroupEntry& group) {
+  const NodeConfig& config = options_.config;
+  auto identity = data_->OpenReplica(group.id, Incarnation{Random()});
+  if (!identity.ok()) return identity.status();
+
+  StoreOptions store_options;
+  store_options.created_wall_us = Loop::Now().wall_us;
+  const StoreIdentity store_identity{config.cluster, group.id};
+  auto store = Store::Open(data_->StorePath(group.id), store_identity, store_options);
+  if (!store.ok()) return store.status();
+  const LogPosition applied = (*store)->applied();
+
+  // A snapshot was being installed: the log does not lead to the store, and is worth nothing (R6).
+  const std::string note = data_->ReplicaPath(group.id) + "/installing";
+  const bool installing = access(note.c_str(), F_OK) == 0;
+
+  wal::LogOptions log_options;
+  log_options.cluster = config.cluster;
+  log_options.group = group.id;
+  log_options.segment_bytes = config.segment_bytes;
+  log_options.known_acknowledged = installing ? Lsn{} : applied.lsn;
+  log_options.random = Random;
+  auto log = wal::Log::Open(files_, data_->LogPath(group.id), log_options);
+  if (!log.ok()) return log.status();
+  if (log->facts.cut_bytes > 0) {
+    LOG(INFO) << ToString(group.id) << ": cut a torn tail of " << log->facts.cut_bytes << " bytes behind LSN "
+              << Raw(log->log->last().lsn);
+  }
+  if (installing) {
+    ASSENT_RETURN_IF_ERROR(log->log->Reset(applied));
+    ASSENT_RETURN_IF_ERROR(files_.Remove(note));
+    ASSENT_RETURN_IF_ERROR(files_.SyncDirectory(data_->ReplicaPath(group.id)));
+  }
+  if (log->log->base().lsn > applied.lsn) {
+    return Status(StatusCode::kDamaged,
+                  data_->ReplicaPath(group.id) + ": the log begins behind LSN " +
+                      std::to_string(Raw(log->log->base().lsn)) + ", but the store ends at " +
+                      std::to_string(Raw(applied.lsn)) +
+                      ": records between them are lost. Restore both from one copy, or remove this replica's "
+                      "directory and add the replica anew");
+  }
+  if (!identity->formed) {
+    identity->formed = true;
+    ASSENT_RETURN_IF_ERROR(data_->UpdateReplica(*identity));
+  }
+
+  Hosted& hosted = hosted_[group.id];
+  hosted.identity = *identity;
+  hosted.log = std::make_unique<LogWriter>(std::move(log->log), [this, id = group.id](LogDone done) {
+    loop_.Post([this, id, done = std::move(done)] {
+      if (Replica* replica = Find(id)) replica->OnLogDone(done);
+    });
+  });
+
+  ReplicaConfig replica;
+  replica.replication.group = group.id;
+  replica.replication.self = config.node;
+  replica.replication.incarnation = identity->incarnation;
+  replica.replication.life = life_;
+  replica.replication.initial_members = group.replicas;
+  std::sort(replica.replication.initial_members.begin(), replica.replication.initial_members.end());
+  replica.replication.initial_primary = group.replicas.front();
+  replica.started.seen_epoch = identity->highest_epoch;
+  replica.started.directory_incarnation = Incarnation{Raw(identity->directory)};
+  replica.store_path = data_->StorePath(group.id);
+  replica.snapshot_path = data_->SnapshotPath(group.id);
+  replica.store_identity = store_identity;
+  replica.store_options = store_options;
+  InstallNote install_note;
+  install_note.make = [this, note, id = group.id]() -> Status {
+    auto made = files_.Create(note);
+    if (!made.ok() && made.status().code() != StatusCode::kConflict) return made.status();
+    return files_.SyncDirectory(data_->ReplicaPath(id));
+  };
+  install_note.remove = [this, note, id = group.id]() -> Status {
+    ASSENT_RETURN_IF_ERROR(files_.Remove(note));
+    return files_.SyncDirectory(data_->ReplicaPath(id));
+  };
+  hosted.replica = std::make_unique<Replica>(
+      std::move(replica), *this, *hosted.log, std::move(store).value(),
+      [this](GroupId id, const StateReader& state) { return options_.make_role(id, placement_, state); },
+      std::move(install_note));
+  return {};
+}
+
+Status Node::Run() {
+  loop_.Post([this] {
+    for (auto& [id, hosted] : hosted_) {
+      if (const Status started = hosted.replica->Start(); !started.ok()) {
+        Report(id, started.ToString(), /*halted=*/true);
+      }
+    }
+    RefreshPeriodically();
+  });
+  loop_.Run();
+
+  directory_worker_.Stop();
+  for (auto& [id, link] : links_) link->Stop();
+  Status closed;
+  for (auto& [id, hosted] : hosted_) {
+    if (const Status status = hosted.replica->Close(); !status.ok() && closed.ok()) closed = status;
+    hosted.log.reset();
+  }
+  return closed;
+}
+
+void Node::Stop() {
+  loop_.Stop();
+}
+
+// ---- Any thread ----
+
+void Node::Deliver(std::vector<Envelope> envelopes) {
+  loop_.TryPost([this, envelopes = std::move(envelopes)]() mutable {
+    for (Envelope& envelope : envelopes) DeliverOne(std::move(envelope));
+  });
+}
+
+bool Node::Submit(GroupId group, RequestId id, ClientRequest request, ReplyTo<ClientReply> reply) {
+  return loop_.TryPost([this, group, id, request = std::move(request), reply = std::move(reply)]() mutable {
+    Replica* replica = Find(group);
+    if (replica == nullptr) {
+      reply(Refusal{RefusalCode::kNotServing, ToString(group) + " has no replica on this node", {}});
+      return;
+    }
+    client_calls_.emplace(id, std::move(reply));
+    replica->OnClient(id, std::move(request));
+  });
+}
+
+void Node::Abandon(GroupId group, RequestId id) {
+  loop_.Post([this, group, id] {
+    client_calls_.erase(id);
+    if (Replica* replica = Find(group)) replica->OnClientGone(id);
+  });
+}
+
+void Node::OnForeignReply(GroupId group, ForeignReply reply) {
+  loop_.Post([this, group, reply = std::move(reply)]() mutable {
+    if (Replica* replica = Find(group)) replica->OnForeign(std::move(reply));
+  });
+}
+
+void Node::Change(GroupId group, const backup::OperatorChange& change,
+                  std::function<void(const Status&)> reply) {
+  loop_.Post([this, group, change = backup::OperatorChange(change), reply = std::move(reply)]() mutable {
+    Replica* replica = Find(group);
+    if (replica == nullptr)
+      return reply(Status(StatusCode::kNotFound, ToString(group) + " has no replica here"));
+    change.id = RequestId{next_change_++};
+    operator_calls_.emplace(change.id, std::move(reply));
+    replica->OnReplicationEvent(change);
+  });
+}
+
+Status Node::Arm(std::string point, uint64_t count) {
+  if (!options_.allow_crash_points) {
+    return Status(StatusCode::kForeign, "this node was not started with --allow-crash-points");
+  }
+  const auto& points = AllCrashPoints();
+  if (std::none_of(points.begin(), points.end(), [&](const CrashPoint& p) { return p.name == point; })) {
+    return Status(StatusCode::kInvalid, "no such crash point: " + point);
+  }
+  loop_.Post([this, point = std::move(point), count] { crash_points_.Arm(point, count); });
+  return {};
+}
+
+// ---- Loop thread ----
+
+Replica* Node::Find(GroupId group) {
+  const auto hosted = hosted_.find(group);
+  return hosted == hosted_.end() ? nullptr : hosted->second.replica.get();
+}
+
+const Replica* Node::FindReplica(GroupId group) const {
+  const auto hosted = hosted_.find(group);
+  return hosted == hosted_.end() ? nullptr : hosted->second.replica.get();
+}
+
+std::vector<const Replica*> Node::replicas() const {
+  std::vector<const Replica*> replicas;
+  for (const auto& [id, hosted] : hosted_) replicas.push_back(hosted.replica.get());
+  return replicas;
+}
+
+std::optional<View> Node::ViewOf(GroupId group) const {
+  const auto view = views_.find(group);
+  if (view == views_.end()) return std::nullopt;
+  return view->second;
+}
+
+std::vector<View> Node::Views() const {
+  const std::lock_guard lock(views_mutex_);
+  std::vector<View> views;
+  for (const auto& [group, view] : views_) views.push_back(view);
+  return views;
+}
+
+void Node::FlushAll() {
+  const uint64_t now_us = Now().mono_us;
+  uint64_t next_us = UINT64_MAX;
+  for (auto& [id, hosted] : hosted_) {
+    if (hosted.replica->NextDeadline() <= now_us) hosted.replica->OnTime();
+    hosted.replica->Flush();
+    next_us = std::min(next_us, hosted.replica->NextDeadline());
+  }
+  if (next_us == timer_us_) return;
+  if (timer_us_ != UINT64_MAX) loop_.Cancel(timer_);
+  timer_us_ = next_us;
+  // The hook runs after timers, too, so a timer need do nothing but be due.
+  if (next_us != UINT64_MAX) timer_ = loop_.PostAt(next_us, [this] { timer_us_ = UINT64_MAX; });
+}
+
+void Node::DeliverOne(Envelope envelope) {
+  if (Replica* replica = Find(envelope.to_group)) replica->OnMessage(std::move(envelope));
+}
+
+void Node::Transmit(NodeId to, Envelope envelope) {
+  if (to == options_.config.node) {
+    loop_.Post([this, envelope = std::move(envelope)]() mutable { DeliverOne(std::move(envelope)); });
+    return;
+  }
+  if (const auto link = links_.find(to); link != links_.end()) link->second->Post(std::move(envelope));
+}
+
+std::optional<Leader> Node::LeaderOf(GroupId group) {
+  const auto view = views_.find(group);
+  if (view == views_.end()) return std::nullopt;
+  return Leader{view->second.primary, view->second.epoch};
+}
+
+void Node::LearnView(const View& view) {
+  {
+    const std::lock_guard lock(views_mutex_);
+    View& known = views_[view.group];
+    if (view.epoch <= known.epoch) return;
+    known = view;
+  }
+  // Posted: a replica may be in the middle of a step.
+  loop_.Post([this, group = view.group, epoch = view.epoch] {
+    for (auto& [id, hosted] : hosted_) hosted.replica->OnGroupEpoch(group, epoch);
+  });
+}
+
+void Node::LearnEpoch(GroupId group, Epoch epoch) {
+  const auto view = views_.find(group);
+  if (view == views_.end() || view->second.epoch < epoch) RefreshViews();
+}
+
+void Node::RefreshViews() {
+  if (refreshing_) {
+    refresh_again_ = true;
+    return;
+  }
+  refreshing_ = true;
+  directory_worker_.Post([this] {
+    std::vector<View> views;
+    for (const GroupEntry& group : options_.config.groups) {
+      auto read = directory_->Read(group.id);
+      if (read.ok() && read->view) views.push_back(std::move(*read->view));
+    }
+    loop_.Post([this, views = std::move(views)] {
+      for (const View& view : views) LearnView(view);
+      refreshing_ = false;
+      if (std::exchange(refresh_again_, false)) RefreshViews();
+    });
+  });
+}
+
+void Node::RefreshPeriodically() {
+  RefreshViews();
+  loop_.PostAt(Now().mono_us + kRefreshUs, [this] { RefreshPeriodically(); });
+}
+
+void Node::ReadDirectory(GroupId group) {
+  directory_worker_.Post([this, group] {
+    backup::Event event = backup::ViewUnread{};
+    std::optional<View> view;
+    if (auto read = directory_->Read(group); read.ok()) {
+      backup::ViewRead shown;
+      shown.view = read->view;
+      shown.directory_incarnation = Incarnation{Raw(read->incarnation)};
+      shown.registered = read->registrations;
+      view = read->view;
+      event = std::move(shown);
+    } else {
+      LOG(WARNING) << ToString(group) << ": the directory cannot be read: " << read.status().ToString();
+    }
+    loop_.Post([this, group, view = std::move(view), event = std::move(event)]() mutable {
+      if (view) LearnView(*view);
+      if (Replica* replica = Find(group)) replica->OnReplicationEvent(std::move(event));
+    });
+  });
+}
+
+void Node::ProposeView(const View& view) {
+  directory_worker_.Post([this, view] {
+    const CasResult result = directory_->CompareAndSwap(view);
+    if (result.outcome == CasOutcome::kUnknown) {
+      LOG(WARNING) << ToString(view.group) << ": a view's fate is unknown: " << result.error.ToString();
+    }
+    loop_.Post([this, view, outcome = OutcomeOf(result.outcome)] {
+      if (Replica* replica = Find(view.group)) replica->OnReplicationEvent(backup::CasDone{view, outcome});
+    });
+  });
+}
+
+void Node::Register(GroupId group, const Member& self) {
+  directory_worker_.Post([this, group, self] {
+    if (const Status status = directory_->Register(group, self.node, self.incarnation); !status.ok()) {
+      LOG(WARNING) << ToString(group) << ": cannot register: " << status.ToString();
+    }
+  });
+}
+
+Status Node::PersistView(GroupId group, const backup::PersistView& seen) {
+  ReplicaIdentity& identity = hosted_.at(group).identity;
+  identity.highest_epoch = seen.seen_epoch;
+  identity.directory = DirectoryIncarnation{Raw(seen.directory_incarnation)};
+  return data_->UpdateReplica(identity);
+}
+
+void Node::AnswerClient(RequestId id, ClientReply reply) {
+  const auto call = client_calls_.find(id);
+  if (call == client_calls_.end()) return;
+  ReplyTo<ClientReply> answer = std::move(call->second);
+  client_calls_.erase(call);
+  answer(std::move(reply));
+}
+
+void Node::AnswerOperator(RequestId id, const Status& status) {
+  const auto call = operator_calls_.find(id);
+  if (call == operator_calls_.end()) return;
+  const auto answer = std::move(call->second);
+  operator_calls_.erase(call);
+  answer(status);
+}
+
+void Node::PerformForeign(GroupId group, const CallForeign& call) {
+  options_.call_foreign(group, call);
+}
+
+void Node::Report(GroupId group, const std::string& text, bool halted) {
+  if (halted) {
+    LOG(ERROR) << ToString(group) << " has stopped on this node: " << text;
+  } else {
+    LOG(WARNING) << ToString(group) << ": " << text;
+  }
+}
+
+}  // namespace assent

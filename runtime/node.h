@@ -1,0 +1,138 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/placement.h"
+#include "directory/directory.h"
+#include "runtime/call_gate.h"
+#include "runtime/config/config.h"
+#include "runtime/config/data_directory.h"
+#include "runtime/crash_points.h"
+#include "runtime/loop.h"
+#include "runtime/peer_link.h"
+#include "runtime/replica.h"
+#include "runtime/replica_host.h"
+#include "runtime/worker.h"
+#include "wal/posix_file.h"
+
+namespace assent {
+
+struct NodeOptions {
+  NodeConfig config;
+  bool allow_crash_points = false;  // Arm() may kill the process: drills and tests
+  // Makes the role core of a group; given the placement that the directory holds.
+  std::function<std::unique_ptr<RoleCore>(GroupId, const Placement&, const StateReader&)> make_role;
+  // Performs a call to a foreign resource manager; the answer comes by OnForeignReply. Does not block.
+  std::function<void(GroupId, const CallForeign&)> call_foreign;
+};
+
+// One process of a cluster: hosts its replicas on one loop thread, routes their messages, and keeps up with
+// the directory. Services (Thrift or not) stand outside and come in through the calls marked "any thread".
+class Node final : public ReplicaHost {
+ public:
+  // Opens the data directory, the directory and every replica of this node. Errors say what to do.
+  static Result<std::unique_ptr<Node>> Open(NodeOptions options);
+  ~Node() override;
+
+  // Runs the loop until Stop(). On return all replicas are closed; an error if one could not be.
+  Status Run();
+  void Stop();  // any thread
+
+  // ---- Any thread ----
+
+  // Messages from other nodes. Dropped where there are too many, or nobody to take them.
+  void Deliver(std::vector<Envelope> envelopes);
+  // A client's request; `id` is unused by any other open one. False: overloaded or stopping, surely not run.
+  bool Submit(GroupId group, RequestId id, ClientRequest request, ReplyTo<ClientReply> reply);
+  // Nobody waits for the reply to `id` any more.
+  void Abandon(GroupId group, RequestId id);
+  void OnForeignReply(GroupId group, ForeignReply reply);
+  // An operator's change of a group's members; `reply` is called once, on the loop thread.
+  void Change(GroupId group, const backup::OperatorChange& change, std::function<void(const Status&)> reply);
+  // Runs `task` on the loop thread, where the const queries below may be used. False: overloaded or stopping.
+  bool Inspect(Task task) { return loop_.TryPost(std::move(task)); }
+  // kInvalid: no such point; kForeign: not allowed on this node.
+  Status Arm(std::string point, uint64_t count);
+
+  // Who leads which group, as far as known here.
+  std::vector<View> Views() const;
+
+  const NodeConfig& config() const { return options_.config; }
+  const Placement& placement() const { return placement_; }
+  Directory& directory() { return *directory_; }
+
+  // ---- Loop thread ----
+
+  const Replica* FindReplica(GroupId group) const;
+  std::vector<const Replica*> replicas() const;
+  std::optional<View> ViewOf(GroupId group) const;
+  uint64_t started_us() const { return started_us_; }
+
+ private:
+  struct Hosted {
+    std::unique_ptr<LogWriter> log;
+    std::unique_ptr<Replica> replica;
+    ReplicaIdentity identity;
+  };
+
+  explicit Node(NodeOptions options);
+  Status OpenAll();
+  Status OpenReplica(const GroupEntry& group);
+  void FlushAll();
+  void RefreshViews();
+  void RefreshPeriodically();
+
+  // ReplicaHost.
+  Instant Now() override { return Loop::Now(); }
+  void Transmit(NodeId to, Envelope envelope) override;
+  std::optional<Leader> LeaderOf(GroupId group) override;
+  void LearnView(const View& view) override;
+  void LearnEpoch(GroupId group, Epoch epoch) override;
+  void ReadDirectory(GroupId group) override;
+  void ProposeView(const View& view) override;
+  void Register(GroupId group, const Member& self) override;
+  Status PersistView(GroupId group, const backup::PersistView& seen) override;
+  void AnswerClient(RequestId id, ClientReply reply) override;
+  void AnswerOperator(RequestId id, const Status& status) override;
+  void PerformForeign(GroupId group, const CallForeign& call) override;
+  void Report(GroupId group, const std::string& text, bool halted) override;
+  void BeforeEffect(const RoleEffect& effect) override { crash_points_.Before(effect); }
+
+  Replica* Find(GroupId group);
+  void DeliverOne(Envelope envelope);
+
+  const NodeOptions options_;
+  const uint64_t life_;
+  const uint64_t started_us_;
+  wal::PosixFileSystem files_;
+  std::unique_ptr<DataDirectory> data_;
+  std::unique_ptr<Directory> directory_;
+  Placement placement_;
+  Loop loop_;
+  Worker directory_worker_;
+  std::map<NodeId, std::unique_ptr<PeerLink>> links_;
+  std::map<GroupId, Hosted> hosted_;
+  CrashPoints crash_points_;
+
+  mutable std::mutex views_mutex_;
+
+  // Loop thread.
+  std::map<GroupId, View> views_;  // written under views_mutex_, too
+  bool refreshing_ = false;
+  bool refresh_again_ = false;
+  TimerId timer_{};
+  uint64_t timer_us_ = UINT64_MAX;
+  uint64_t next_change_ = 1;
+  std::map<RequestId, ReplyTo<ClientReply>> client_calls_;
+  std::map<RequestId, std::function<void(const Status&)>> operator_calls_;
+};
+
+}  // namespace assent

@@ -1,0 +1,503 @@
+#include "runtime/replica.h"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "common/check.h"
+
+namespace assent {
+namespace {
+
+// What nobody waits for shares a force with what comes within this time (R10 is about records that somebody
+// waits for).
+constexpr uint64_t kAppendDelayUs = 5'000;
+
+// What a client is told if the core that it asked is gone: a commit may have happened or not; work that was
+// not committed, and cannot be any more, did not.
+ClientReply ReplyIfLost(const ClientRequest& request) {
+  if (std::holds_alternative<Execute>(request) || std::holds_alternative<Commit>(request)) return Ending{};
+  const bool of_a_transaction =
+      std::holds_alternative<Work>(request) || std::holds_alternative<Rollback>(request);
+  return Refusal{of_a_transaction ? RefusalCode::kNoSuchTxn : RefusalCode::kNotServing,
+                 "the coordinator stopped serving; begin again",
+                 {}};
+}
+
+}  // namespace
+
+Replica::Replica(ReplicaConfig config, ReplicaHost& host, LogPort& log, std::unique_ptr<Store> store,
+                 RoleFactory make_role, InstallNote install_note)
+    : config_(std::move(config)),
+      host_(host),
+      port_(log),
+      install_note_(std::move(install_note)),
+      log_(log),
+      state_(config_.replication.group, std::move(make_role), std::move(store)),
+      replication_(config_.replication, log_) {}
+
+Status Replica::Start() {
+  ASSENT_RETURN_IF_ERROR(state_.Rebuild(log_));
+  backup::Started started = config_.started;
+  started.last = log_.last();
+  started.applied = state_.store().applied().lsn;
+  Enqueue(backup::Event(started));
+  Run();
+  return {};
+}
+
+Status Replica::Close() {
+  if (halted_ || state_.find_role() == nullptr) return {};
+  FlushAppends();
+  ApplyToStore(/*force=*/true);
+  if (halted_) return Status(StatusCode::kIo, halt_reason_);
+  const auto synced = state_.store().Checkpoint();
+  return synced.ok() ? Status() : synced.status();
+}
+
+// ---- What happened ----
+
+void Replica::OnMessage(Envelope envelope) {
+  if (halted_) return;
+  const GroupId from = envelope.from_group;
+  const NodeId node = envelope.from_node;
+  std::visit(
+      [&](auto& message) {
+        using M = std::decay_t<decltype(message)>;
+        if constexpr (std::is_same_v<M, Ship> || std::is_same_v<M, ShipAck> ||
+                      std::is_same_v<M, SnapshotPiece> || std::is_same_v<M, SnapshotAck>) {
+          if (from != group()) return;
+          Enqueue(backup::Event(
+              backup::Received{node, envelope.from_epoch, envelope.to_epoch, std::move(message)}));
+        } else if constexpr (std::is_same_v<M, EpochNews>) {
+          if (from == group()) {
+            Enqueue(backup::Event(backup::PeerEpoch{node, envelope.from_epoch}));
+          } else {
+            host_.LearnEpoch(from, envelope.from_epoch);
+          }
+        } else {
+          // R2. A sender that believes in a newer epoch than ours has heard of a view that we have not.
+          if (envelope.to_epoch > replication_.epoch()) {
+            Enqueue(backup::Event(backup::PeerEpoch{node, envelope.to_epoch}));
+          } else if (envelope.to_epoch < replication_.epoch() ||
+                     replication_.role() != backup::Role::kPrimary) {
+            AnswerEpoch(envelope);
+          } else if (role_serves_) {
+            Enqueue(RoleEvent(assent::Received{from, envelope.from_epoch, Message(std::move(message))}));
+          }
+        }
+      },
+      envelope.message);
+  Run();
+}
+
+void Replica::AnswerEpoch(const Envelope& envelope) {
+  Envelope news;
+  news.from_group = group();
+  news.from_node = config_.replication.self;
+  news.from_epoch = replication_.epoch();
+  news.to_group = envelope.from_group;
+  news.to_epoch = envelope.from_epoch;
+  news.message = EpochNews{};
+  host_.Transmit(envelope.from_node, std::move(news));
+}
+
+void Replica::OnClient(RequestId id, ClientRequest request) {
+  if (!role_serves_ || halted_) {
+    host_.AnswerClient(id, Refusal{RefusalCode::kNotServing, ToString(group()) + " does not serve here now",
+                                   replication_.epoch()});
+    return;
+  }
+  open_calls_.emplace(id, ReplyIfLost(request));
+  Enqueue(RoleEvent(ClientCall{id, std::move(request)}));
+  Run();
+}
+
+void Replica::OnClientGone(RequestId id) {
+  if (!role_serves_ || halted_) return;
+  open_calls_.erase(id);
+  Enqueue(RoleEvent(ClientGone{id}));
+  Run();
+}
+
+void Replica::OnForeign(ForeignReply reply) {
+  if (!role_serves_ || halted_) return;
+  Enqueue(RoleEvent(std::move(reply)));
+  Run();
+}
+
+void Replica::OnGroupEpoch(GroupId group, Epoch epoch) {
+  if (!role_serves_ || halted_) return;
+  Enqueue(RoleEvent(GroupEpoch{group, epoch}));
+  Run();
+}
+
+void Replica::OnReplicationEvent(backup::Event event) {
+  if (halted_) return;
+  Enqueue(std::move(event));
+  Run();
+}
+
+void Replica::OnLogDone(const LogDone& done) {
+  if (halted_) return;
+  if (!done.status.ok()) return Halt("the log failed: " + done.status.ToString());  // R7
+  switch (done.what) {
+    case LogDone::What::kForced:
+      log_.Durable(done.durable.lsn);
+      Enqueue(backup::Event(backup::ForceDone{done.durable.lsn}));
+      break;
+    case LogDone::What::kTruncated: {
+      // R4: a role core that took in what went is discarded.
+      const LogPosition after = *std::exchange(truncating_, std::nullopt);
+      HaltUnless(state_.Rebuild(log_));
+      Enqueue(backup::Event(backup::TruncateDone{after}));
+      break;
+    }
+    case LogDone::What::kTrimmed:
+      return;
+    case LogDone::What::kReset:
+      log_.Reset();
+      HaltUnless(state_.Rebuild(log_));
+      HaltUnless(install_note_.remove());
+      Enqueue(backup::Event(backup::SnapshotInstalled{installing_}));
+      break;
+  }
+  Run();
+}
+
+void Replica::OnTime() {
+  if (halted_) return;
+  const uint64_t now_us = host_.Now().mono_us;
+  if (role_serves_ && state_.role().NextDeadline() <= now_us) Enqueue(RoleEvent(Tick{}));
+  if (replication_.NextDeadline() <= now_us) Enqueue(backup::Event(backup::Tick{}));
+  Run();
+}
+
+uint64_t Replica::NextDeadline() const {
+  if (halted_) return UINT64_MAX;
+  if (snapshot_out_ != nullptr && !snapshot_out_->complete()) return 0;
+  uint64_t deadline = std::min({replication_.NextDeadline(), append_deadline_us_, state_.ApplyDeadline()});
+  if (role_serves_) deadline = std::min(deadline, state_.find_role()->NextDeadline());
+  return deadline;
+}
+
+void Replica::Flush() {
+  if (halted_) return;
+  const uint64_t now_us = host_.Now().mono_us;
+  if (append_now_ || append_deadline_us_ <= now_us) {
+    FlushAppends();
+    Run();
+  }
+  StepSnapshotSource();
+  ApplyToStore(/*force=*/false);
+  CheckpointAndTrim();
+}
+
+// ---- Events and effects ----
+
+void Replica::Enqueue(std::variant<RoleEvent, backup::Event> event) {
+  queue_.push_back(std::move(event));
+}
+
+void Replica::Run() {
+  if (running_) return;  // an effect came back to us: the loop below is at work
+  running_ = true;
+  while (!queue_.empty() && !halted_) {
+    const auto event = std::move(queue_.front());
+    queue_.pop_front();
+    if (const auto* role_event = std::get_if<RoleEvent>(&event)) {
+      if (role_serves_) StepRole(*role_event);
+    } else {
+      FlushAppends();  // replication numbers its own records behind the role's
+      StepReplication(std::get<backup::Event>(event));
+    }
+  }
+  if (halted_) queue_.clear();
+  running_ = false;
+}
+
+void Replica::StepRole(const RoleEvent& event) {
+  RoleEffects effects;
+  state_.role().Step(host_.Now(), event, effects);
+  // A read that failed was answered "not there": nothing that may follow from it is done (R7).
+  HaltUnless(state_.store().status());
+  for (RoleEffect& effect : effects) {
+    if (halted_) return;
+    host_.BeforeEffect(effect);
+    std::visit([this](auto& e) { Perform(e); }, effect);
+  }
+}
+
+void Replica::StepReplication(const backup::Event& event) {
+  backup::Effects effects;
+  replication_.Step(host_.Now().mono_us, event, effects);
+  HaltUnless(log_.status());
+  for (backup::Effect& effect : effects) {
+    if (halted_) return;
+    std::visit([this](auto& e) { Perform(e); }, effect);
+  }
+}
+
+void Replica::Halt(const std::string& why) {
+  if (halted_) return;
+  halted_ = true;
+  halt_reason_ = why;
+  StopServing();
+  host_.Report(group(), why, /*halted=*/true);
+}
+
+void Replica::StopServing() {
+  role_serves_ = false;
+  for (auto& [id, reply] : std::exchange(open_calls_, {})) host_.AnswerClient(id, std::move(reply));
+}
+
+void Replica::HaltUnless(const Status& status) {
+  if (!status.ok()) Halt(status.ToString());
+}
+
+// ---- Role effects ----
+
+// True where no message, lock or client waits for the record to be replicated, so that it may share the next
+// force.
+bool Replica::CanWait(const LogRecord& record) const {
+  return std::visit(
+      [this](const auto& r) {
+        using R = std::decay_t<decltype(r)>;
+        if constexpr (std::is_same_v<R, BranchDecided> || std::is_same_v<R, Ended> ||
+                      std::is_same_v<R, MarkRaised> || std::is_same_v<R, HorizonRaised>) {
+          return true;  // P5, C4, C8, C5: acknowledged behind the client's back
+        } else if constexpr (std::is_same_v<R, AttemptRefused>) {
+          return group().kind == GroupKind::kCoordinator;  // a shard's no waits for it (C6)
+        } else {
+          return false;
+        }
+      },
+      record);
+}
+
+void Replica::Perform(Append& effect) {
+  ASSENT_CHECK(Raw(effect.lsn) == Raw(log_.last().lsn) + appended_.size() + 1, "role core and log disagree",
+               effect.lsn, log_.last().lsn);
+  if (!CanWait(effect.record)) {
+    append_now_ = true;
+  } else if (appended_.empty()) {
+    append_deadline_us_ = host_.Now().mono_us + kAppendDelayUs;
+  }
+  appended_.push_back(LogEntry{LogPosition{replication_.epoch(), effect.lsn},
+                               std::make_shared<const std::string>(EncodeRecord(effect.record))});
+}
+
+void Replica::FlushAppends() {
+  if (appended_.empty()) return;
+  append_now_ = false;
+  append_deadline_us_ = UINT64_MAX;
+  log_.Append(appended_);
+  port_.Submit(AppendToLog{appended_});
+  StepReplication(backup::LocalAppend{std::exchange(appended_, {})});
+}
+
+void Replica::Perform(Send& effect) {
+  const auto leader = host_.LeaderOf(effect.to);
+  if (!leader) return;  // lost; the core repeats what matters
+  Envelope envelope;
+  envelope.from_group = group();
+  envelope.from_node = config_.replication.self;
+  envelope.from_epoch = replication_.epoch();
+  envelope.to_group = effect.to;
+  envelope.to_epoch = leader->epoch;
+  envelope.message = std::move(effect.message);
+  host_.Transmit(leader->node, std::move(envelope));
+}
+
+void Replica::Perform(Answer& effect) {
+  host_.AnswerClient(effect.id, std::move(effect.reply));
+}
+
+void Replica::Perform(CallForeign& effect) {
+  host_.PerformForeign(group(), effect);
+}
+
+void Replica::Perform(assent::Report& effect) {
+  if (effect.halt) return Halt(effect.text);
+  host_.Report(group(), effect.text, /*halted=*/false);
+}
+
+// ---- Replication effects ----
+
+void Replica::Perform(backup::AppendToLog& effect) {
+  log_.Append(effect.entries);
+  HaltUnless(state_.ApplyRecords(effect.entries));
+  if (!halted_) port_.Submit(AppendToLog{std::move(effect.entries)});
+}
+
+void Replica::Perform(backup::TruncateLog& effect) {
+  truncating_ = effect.after;
+  log_.Truncate(effect.after.lsn);
+  port_.Submit(TruncateLog{effect.after.lsn});
+}
+
+void Replica::Perform(backup::PersistView& effect) {
+  HaltUnless(host_.PersistView(group(), effect));
+  Enqueue(backup::Event(backup::ViewPersisted{effect.seen_epoch}));
+}
+
+void Replica::Perform(backup::SendTo& effect) {
+  Envelope envelope;
+  envelope.from_group = group();
+  envelope.from_node = config_.replication.self;
+  envelope.from_epoch = effect.epoch;
+  envelope.to_group = group();
+  envelope.to_epoch = effect.epoch;
+  std::visit([&](auto& message) { envelope.message = std::move(message); }, effect.message);
+  host_.Transmit(effect.to, std::move(envelope));
+}
+
+void Replica::Perform(backup::AnswerStaleEpoch& effect) {
+  Envelope envelope;
+  envelope.from_group = group();
+  envelope.from_node = config_.replication.self;
+  envelope.from_epoch = effect.epoch;
+  envelope.to_group = group();
+  envelope.message = EpochNews{};
+  host_.Transmit(effect.to, std::move(envelope));
+}
+
+void Replica::Perform(backup::ReadDirectory&) {
+  host_.ReadDirectory(group());
+}
+void Replica::Perform(backup::ProposeView& effect) {
+  host_.ProposeView(effect.view);
+}
+void Replica::Perform(backup::Register& effect) {
+  host_.Register(group(), effect.self);
+}
+
+void Replica::Perform(backup::ReplicatedUpTo& effect) {
+  if (role_serves_) Enqueue(RoleEvent(Replicated{effect.lsn}));
+}
+
+void Replica::Perform(backup::BecomePrimary& effect) {
+  host_.LearnView(effect.view);
+  StopServing();
+}
+
+void Replica::Perform(backup::Serve& effect) {
+  // A role core that served an epoch before is no follower of the new one: its live work belongs to the old
+  // epoch, and is gone as if the process had restarted (P3, C3).
+  if (!role_is_fresh_) HaltUnless(state_.Rebuild(log_));
+  role_is_fresh_ = false;
+  role_serves_ = true;
+  Enqueue(RoleEvent(Serving{effect.epoch}));
+  Enqueue(RoleEvent(Replicated{replication_.replicated()}));
+}
+
+void Replica::Perform(backup::BecomeFollower& effect) {
+  host_.LearnView(effect.view);
+  StopServing();
+  if (!role_is_fresh_) HaltUnless(state_.Rebuild(log_));
+  role_is_fresh_ = true;
+}
+
+void Replica::Perform(backup::Halt& effect) {
+  Halt(effect.text);
+}
+
+void Replica::Perform(backup::OperatorReply& effect) {
+  host_.AnswerOperator(effect.id, effect.status);
+}
+
+// ---- The store ----
+
+void Replica::ApplyToStore(bool force) {
+  if (halted_ || state_.find_role() == nullptr || truncating_) return;
+  const Lsn replicated = replication_.replicated();
+  const auto epoch = log_.EpochAt(replicated);
+  if (!epoch) return;  // below the log's base: applied long ago
+  HaltUnless(state_.ApplyReplicated({*epoch, replicated}, host_.Now().mono_us, force));
+}
+
+void Replica::CheckpointAndTrim() {
+  if (halted_ || state_.find_store() == nullptr) return;
+  const auto done = state_.MaybeCheckpoint();
+  if (!done.ok()) return HaltUnless(done.status());
+  // R13: the log goes only below what is synced; R6: nor while a learner, or a snapshot for one, needs it.
+  if (!*done || snapshot_out_ != nullptr) return;
+  const Lsn keep_after = std::min(state_.store().synced().lsn, replication_.TrimLimit());
+  if (keep_after > log_.base().lsn) port_.Submit(TrimLog{Next(keep_after)});
+}
+
+// ---- Snapshots (R6) ----
+
+void Replica::Perform(backup::StartSnapshot& effect) {
+  ApplyToStore(/*force=*/true);
+  if (halted_) return;
+  snapshot_reads_.clear();
+  snapshot_out_.reset();
+  snapshot_to_ = effect.to;
+  auto source = SnapshotSource::Start(state_.store(), config_.snapshot_path);
+  if (!source.ok())
+    return Enqueue(backup::Event(backup::SnapshotFailed{effect.to, source.status().ToString()}));
+  snapshot_out_ = std::move(source).value();
+}
+
+void Replica::Perform(backup::ReadSnapshot& effect) {
+  snapshot_reads_.push_back(effect);
+}
+
+void Replica::Perform(backup::StopSnapshot&) {
+  snapshot_reads_.clear();
+  snapshot_out_.reset();
+}
+
+void Replica::StepSnapshotSource() {
+  if (snapshot_out_ == nullptr) return;
+  const auto complete = snapshot_out_->Step();
+  if (!complete.ok()) {
+    Enqueue(backup::Event(backup::SnapshotFailed{snapshot_to_, complete.status().ToString()}));
+    snapshot_reads_.clear();
+    snapshot_out_.reset();
+  } else if (*complete) {
+    for (const backup::ReadSnapshot& read : std::exchange(snapshot_reads_, {})) {
+      auto piece = snapshot_out_->Read(read.offset, read.bytes_max);
+      if (piece.ok()) {
+        Enqueue(backup::Event(backup::SnapshotRead{read.to, std::move(piece).value()}));
+      } else {
+        Enqueue(backup::Event(backup::SnapshotFailed{read.to, piece.status().ToString()}));
+      }
+    }
+  }
+  Run();
+}
+
+void Replica::Perform(backup::WriteSnapshot& effect) {
+  if (snapshot_in_ == nullptr || effect.piece.offset == 0) {
+    snapshot_in_ = std::make_unique<SnapshotSink>(config_.snapshot_path);
+  }
+  const auto received = snapshot_in_->Write(effect.piece);
+  if (!received.ok()) return HaltUnless(received.status());
+  if (effect.piece.done) return HaltUnless(InstallSnapshot(effect.piece));
+  Enqueue(backup::Event(backup::SnapshotWritten{effect.piece.at, *received}));
+}
+
+Status Replica::InstallSnapshot(const SnapshotPiece& last) {
+  ASSENT_RETURN_IF_ERROR(snapshot_in_->Finish());
+  snapshot_in_.reset();
+  // From here to the log's reset a crash leaves a store that the log does not lead to: the note says so.
+  ASSENT_RETURN_IF_ERROR(install_note_.make());
+  state_.CloseStore();
+  const auto at = Store::InstallSnapshot(config_.snapshot_path, config_.store_path, config_.store_identity,
+                                         config_.store_options);
+  if (!at.ok()) return at.status();
+  if (*at != last.at) {
+    return Status(StatusCode::kDamaged, "the snapshot is the state at " + ToString(*at) + ", not at " +
+                                            ToString(last.at) + " as its sender said");
+  }
+  auto store = Store::Open(config_.store_path, config_.store_identity, config_.store_options);
+  if (!store.ok()) return store.status();
+  state_.OpenStore(std::move(store).value());
+  installing_ = *at;
+  port_.Submit(ResetLog{*at});
+  return {};
+}
+
+}  // namespace assent

@@ -1,0 +1,163 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backup/replication.h"
+#include "common/role.h"
+#include "runtime/log_view.h"
+#include "runtime/log_writer.h"
+#include "runtime/replica_host.h"
+#include "runtime/snapshot_transfer.h"
+#include "runtime/state_machine.h"
+
+namespace assent {
+
+struct ReplicaConfig {
+  backup::ReplicationConfig replication;
+  backup::Started started;  // `last` and `applied` are filled in from log and store
+  // Beside the store, on the same file system.
+  std::string store_path;
+  std::string snapshot_path;
+  StoreIdentity store_identity;
+  StoreOptions store_options;
+};
+
+// How a replica takes the place of its store when a snapshot arrives (R6): a note that the log is to be
+// thrown away is made durable before the store is replaced, and removed once the log was reset, so a crash
+// between the two is seen.
+struct InstallNote {
+  std::function<Status()> make;
+  std::function<Status()> remove;
+};
+
+// The driver of one replica: feeds its two cores (replication below, the role above) one event at a time, and
+// performs what they say, in the order in which they say it. Owns nothing of the protocol.
+//
+//            Envelope, ClientCall, ForeignReply, Tick          LogDone, ViewRead, ...
+//                        |                                              |
+//                        v                                              v
+//    RoleCore --Append--> LogView, LocalAppend --> ReplicationCore --Ship--> host, --AppendToLog--> LogPort
+//        ^                                              |
+//        '------------- Replicated{lsn} ----------------'
+//
+// Events that one core's effects cause in the other are queued, so all effects of a step are performed before
+// the next step. Loop thread only. It is the same under the simulator: all it touches comes in through the
+// constructor.
+class Replica {
+ public:
+  // `log` and `store` were opened from the same directory; `log` outlives this.
+  Replica(ReplicaConfig config, ReplicaHost& host, LogPort& log, std::unique_ptr<Store> store,
+          RoleFactory make_role, InstallNote install_note);
+
+  Status Start();
+
+  // What happened. OnMessage: R2 passed to the cores; a message for another epoch is answered or dropped.
+  void OnMessage(Envelope envelope);
+  void OnClient(RequestId id, ClientRequest request);
+  void OnClientGone(RequestId id);
+  void OnForeign(ForeignReply reply);
+  void OnGroupEpoch(GroupId group, Epoch epoch);
+  void OnReplicationEvent(backup::Event event);  // ViewRead, ViewUnread, CasDone, OperatorChange
+  void OnLogDone(const LogDone& done);
+  void OnTime();  // NextDeadline() has come, perhaps
+
+  // At the end of each slice of the loop: hands what gathered to the log and the links, and to SQLite.
+  void Flush();
+  uint64_t NextDeadline() const;
+
+  // A clean stop: what is replicated goes to SQLite, and is synced.
+  Status Close();
+
+  GroupId group() const { return config_.replication.group; }
+  bool serving() const { return !halted_ && replication_.serving(); }
+  bool halted() const { return halted_; }
+  const std::string& halt_reason() const { return halt_reason_; }
+  const backup::ReplicationCore& replication() const { return replication_; }
+  const StateMachine& state() const { return state_; }
+  const LogView& log() const { return log_; }
+
+ private:
+  void StepRole(const RoleEvent& event);
+  void StepReplication(const backup::Event& event);
+  void Enqueue(std::variant<RoleEvent, backup::Event> event);
+  void Run();  // until no event is queued
+  void FlushAppends();
+  void Halt(const std::string& why);
+  void StopServing();
+  void HaltUnless(const Status& status);
+  bool CanWait(const LogRecord& record) const;
+  void ApplyToStore(bool force);
+  void CheckpointAndTrim();
+  Status InstallSnapshot(const SnapshotPiece& last);
+  void StepSnapshotSource();
+  void AnswerEpoch(const Envelope& envelope);
+
+  // Role effects.
+  void Perform(Append& effect);
+  void Perform(Send& effect);
+  void Perform(Answer& effect);
+  void Perform(CallForeign& effect);
+  void Perform(assent::Report& effect);
+  // Replication effects.
+  void Perform(backup::AppendToLog& effect);
+  void Perform(backup::TruncateLog& effect);
+  void Perform(backup::PersistView& effect);
+  void Perform(backup::SendTo& effect);
+  void Perform(backup::AnswerStaleEpoch& effect);
+  void Perform(backup::ReadDirectory& effect);
+  void Perform(backup::ProposeView& effect);
+  void Perform(backup::Register& effect);
+  void Perform(backup::ReplicatedUpTo& effect);
+  void Perform(backup::BecomePrimary& effect);
+  void Perform(backup::Serve& effect);
+  void Perform(backup::BecomeFollower& effect);
+  void Perform(backup::Halt& effect);
+  void Perform(backup::StartSnapshot& effect);
+  void Perform(backup::ReadSnapshot& effect);
+  void Perform(backup::StopSnapshot& effect);
+  void Perform(backup::WriteSnapshot& effect);
+  void Perform(backup::OperatorReply& effect);
+
+  const ReplicaConfig config_;
+  ReplicaHost& host_;
+  LogPort& port_;
+  const InstallNote install_note_;
+  LogView log_;
+  StateMachine state_;
+  backup::ReplicationCore replication_;
+
+  bool running_ = false;  // inside Run()
+  bool halted_ = false;
+  std::string halt_reason_;
+  bool role_serves_ = false;   // the role core was told Serving, in this epoch
+  bool role_is_fresh_ = true;  // it never was: it has only followed
+
+  // Of clients, that the role core has not answered: what to say if it never will.
+  std::map<RequestId, ClientReply> open_calls_;
+
+  // Events that effects of the running step caused, in order.
+  std::deque<std::variant<RoleEvent, backup::Event>> queue_;
+
+  // Appended by the role core and not yet handed to replication and log. What nobody waits for may stay here
+  // for a moment, to share a force with what comes (R10 bounds nothing that somebody waits for).
+  std::vector<LogEntry> appended_;
+  bool append_now_ = false;
+  uint64_t append_deadline_us_ = UINT64_MAX;
+
+  std::optional<LogPosition> truncating_;  // the log thread has not answered yet
+
+  std::unique_ptr<SnapshotSource> snapshot_out_;
+  std::vector<backup::ReadSnapshot> snapshot_reads_;  // wait for the copy to be complete
+  NodeId snapshot_to_{};
+  std::unique_ptr<SnapshotSink> snapshot_in_;
+  LogPosition installing_;
+};
+
+}  // namespace assent

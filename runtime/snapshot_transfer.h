@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/ids.h"
+#include "common/messages.h"
+#include "common/status.h"
+#include "store/snapshot_writer.h"
+#include "store/store.h"
+
+// The two ends of a snapshot on its way to a learner (R6), as files beside the stores. Loop thread; each call
+// does a bounded amount of work.
+namespace assent {
+
+// Primary: copies the store into a file a few pages a step, then serves pieces of that file.
+class SnapshotSource {
+ public:
+  static Result<std::unique_ptr<SnapshotSource>> Start(Store& store, const std::string& path);
+  ~SnapshotSource();  // removes the file
+  SnapshotSource(const SnapshotSource&) = delete;
+  SnapshotSource& operator=(const SnapshotSource&) = delete;
+
+  // Copies on; true once the copy is complete.
+  Result<bool> Step();
+  bool complete() const { return complete_; }
+  // REQUIRES: complete().
+  Result<SnapshotPiece> Read(uint64_t offset, size_t bytes_max) const;
+
+ private:
+  explicit SnapshotSource(std::string path) : path_(std::move(path)) {}
+
+  const std::string path_;
+  std::unique_ptr<SnapshotWriter> writer_;
+  bool complete_ = false;
+  int file_ = -1;
+  uint64_t size_ = 0;
+};
+
+// Learner: gathers the pieces in a file. Pieces come in order; offset 0 begins anew.
+class SnapshotSink {
+ public:
+  explicit SnapshotSink(std::string path) : path_(std::move(path)) {}
+  ~SnapshotSink();
+  SnapshotSink(const SnapshotSink&) = delete;
+  SnapshotSink& operator=(const SnapshotSink&) = delete;
+
+  // Returns the bytes held so far.
+  Result<uint64_t> Write(const SnapshotPiece& piece);
+  // The last piece was written: syncs the file and closes it.
+  Status Finish();
+
+ private:
+  const std::string path_;
+  int file_ = -1;
+  uint64_t size_ = 0;
+};
+
+}  // namespace assent

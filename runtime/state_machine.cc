@@ -1,0 +1,81 @@
+#include "runtime/state_machine.h"
+
+#include <utility>
+
+#include "common/records.h"
+
+namespace assent {
+namespace {
+
+// A batch of this many changes costs about half as much a row as one of ten; more gains little.
+constexpr size_t kApplyChanges = 1024;
+// Otherwise changes wait this long: an idle group's file follows its log, and a busy one's batches are large.
+constexpr uint64_t kApplyDelayUs = 20'000;
+// SQLite's -wal file, and the log that a restart replays, grow to about this between two checkpoints.
+constexpr uint64_t kCheckpointBytes = 32 << 20;
+constexpr size_t kReplayBytes = 1 << 20;
+
+}  // namespace
+
+StateMachine::StateMachine(GroupId group, RoleFactory make_role, std::unique_ptr<Store> store)
+    : group_(group), make_role_(std::move(make_role)), store_(std::move(store)) {}
+
+Status StateMachine::Rebuild(const LogView& log) {
+  role_ = make_role_(group_, *store_);
+  apply_deadline_us_ = UINT64_MAX;
+  Lsn next = Next(store_->applied().lsn);
+  while (next <= log.last().lsn) {
+    const auto entries = log.Read(next, kReplayBytes);
+    if (entries.empty()) {
+      return Status(StatusCode::kDamaged, ToString(group_) + ": the log cannot be read at LSN " +
+                                              std::to_string(Raw(next)) + ": " + log.status().message());
+    }
+    ASSENT_RETURN_IF_ERROR(ApplyRecords(entries));
+    next = Next(entries.back().position.lsn);
+  }
+  return store_->status();
+}
+
+Status StateMachine::ApplyRecords(std::span<const LogEntry> entries) {
+  for (const LogEntry& entry : entries) {
+    const auto record = DecodeRecord(*entry.payload);
+    if (!record.ok()) {
+      return Status(StatusCode::kDamaged, ToString(group_) + ": record " + ToString(entry.position) + ": " +
+                                              record.status().message());
+    }
+    role_->Apply(entry.position.lsn, *record);
+  }
+  return store_->status();
+}
+
+Status StateMachine::ApplyReplicated(LogPosition at, uint64_t now_us, bool force) {
+  if (at.lsn <= store_->applied().lsn) return {};
+  Overlay& overlay = role_->overlay();
+  if (!force && overlay.change_count() < kApplyChanges) {
+    if (apply_deadline_us_ == UINT64_MAX) apply_deadline_us_ = now_us + kApplyDelayUs;
+    if (now_us < apply_deadline_us_) return {};
+  }
+  apply_deadline_us_ = UINT64_MAX;
+  const auto batch = overlay.Collect(at.lsn);
+  ASSENT_RETURN_IF_ERROR(store_->ApplyBatch(at, batch));  // R13: at most what is replicated
+  overlay.Forget(at.lsn);
+  return {};
+}
+
+Result<bool> StateMachine::MaybeCheckpoint() {
+  if (store_->wal_bytes() < kCheckpointBytes) return false;
+  const auto synced = store_->Checkpoint();
+  if (!synced.ok()) return synced.status();
+  return true;
+}
+
+void StateMachine::CloseStore() {
+  role_.reset();
+  store_.reset();
+}
+
+void StateMachine::OpenStore(std::unique_ptr<Store> store) {
+  store_ = std::move(store);
+}
+
+}  // namespace assent

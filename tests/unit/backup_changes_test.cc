@@ -1,0 +1,280 @@
+// Learners, snapshots and removal: R6, R3.
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/backup_harness.h"
+
+namespace assent::backup {
+namespace {
+
+const View kTwo = ViewOf(2, 1, kLife, {1, 2});
+const View kThree = ViewOf(3, 1, kLife, {1, 2, 3});
+
+class BackupLearner : public testing::Test {
+ protected:
+  // Node 1 leads node 2, and was told to add node 3. Its log: (1, 1), (2, 2).
+  void Add() {
+    r.Lead(kTwo, {Entry(1, 1, "a")});
+    r.Step(OperatorChange{RequestId{1}, ChangeKind::kAddReplica, Node(3)});
+  }
+  // ... and node 3 holds it all.
+  void CatchUp() {
+    Add();
+    r.Ack(3, 2, At(2, 2));
+  }
+  bool Replicated() { return !r.Take<ReplicatedUpTo>().empty(); }
+
+  Replica r{1};
+};
+
+TEST_F(BackupLearner, CommitsGoOnWhileItCatchesUp) {
+  Add();
+  EXPECT_EQ(r.Sent<Ship>(3).at(0).prev, At(2, 2));
+  r.Mismatch(3, 2, {}, {});
+  r.Append("b").Forced(3).Ack(2, 2, At(2, 3));
+  EXPECT_TRUE(Replicated());
+  EXPECT_FALSE(r.Has<ProposeView>());
+}
+
+// R6: before it proposes that view the primary already needs the learner's ack ...
+TEST_F(BackupLearner, AckIsRequiredFromBeforeTheProposal) {
+  Add();
+  r.Mismatch(3, 2, {}, At(0, 0));
+  r.Ack(3, 2, At(0, 0));  // matched; all records are on their way now
+  EXPECT_EQ(r.Sent<Ship>(3).back().entries.size(), 2U);
+  EXPECT_FALSE(r.Has<ProposeView>());
+  r.Append("b").Forced(3).Ack(2, 2, At(2, 3));
+  EXPECT_FALSE(Replicated());
+  // ... and the learner holds all that is replicated.
+  r.Ack(3, 2, At(1, 1));
+  EXPECT_FALSE(r.Has<ProposeView>());
+  r.Ack(3, 2, At(2, 2));
+  const auto proposed = r.Take<ProposeView>();
+  ASSERT_EQ(proposed.size(), 1U);
+  EXPECT_EQ(proposed[0].view, kThree);
+  EXPECT_FALSE(Replicated());
+  r.Ack(3, 2, At(2, 3));
+  EXPECT_TRUE(Replicated());
+}
+
+// R6: ... until it knows that the CAS failed. A timeout is not a failure.
+TEST_F(BackupLearner, AckStaysRequiredWhileTheProposalsFateIsUnknown) {
+  CatchUp();
+  const View proposed = r.Take<ProposeView>().at(0).view;
+  r.Step(CasDone{proposed, CasOutcome::kUnknown});
+  r.Append("b").Forced(3).Ack(2, 2, At(2, 3));
+  EXPECT_FALSE(Replicated());
+  for (int i = 0; i < 100; ++i) r.Wait(kLearnerSilenceUs / 10);
+  EXPECT_FALSE(Replicated());
+  EXPECT_FALSE(r.Has<OperatorReply>());
+  r.Read(kTwo);  // not applied, or not yet
+  EXPECT_FALSE(Replicated());
+  EXPECT_EQ(r.Take<ProposeView>().at(0).view, proposed);
+  r.Step(OperatorChange{RequestId{9}, ChangeKind::kRemoveReplica, Node(3)});
+  EXPECT_FALSE(Replicated());
+  r.Step(CasDone{proposed, CasOutcome::kLost});
+  EXPECT_FALSE(Replicated());
+
+  r.Take<OperatorReply>();
+  r.Enter(proposed);
+  EXPECT_EQ(r.core.epoch(), Epoch{3});
+  EXPECT_TRUE(r.Take<OperatorReply>().at(0).status.ok());
+  EXPECT_FALSE(r.core.serving());  // R4, in the new view
+  EXPECT_FALSE(Replicated());
+  r.Forced(4).Ack(2, 3, At(3, 4));
+  EXPECT_FALSE(Replicated());
+  r.Ack(3, 3, At(3, 4));
+  EXPECT_TRUE(Replicated());
+  EXPECT_EQ(r.Take<Serve>().at(0).epoch, Epoch{3});
+}
+
+TEST_F(BackupLearner, IsNotAddedBeforeTheInheritedLogIsReplicated) {
+  r.Start({Entry(1, 1, "a")}, 0, 1).Enter(kTwo);
+  r.Step(OperatorChange{RequestId{1}, ChangeKind::kAddReplica, Node(3)});
+  EXPECT_EQ(r.Take<OperatorReply>().at(0).status.code(), StatusCode::kUnavailable);
+}
+
+TEST_F(BackupLearner, StalledBeforeItsProposalHoldsCommitsBackNoLonger) {
+  Add();
+  r.Mismatch(3, 2, {}, At(0, 0));
+  r.Ack(3, 2, At(0, 0));
+  r.Append("b").Forced(3).Ack(2, 2, At(2, 3));
+  EXPECT_FALSE(Replicated());
+  r.Wait(kLearnerStallUs);
+  EXPECT_TRUE(Replicated());
+}
+
+TEST_F(BackupLearner, SilentForLongIsGivenUp) {
+  Add();
+  EXPECT_LT(Raw(r.core.TrimLimit()), 2U);
+  for (int i = 0; i < 11; ++i) r.Wait(kLearnerSilenceUs / 10);
+  EXPECT_EQ(r.Take<OperatorReply>().at(0).status.code(), StatusCode::kUnavailable);
+  EXPECT_EQ(Raw(r.core.TrimLimit()), UINT64_MAX);
+}
+
+// R3: a learner loses its disk between its ack and the CAS.
+TEST_F(BackupLearner, AnotherIncarnationEndsTheChange) {
+  Add();
+  r.Receive(3, 2, ShipAck{At(2, 2), Incarnation{31}, false, {}});
+  EXPECT_FALSE(r.Has<ProposeView>());
+  EXPECT_EQ(r.Take<OperatorReply>().at(0).status.code(), StatusCode::kConflict);
+}
+
+TEST_F(BackupLearner, AnotherIncarnationsAckDoesNotCountAfterTheProposal) {
+  CatchUp();
+  ASSERT_TRUE(r.Has<ProposeView>());
+  r.Append("b").Forced(3).Ack(2, 2, At(2, 3));
+  r.Receive(3, 2, ShipAck{At(2, 3), Incarnation{31}, false, {}});
+  EXPECT_FALSE(Replicated());
+  EXPECT_FALSE(r.Has<OperatorReply>());
+}
+
+TEST_F(BackupLearner, OneChangeAtATime) {
+  Add();
+  r.Step(OperatorChange{RequestId{2}, ChangeKind::kRemoveReplica, Node(2)});
+  EXPECT_EQ(r.Take<OperatorReply>().at(0).status.code(), StatusCode::kConflict);
+  r.Step(OperatorChange{RequestId{3}, ChangeKind::kRemoveReplica, Node(3)});  // gives the learner up
+  const auto replies = r.Take<OperatorReply>();
+  ASSERT_EQ(replies.size(), 2U);
+  EXPECT_EQ(replies[0].id, RequestId{1});
+  EXPECT_FALSE(replies[0].status.ok());
+  EXPECT_TRUE(replies[1].status.ok());
+}
+
+TEST_F(BackupLearner, RemovedMemberCountsUntilTheDirectoryAgreed) {
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  r.Step(OperatorChange{RequestId{1}, ChangeKind::kRemoveReplica, Node(2)});
+  const View proposed = r.Take<ProposeView>().at(0).view;
+  EXPECT_EQ(proposed, ViewOf(3, 1, kLife, {1}));
+  r.Append("b").Forced(3);
+  EXPECT_FALSE(Replicated());
+  r.Step(CasDone{proposed, CasOutcome::kOk});
+  EXPECT_FALSE(Replicated());
+  r.Step(ViewPersisted{Epoch{3}});
+  EXPECT_FALSE(Replicated());  // R4
+  r.Forced(4);
+  EXPECT_TRUE(Replicated());
+  EXPECT_TRUE(r.Take<OperatorReply>().at(0).status.ok());
+}
+
+TEST_F(BackupLearner, CommandsThatMakeNoSenseAreRefused) {
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  const auto code = [&](ChangeKind kind, Member member) {
+    r.Step(OperatorChange{RequestId{1}, kind, member});
+    return r.Take<OperatorReply>().at(0).status.code();
+  };
+  EXPECT_EQ(code(ChangeKind::kRemoveReplica, Node(1)), StatusCode::kInvalid);
+  EXPECT_EQ(code(ChangeKind::kRemoveReplica, Node(3)), StatusCode::kNotFound);
+  EXPECT_EQ(code(ChangeKind::kAddReplica, {NodeId{3}, Incarnation{}}), StatusCode::kInvalid);
+  EXPECT_EQ(code(ChangeKind::kAddReplica, {NodeId{2}, Incarnation{21}}), StatusCode::kInvalid);
+  EXPECT_EQ(code(ChangeKind::kAddReplica, Node(2)), StatusCode::kOk);  // it is there
+}
+
+// ---- Snapshots ----
+
+TEST_F(BackupLearner, GetsASnapshotWhereTheLogWasTrimmed) {
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  r.log.Trim(Lsn{1});
+  r.Step(OperatorChange{RequestId{1}, ChangeKind::kAddReplica, Node(3)});
+  r.Mismatch(3, 2, {}, At(0, 0));
+  ASSERT_EQ(r.Take<StartSnapshot>().at(0).to, NodeId{3});
+  auto reads = r.Take<ReadSnapshot>();
+  ASSERT_EQ(reads.size(), 1U);
+  EXPECT_EQ(reads[0].offset, 0U);
+  EXPECT_EQ(r.core.TrimLimit(), Lsn{1});
+
+  // The window is bounded: pieces are read until 1 MiB is on its way.
+  const std::string piece(kSnapshotPieceBytes, 'p');
+  uint64_t offset = 0;
+  for (int i = 0; i < 4; ++i) {
+    r.Step(SnapshotRead{NodeId{3}, {At(2, 2), offset, piece, false}});
+    offset += piece.size();
+  }
+  EXPECT_EQ(r.Sent<SnapshotPiece>(3).size(), 4U);
+  EXPECT_EQ(r.Take<ReadSnapshot>().size(), 3U);
+  EXPECT_EQ(r.core.TrimLimit(), Lsn{2});
+  r.Receive(3, 2, SnapshotAck{At(2, 2), piece.size(), false, Node(3).incarnation});
+  EXPECT_EQ(r.Take<ReadSnapshot>().at(0).offset, offset);
+  r.Step(SnapshotRead{NodeId{3}, {At(2, 2), offset, "end", true}});
+
+  // Lost: goes on from what was acknowledged.
+  r.Clear();
+  r.Wait(kSilenceUs).Read(kTwo);
+  EXPECT_EQ(r.Take<ReadSnapshot>().at(0).offset, piece.size());
+  // The learner restarted: from the beginning.
+  r.Step(SnapshotRead{NodeId{3}, {At(2, 2), piece.size(), piece, false}});
+  r.Clear();
+  r.Receive(3, 2, SnapshotAck{At(2, 2), 0, false, Node(3).incarnation});
+  r.Step(SnapshotRead{NodeId{3}, {At(2, 2), 2 * piece.size(), piece, false}});
+  EXPECT_EQ(r.Take<ReadSnapshot>().back().offset, 0U);
+  EXPECT_TRUE(r.Sent<SnapshotPiece>(3).empty());
+
+  r.Append("b");
+  r.Receive(3, 2, SnapshotAck{At(2, 2), 0, true, Node(3).incarnation});
+  EXPECT_EQ(r.Take<StopSnapshot>().size(), 1U);
+  EXPECT_EQ(r.Sent<Ship>(3).at(0).prev, At(2, 2));
+  r.Ack(3, 2, At(2, 2));
+  EXPECT_EQ(r.Sent<Ship>(3).at(0).entries.at(0).position, At(2, 3));
+  EXPECT_TRUE(r.Has<ProposeView>());
+}
+
+TEST_F(BackupLearner, IsNotGivenUpWhileItsSnapshotIsBeingMade) {
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  r.log.Trim(Lsn{1});
+  r.Step(OperatorChange{RequestId{1}, ChangeKind::kAddReplica, Node(3)});
+  r.Mismatch(3, 2, {}, At(0, 0));
+  for (int i = 0; i < 30; ++i) r.Wait(kLearnerSilenceUs / 10);
+  EXPECT_FALSE(r.Has<OperatorReply>());
+  r.Step(SnapshotRead{NodeId{3}, {At(2, 2), 0, "all", true}});
+  for (int i = 0; i < 11; ++i) r.Wait(kLearnerSilenceUs / 10);
+  EXPECT_TRUE(r.Has<OperatorReply>());
+}
+
+TEST_F(BackupLearner, SnapshotThatCannotBeMadeEndsTheChange) {
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  r.log.Trim(Lsn{1});
+  r.Step(OperatorChange{RequestId{1}, ChangeKind::kAddReplica, Node(3)});
+  r.Mismatch(3, 2, {}, At(0, 0));
+  r.Step(SnapshotFailed{NodeId{3}, "disk full"});
+  EXPECT_EQ(r.Take<OperatorReply>().at(0).status.code(), StatusCode::kIo);
+  EXPECT_EQ(r.Take<StopSnapshot>().size(), 1U);
+}
+
+TEST(BackupLearnerSide, TakesASnapshotInOrderThenTheLog) {
+  Replica r(3);
+  r.Start({Entry(1, 1, "old")}, 0, 1).Enter(kTwo);
+  r.Clear();
+  const auto piece = [&](uint64_t offset, std::string bytes, bool done) {
+    r.Receive(1, 2, SnapshotPiece{At(1, 7), offset, std::move(bytes), done});
+  };
+  piece(3, "def", false);  // not the first
+  EXPECT_FALSE(r.Has<WriteSnapshot>());
+  EXPECT_EQ(r.Sent<SnapshotAck>(1).at(0).received, 0U);
+  piece(0, "abc", false);
+  piece(3, "def", false);
+  EXPECT_EQ(r.Take<WriteSnapshot>().size(), 2U);
+  r.Step(SnapshotWritten{At(1, 7), 3}).Step(SnapshotWritten{At(1, 7), 6});
+  EXPECT_EQ(r.Sent<SnapshotAck>(1).back().received, 6U);
+  piece(0, "abc", false);  // a duplicate
+  EXPECT_FALSE(r.Has<WriteSnapshot>());
+  EXPECT_EQ(r.Sent<SnapshotAck>(1).at(0).received, 6U);
+  piece(6, "gh", true);
+  EXPECT_EQ(r.Take<WriteSnapshot>().size(), 1U);
+
+  // Nothing is appended to a log that is being replaced.
+  r.Receive(1, 2, Ship{At(1, 7), {Entry(2, 8, "x")}, {}});
+  EXPECT_FALSE(r.Has<AppendToLog>());
+  r.log.Reset(At(1, 7));
+  r.Step(SnapshotInstalled{At(1, 7)});
+  EXPECT_TRUE(r.Sent<SnapshotAck>(1).back().installed);
+  EXPECT_EQ(r.Take<AppendToLog>().at(0).entries.at(0).position, At(2, 8));
+  EXPECT_EQ(r.core.replicated(), Lsn{7});
+  r.Forced(8);
+  EXPECT_EQ(r.Sent<ShipAck>(1).back().durable, At(2, 8));
+  piece(0, "abc", false);  // long installed
+  EXPECT_TRUE(r.Sent<SnapshotAck>(1).back().installed);
+  EXPECT_FALSE(r.Has<WriteSnapshot>());
+}
+
+}  // namespace
+}  // namespace assent::backup

@@ -1,0 +1,178 @@
+// Views, epochs and the directory: R3, R12, I-R4.
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/backup_harness.h"
+
+namespace assent::backup {
+namespace {
+
+TEST(BackupViews, NewGroupIsFoundedOnceAllMembersRegistered) {
+  Replica r(1);
+  r.Start({}, 0, 0);
+  ASSERT_EQ(r.Take<ReadDirectory>().size(), 1U);
+  r.Step(ViewRead{std::nullopt, kDirectory, {}});
+  ASSERT_EQ(r.Take<Register>().size(), 1U);
+  EXPECT_FALSE(r.Has<ProposeView>());
+
+  r.Wait(kReadWaitingUs).Step(ViewRead{std::nullopt, kDirectory, {Node(1)}});
+  EXPECT_FALSE(r.Has<ProposeView>());
+  r.Wait(kReadWaitingUs).Step(ViewRead{std::nullopt, kDirectory, {Node(1), Node(2)}});
+  const auto proposed = r.Take<ProposeView>();
+  ASSERT_EQ(proposed.size(), 1U);
+  EXPECT_EQ(proposed[0].view, ViewOf(1, 1, kLife, {1, 2}));
+}
+
+TEST(BackupViews, OnlyTheConfiguredPrimaryFoundsTheGroup) {
+  Replica r(2);
+  r.Start({}, 0, 0).Read(std::nullopt);
+  EXPECT_FALSE(r.Has<ProposeView>());
+}
+
+// R3: it shipped (e1, 111)=X, died before its own force, came back and would write (e1, 111)=Y.
+TEST(BackupViews, RestartedPrimaryTakesAnEpochOfItsOwnFirst) {
+  Replica r(1);
+  r.Start({Entry(1, 1, "a")}, 0, 1).Read(ViewOf(1, 1, /*life=*/499, {1, 2}));
+  const auto proposed = r.Take<ProposeView>();
+  ASSERT_EQ(proposed.size(), 1U);
+  EXPECT_EQ(proposed[0].view, ViewOf(2, 1, kLife, {1, 2}));
+  EXPECT_EQ(r.core.role(), Role::kStarting);
+  EXPECT_FALSE(r.Has<AppendToLog>() || r.Has<SendTo>() || r.Has<BecomePrimary>());
+
+  r.Step(CasDone{proposed[0].view, CasOutcome::kOk});
+  EXPECT_EQ(r.core.role(), Role::kStarting);  // I-R4: the epoch is not persisted yet
+  ASSERT_EQ(r.Take<PersistView>().size(), 1U);
+  EXPECT_FALSE(r.Has<AppendToLog>() || r.Has<SendTo>() || r.Has<BecomePrimary>());
+  r.Step(ViewPersisted{Epoch{2}});
+  EXPECT_EQ(r.core.role(), Role::kPrimary);
+  const auto appended = r.Take<AppendToLog>();
+  ASSERT_EQ(appended.size(), 1U);
+  EXPECT_EQ(appended[0].entries[0].position, At(2, 2));
+  EXPECT_EQ(*appended[0].entries[0].payload, EncodeRecord(EpochBegan{}));
+  EXPECT_EQ(r.Sent<Ship>(2).size(), 1U);
+  EXPECT_FALSE(r.core.serving());
+}
+
+TEST(BackupViews, UnansweredProposalIsRepeatedUntilTheDirectoryShowsWhichHolds) {
+  Replica r(1);
+  r.Start({Entry(1, 1, "a")}, 0, 1).Read(ViewOf(1, 1, 499, {1, 2}));
+  const View proposed = r.Take<ProposeView>().at(0).view;
+  r.Step(CasDone{proposed, CasOutcome::kUnknown});
+  r.Take<ReadDirectory>();
+  r.Read(ViewOf(1, 1, 499, {1, 2}));  // not applied, or not yet
+  EXPECT_EQ(r.Take<ProposeView>().at(0).view, proposed);
+  r.Step(CasDone{proposed, CasOutcome::kLost});  // the first one came through meanwhile
+  EXPECT_FALSE(r.Has<PersistView>());
+  r.Enter(proposed);
+  EXPECT_EQ(r.core.role(), Role::kPrimary);
+  EXPECT_EQ(r.core.epoch(), Epoch{2});
+}
+
+TEST(BackupViews, AnEarlierLifesLateProposalIsNotTakenForOurs) {
+  Replica r(1);
+  r.Start({Entry(1, 1, "a")}, 0, 1).Read(ViewOf(1, 1, 499, {1, 2}));
+  const View ours = r.Take<ProposeView>().at(0).view;
+  r.Step(CasDone{ours, CasOutcome::kLost});
+  r.Take<ReadDirectory>();
+  r.Read(ViewOf(2, 1, /*life=*/499, {1, 2}));
+  EXPECT_EQ(r.core.role(), Role::kStarting);
+  EXPECT_EQ(r.Take<ProposeView>().at(0).view, ViewOf(3, 1, kLife, {1, 2}));
+}
+
+// R3: only with the durable identity that the view names.
+TEST(BackupViews, AnotherDataDirectoryIsALearnerEvenWhereTheNodeIsNamedPrimary) {
+  View view = ViewOf(3, 1, 499, {1, 2});
+  view.members[0].incarnation = Incarnation{999};
+  Replica r(1);
+  r.Start({}, 0, 0).Enter(view);
+  EXPECT_EQ(r.core.role(), Role::kLearner);
+  EXPECT_FALSE(r.Has<ProposeView>() || r.Has<AppendToLog>());
+}
+
+TEST(BackupViews, MemberFollowsAndStrangerLearns) {
+  Replica backup(2);
+  backup.Start({}, 0, 0).Enter(ViewOf(1, 1, 499, {1, 2}));
+  EXPECT_EQ(backup.core.role(), Role::kBackup);
+  Replica stranger(3);
+  stranger.Start({}, 0, 0).Enter(ViewOf(1, 1, 499, {1, 2}));
+  EXPECT_EQ(stranger.core.role(), Role::kLearner);
+}
+
+// I-R4
+TEST(BackupViews, EpochIsPersistedBeforeItIsActedIn) {
+  Replica r(2);
+  r.Start({}, 0, 0).Read(ViewOf(1, 1, 499, {1, 2}));
+  EXPECT_TRUE(r.Has<PersistView>());
+  EXPECT_FALSE(r.Has<BecomeFollower>());
+  EXPECT_EQ(r.core.epoch(), Epoch{});
+  r.Step(ViewPersisted{Epoch{1}});
+  EXPECT_TRUE(r.Has<BecomeFollower>());
+  EXPECT_EQ(r.core.epoch(), Epoch{1});
+}
+
+// R12
+TEST(BackupViews, DirectoryRestoredFromACopyHaltsTheReplica) {
+  Replica r(1);
+  r.Start({Entry(4, 1, "a")}, 0, 5).Read(ViewOf(4, 1, 499, {1, 2}));
+  EXPECT_EQ(r.core.role(), Role::kHalted);
+  EXPECT_TRUE(r.Has<Halt>());
+  EXPECT_FALSE(r.Has<ProposeView>());
+}
+
+TEST(BackupViews, EmptiedDirectoryHaltsTheReplica) {
+  Replica r(1);
+  r.Start({Entry(4, 1, "a")}, 0, 4).Read(std::nullopt);
+  EXPECT_EQ(r.core.role(), Role::kHalted);
+}
+
+TEST(BackupViews, LogAboveTheDirectoryHaltsTheReplicaEvenWithoutAPersistedEpoch) {
+  Replica r(1);
+  r.Start({Entry(4, 1, "a")}, 0, 0).Read(ViewOf(3, 1, 499, {1, 2}));
+  EXPECT_EQ(r.core.role(), Role::kHalted);
+}
+
+TEST(BackupViews, AnotherDirectoryHaltsTheReplica) {
+  Replica r(1);
+  r.Start({Entry(1, 1, "a")}, 0, 1);
+  r.Step(ViewRead{ViewOf(1, 1, 499, {1, 2}), Incarnation{78}, {}});
+  EXPECT_EQ(r.core.role(), Role::kHalted);
+  EXPECT_FALSE(r.Has<ProposeView>());
+}
+
+TEST(BackupViews, TwoViewsUnderOneEpochHaltTheReplica) {
+  Replica r(1);
+  r.Lead(ViewOf(2, 1, kLife, {1, 2}), {Entry(1, 1, "a")});
+  r.Wait(kReadSettledUs);
+  r.Read(ViewOf(2, 2, 499, {1, 2}));
+  EXPECT_EQ(r.core.role(), Role::kHalted);
+}
+
+TEST(BackupViews, StoreAheadOfTheLogHaltsTheReplica) {
+  Replica r(1);
+  r.Start({Entry(1, 1, "a")}, 2, 1);
+  EXPECT_EQ(r.core.role(), Role::kHalted);
+}
+
+TEST(BackupViews, DeposedPrimaryFollows) {
+  Replica r(1);
+  r.Lead(ViewOf(2, 1, kLife, {1, 2}), {Entry(1, 1, "a")});
+  r.Step(PeerEpoch{NodeId{2}, Epoch{3}});
+  ASSERT_TRUE(r.Has<ReadDirectory>());
+  r.Enter(ViewOf(3, 2, 499, {1, 2}));
+  EXPECT_EQ(r.core.role(), Role::kBackup);
+  EXPECT_FALSE(r.core.serving());
+  EXPECT_TRUE(r.Has<BecomeFollower>());
+}
+
+TEST(BackupViews, UnreachableDirectoryIsAskedAgain) {
+  Replica r(1);
+  r.Start({Entry(1, 1, "a")}, 0, 1);
+  r.Take<ReadDirectory>();
+  r.Step(ViewUnread{});
+  EXPECT_FALSE(r.Has<ReadDirectory>());
+  r.Wait(kReadWaitingUs);
+  EXPECT_TRUE(r.Has<ReadDirectory>());
+}
+
+}  // namespace
+}  // namespace assent::backup

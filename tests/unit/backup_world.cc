@@ -1,0 +1,567 @@
+#include "tests/unit/backup_world.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <tuple>
+
+#include "common/check.h"
+
+namespace assent::backup {
+namespace {
+
+const GroupId kGroup{GroupKind::kShard, 1};
+
+template <typename... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+template <typename... F>
+Overloaded(F...) -> Overloaded<F...>;
+
+// A store: all records applied, in order. Its image as a snapshot is their text.
+using Store = std::vector<std::string>;
+
+std::string Image(const Store& store) {
+  std::string out;
+  for (const std::string& record : store) out += record + "\n";
+  return out;
+}
+
+Store FromImage(const std::string& image) {
+  Store out;
+  size_t begin = 0;
+  for (size_t end = image.find('\n'); end != std::string::npos; end = image.find('\n', begin)) {
+    out.push_back(image.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return out;
+}
+
+// EpochBegan's encoding is binary; the others are our own.
+std::string Text(const LogEntry& entry) {
+  return entry.payload->starts_with("value") ? *entry.payload : "began " + ToString(entry.position);
+}
+
+}  // namespace
+
+struct World::Node {
+  struct AppendJob {
+    LogEntry entry;
+  };
+  struct TruncateJob {
+    LogPosition after;
+  };
+  struct InstallJob {
+    LogPosition at;
+    Store store;
+  };
+  using Job = std::variant<AppendJob, TruncateJob, InstallJob>;
+
+  NodeId id{};
+  // Durable.
+  Incarnation incarnation{};
+  MemoryLog disk;
+  Store synced;  // the store as of its last checkpoint
+  Epoch seen{};
+  Incarnation directory_incarnation{};
+  // Volatile.
+  bool up = false;
+  uint64_t life = 0;
+  MemoryLog log;  // disk, and what waits for it
+  Store store;
+  std::deque<Job> jobs;
+  bool jobs_scheduled = false;
+  std::unique_ptr<ReplicationCore> core;
+  uint64_t tick_at_us = UINT64_MAX;
+  bool serving = false;
+  std::map<NodeId, std::pair<LogPosition, std::string>> snapshots_out;
+  std::string snapshot_in;
+  std::vector<Status> replies;
+  std::string halted;
+
+  Member member() const { return {id, incarnation}; }
+};
+
+World::World(uint64_t seed, const Options& options) : seed_(seed), options_(options), random_(seed) {
+  for (int i = 1; i <= options_.nodes; ++i) {
+    auto node = std::make_unique<Node>();
+    node->id = NodeId{static_cast<uint32_t>(i)};
+    node->incarnation = Incarnation{next_random_++};
+    nodes_[node->id] = std::move(node);
+  }
+  for (auto& [id, node] : nodes_) Start(*node);
+}
+
+World::~World() = default;
+
+void World::After(uint64_t delay_us, std::function<void()> run) {
+  events_.push({now_us_ + delay_us, orders_++, std::move(run)});
+}
+
+void World::AfterOn(Node& node, uint64_t delay_us, std::function<void()> run) {
+  After(delay_us, [&node, life = node.life, run = std::move(run)] {
+    if (node.up && node.life == life) run();
+  });
+}
+
+void World::RunUntil(uint64_t until_us) {
+  while (!events_.empty() && events_.top().at_us <= until_us) {
+    const auto run = events_.top().run;
+    now_us_ = events_.top().at_us;
+    events_.pop();
+    run();
+  }
+  now_us_ = until_us;
+}
+
+// ---- A replica's life ----
+
+void World::Start(Node& node) {
+  node.up = true;
+  node.life = next_random_++;
+  node.log = node.disk;
+  node.store = node.synced;
+  node.jobs.clear();
+  node.jobs_scheduled = false;
+  node.serving = false;
+  node.tick_at_us = UINT64_MAX;
+  node.snapshots_out.clear();
+  node.snapshot_in.clear();
+  node.halted.clear();
+  ReplicationConfig config{kGroup, node.id, node.incarnation, node.life, {}, NodeId{1}};
+  config.initial_members = {NodeId{1}, NodeId{2}};
+  node.core = std::make_unique<ReplicationCore>(config, node.log);
+  Feed(node, Started{node.log.last(), Lsn{node.store.size()}, node.seen, node.directory_incarnation});
+}
+
+void World::Crash(Node& node) {
+  counts_.crashes++;
+  // What was not forced: any prefix of it survives.
+  const size_t kept = Random(node.jobs.size() + 1);
+  if (kept < node.jobs.size()) counts_.lost_tails++;
+  RunLogJobs(node, kept, false);
+  // SQLite may have got any number of its unsynced transactions to the disk.
+  if (node.store.size() > node.synced.size()) {
+    const size_t applied = node.synced.size() + Random(node.store.size() - node.synced.size() + 1);
+    node.synced.assign(node.store.begin(), node.store.begin() + static_cast<ptrdiff_t>(applied));
+  }
+  node.up = false;
+  node.core.reset();
+  node.jobs.clear();
+  CheckAll();
+}
+
+void World::Wipe(Node& node) {
+  counts_.wipes++;
+  node.incarnation = Incarnation{next_random_++};
+  node.disk = {};
+  node.synced.clear();
+  node.seen = {};
+  node.directory_incarnation = {};
+}
+
+void World::Feed(Node& node, const Event& event) {
+  Effects effects;
+  const Epoch before = node.core->epoch();
+  node.core->Step(now_us_, event, effects);
+  ASSENT_CHECK(node.core->epoch() >= before, "I-R4 seed", seed_);
+  for (const Effect& effect : effects) Perform(node, effect);
+  node.core->CheckInvariants();
+  ASSENT_CHECK(node.core->last() == node.log.last(), "seed", seed_);
+  ScheduleTick(node);
+}
+
+void World::ScheduleTick(Node& node) {
+  const uint64_t deadline = std::max(node.core->NextDeadline(), now_us_ + 1);
+  if (deadline >= node.tick_at_us || node.core->NextDeadline() == UINT64_MAX) return;
+  node.tick_at_us = deadline;
+  AfterOn(node, deadline - now_us_, [this, &node, deadline] {
+    if (node.tick_at_us != deadline) return;
+    node.tick_at_us = UINT64_MAX;
+    Feed(node, Tick{});
+  });
+}
+
+void World::Note(const LogEntry& entry) {
+  const auto [at, fresh] = written_.emplace(entry.position, Text(entry));
+  ASSENT_CHECK(fresh || at->second == Text(entry), "I-R1 seed", seed_, at->second, Text(entry));
+}
+
+void World::Perform(Node& node, const Effect& effect) {
+  std::visit(Overloaded{
+                 [&](const AppendToLog& e) {
+                   for (const LogEntry& entry : e.entries) {
+                     Note(entry);
+                     node.log.Append(entry);
+                     node.jobs.push_back(Node::AppendJob{entry});
+                   }
+                   ScheduleLogJobs(node);
+                 },
+                 [&](const TruncateLog& e) {
+                   counts_.truncations++;
+                   ASSENT_CHECK(Raw(e.after.lsn) >= node.store.size(), "R4 seed", seed_);
+                   node.log.Truncate(e.after);
+                   node.jobs.push_back(Node::TruncateJob{e.after});
+                   ScheduleLogJobs(node);
+                 },
+                 [&](const PersistView& e) {
+                   AfterOn(node, Random(2000), [this, &node, e] {
+                     ASSENT_CHECK(e.seen_epoch >= node.seen, "I-R4 seed", seed_);
+                     node.seen = e.seen_epoch;
+                     node.directory_incarnation = e.directory_incarnation;
+                     Feed(node, ViewPersisted{e.seen_epoch});
+                   });
+                 },
+                 [&](const SendTo& e) {
+                   if (cut_.contains({node.id, e.to})) return;
+                   const Received message{node.id, e.epoch, e.epoch, e.message};
+                   for (int copies = Chance(options_.duplication) ? 2 : 1; copies > 0; --copies) {
+                     if (!Chance(options_.loss)) Deliver(e.to, message);
+                   }
+                 },
+                 [&](const AnswerStaleEpoch& e) {
+                   if (!cut_.contains({node.id, e.to})) Deliver(e.to, PeerEpoch{node.id, e.epoch});
+                 },
+                 [&](const ReadDirectory&) { ReadAt(node); },
+                 [&](const ProposeView& e) { ProposeAt(node, e.view); },
+                 [&](const Register& e) { registered_[e.self.node] = e.self; },
+                 [&](const ReplicatedUpTo& e) { ApplyUpTo(node, e.lsn); },
+                 [&](const BecomePrimary& e) {
+                   counts_.epochs++;
+                   const auto [at, fresh] = led_.emplace(e.view.epoch, std::pair(node.id, node.life));
+                   ASSENT_CHECK(at->second == std::pair(node.id, node.life), "I-R2 seed", seed_);
+                   ASSENT_CHECK(node.seen >= e.view.epoch, "I-R4 seed", seed_);
+                 },
+                 [&](const Serve&) { node.serving = true; },
+                 [&](const BecomeFollower& e) {
+                   ASSENT_CHECK(e.role == Role::kStarting || node.seen >= e.view.epoch, "I-R4 seed", seed_);
+                   node.serving = false;
+                 },
+                 [&](const Halt& e) { node.halted = e.text; },
+                 [&](const StartSnapshot& e) {
+                   counts_.snapshots++;
+                   const Lsn applied{node.store.size()};
+                   const auto epoch = node.log.EpochAt(applied);
+                   ASSENT_CHECK(epoch.has_value(), "seed", seed_);
+                   node.snapshots_out[e.to] = {LogPosition{*epoch, applied}, Image(node.store)};
+                 },
+                 [&](const ReadSnapshot& e) { SnapshotPieceFor(node, e); },
+                 [&](const StopSnapshot& e) { node.snapshots_out.erase(e.to); },
+                 [&](const WriteSnapshot& e) { TakePiece(node, e.piece); },
+                 [&](const OperatorReply& e) {
+                   if (e.status.ok()) counts_.changes++;
+                 },
+             },
+             effect);
+}
+
+// ---- Disk ----
+
+void World::ScheduleLogJobs(Node& node) {
+  if (node.jobs_scheduled) return;
+  node.jobs_scheduled = true;
+  AfterOn(node, 100 + Random(options_.force_us_max), [this, &node] {
+    node.jobs_scheduled = false;
+    // One force takes what has gathered, or some of it.
+    RunLogJobs(node, Chance(0.8) ? node.jobs.size() : Random(node.jobs.size() + 1), true);
+    if (!node.jobs.empty()) ScheduleLogJobs(node);
+  });
+}
+
+void World::RunLogJobs(Node& node, size_t count, bool report) {
+  std::vector<Event> events;
+  for (; count > 0; --count) {
+    const Node::Job job = node.jobs.front();
+    node.jobs.pop_front();
+    std::visit(Overloaded{
+                   [&](const Node::AppendJob& j) {
+                     node.disk.Append(j.entry);
+                     if (!events.empty() && std::holds_alternative<ForceDone>(events.back()))
+                       events.pop_back();
+                     events.push_back(ForceDone{j.entry.position.lsn});
+                   },
+                   [&](const Node::TruncateJob& j) {
+                     node.disk.Truncate(j.after);
+                     events.push_back(TruncateDone{j.after});
+                   },
+                   [&](const Node::InstallJob& j) {
+                     node.disk.Reset(j.at);
+                     node.log.Reset(j.at);
+                     node.synced = j.store;
+                     node.store = j.store;
+                     events.push_back(SnapshotInstalled{j.at});
+                   },
+               },
+               job);
+  }
+  for (const Event& event : events) {
+    if (report) Feed(node, event);
+  }
+}
+
+void World::ApplyUpTo(Node& node, Lsn lsn) {
+  // R1, R13: what is replicated here is durable here.
+  ASSENT_CHECK(node.disk.last().lsn >= lsn, "R1 seed", seed_);
+  while (node.store.size() < Raw(lsn)) {
+    const LogEntry* entry = node.log.Find(Lsn{node.store.size() + 1});
+    ASSENT_CHECK(entry != nullptr, "seed", seed_);
+    node.store.push_back(Text(*entry));
+  }
+  if (node.core->role() == Role::kPrimary) {
+    for (size_t i = 0; i < node.store.size(); ++i) {
+      if (i == answered_.size()) {
+        answered_.push_back(node.store[i]);
+        counts_.answered++;
+      }
+    }
+    CheckHeld();
+  }
+  // I-D1, I-C1: nobody takes another record for replicated than was answered for.
+  ASSENT_CHECK(node.store.size() <= answered_.size(), "replicated before it was answered: seed", seed_);
+  ASSENT_CHECK(node.store.back() == answered_[node.store.size() - 1], "I-D1 seed", seed_, node.store.back());
+  if (Chance(0.2)) node.synced = node.store;
+  if (options_.trims && Chance(0.05)) Trim(node);
+}
+
+void World::Trim(Node& node) {
+  const Lsn limit = std::min(Lsn{node.synced.size()}, Chance(0.9) ? node.core->TrimLimit() : Lsn{UINT64_MAX});
+  if (limit > node.disk.base().lsn && limit <= node.disk.last().lsn) {
+    node.disk.Trim(limit);
+    node.log.Trim(limit);
+  }
+}
+
+// ---- Snapshots ----
+
+void World::SnapshotPieceFor(Node& node, const ReadSnapshot& want) {
+  AfterOn(node, Random(3000), [this, &node, want] {
+    const auto found = node.snapshots_out.find(want.to);
+    if (found == node.snapshots_out.end()) return;
+    const auto& [at, image] = found->second;
+    // Small pieces, so that there are several.
+    const size_t offset = std::min<size_t>(want.offset, image.size());
+    const size_t size = std::min<size_t>({want.bytes_max, 100, image.size() - offset});
+    Feed(node,
+         SnapshotRead{want.to, {at, offset, image.substr(offset, size), offset + size == image.size()}});
+  });
+}
+
+void World::TakePiece(Node& node, const SnapshotPiece& piece) {
+  if (piece.offset == 0) node.snapshot_in.clear();
+  ASSENT_CHECK(piece.offset == node.snapshot_in.size(), "seed", seed_);
+  node.snapshot_in += piece.bytes;
+  if (piece.done) {
+    node.jobs.push_back(Node::InstallJob{piece.at, FromImage(node.snapshot_in)});
+    ScheduleLogJobs(node);
+    return;
+  }
+  AfterOn(node, Random(1000), [this, &node, at = piece.at, size = node.snapshot_in.size()] {
+    Feed(node, SnapshotWritten{at, size});
+  });
+}
+
+// ---- Network and directory ----
+
+void World::Deliver(NodeId to, const Event& event) {
+  // Mostly in order and quick; now and then very late, over restarts of both ends.
+  const uint64_t delay = Chance(0.02) ? Random(3'000'000) : 50 + Random(options_.delay_us_max);
+  After(delay, [this, to, event] {
+    Node& node = *nodes_.at(to);
+    if (node.up) Feed(node, event);
+  });
+}
+
+bool World::ApplyCas(const View& view) {
+  if ((view_ ? Raw(view_->epoch) : 0) + 1 != Raw(view.epoch)) return false;
+  view_ = view;
+  CheckHeld();
+  return true;
+}
+
+void World::ProposeAt(Node& node, const View& view) {
+  const bool trouble = Chance(options_.directory_trouble);
+  if (!trouble) {
+    AfterOn(node, Random(3000), [this, &node, view] {
+      const bool ok = ApplyCas(view);
+      Feed(node, CasDone{view, ok ? CasOutcome::kOk : CasOutcome::kLost});
+    });
+    return;
+  }
+  counts_.ambiguous++;
+  // The request outlives its sender, arrives late or never; its answer is lost, or says kLost after a retry
+  // of its own.
+  if (Chance(0.6)) After(Random(Chance(0.5) ? 2000 : 2'000'000), [this, view] { ApplyCas(view); });
+  AfterOn(node, Random(5000), [this, &node, view] { Feed(node, CasDone{view, CasOutcome::kUnknown}); });
+}
+
+void World::ReadAt(Node& node) {
+  const bool trouble = Chance(options_.directory_trouble);
+  AfterOn(node, Random(1000), [this, &node, trouble] {
+    if (trouble) {
+      Feed(node, ViewUnread{});
+      return;
+    }
+    ViewRead read{view_, Incarnation{77}, {}};
+    for (const auto& [id, member] : registered_) read.registered.push_back(member);
+    AfterOn(node, Random(2000), [this, &node, read] { Feed(node, read); });
+  });
+}
+
+// ---- Load, operator, faults ----
+
+World::Node* World::ServingPrimary() {
+  for (auto& [id, node] : nodes_) {
+    if (node->up && node->serving && node->core->role() == Role::kPrimary) return node.get();
+  }
+  return nullptr;
+}
+
+void World::AppendAsRole(Node& node, size_t count) {
+  LocalAppend append;
+  for (; count > 0; --count) {
+    const LogEntry entry = Entry(Raw(node.core->epoch()), Raw(node.log.last().lsn) + 1,
+                                 "value " + std::to_string(next_value_++));
+    Note(entry);
+    node.log.Append(entry);
+    node.jobs.push_back(Node::AppendJob{entry});
+    append.entries.push_back(entry);
+  }
+  ScheduleLogJobs(node);
+  Feed(node, append);
+}
+
+void World::Operate() {
+  if (!view_) return;
+  Node& primary = *nodes_.at(view_->primary);
+  if (!primary.up) return;
+  // A member that lost its disk keeps the group from serving: it goes first.
+  for (const auto& [id, node] : nodes_) {
+    const Member* named = view_->Find(id);
+    if (named != nullptr && *named != node->member()) {
+      Feed(primary, OperatorChange{RequestId{next_request_++}, ChangeKind::kRemoveReplica, *named});
+      return;
+    }
+  }
+  for (const auto& [id, node] : nodes_) {
+    const auto registered = registered_.find(id);
+    if (view_->Find(id) == nullptr && registered != registered_.end()) {
+      Feed(primary, OperatorChange{RequestId{next_request_++}, ChangeKind::kAddReplica, registered->second});
+      return;
+    }
+  }
+}
+
+void World::Chaos(uint64_t until_us) {
+  while (now_us_ < until_us) {
+    RunUntil(now_us_ + 500 + Random(Chance(0.1) ? 400'000 : 5'000));
+    Node& node = *nodes_.at(NodeId{static_cast<uint32_t>(1 + Random(nodes_.size()))});
+    const uint64_t dice = Random(100);
+    if (dice < 55) {
+      if (Node* primary = ServingPrimary()) {
+        AppendAsRole(*primary, 1 + Random(3));
+        // The moment that matters: records on their way, some forced here, some there.
+        RunUntil(now_us_ + Random(2 * options_.force_us_max));
+        if (primary->up && Chance(0.05)) Crash(*primary);
+      }
+    } else if (dice < 61) {
+      if (node.up) Crash(node);
+    } else if (dice < 63) {
+      // Never the last disk that the view needs, nor the primary's, which nobody may yet replace.
+      if (!node.up && view_ && view_->primary != node.id) Wipe(node);
+    } else if (dice < 80) {
+      if (!node.up) Start(node);
+    } else if (dice < 86) {
+      Operate();
+    } else if (dice < 88) {
+      if (view_ && view_->primary != node.id && view_->Find(node.id) != nullptr &&
+          nodes_.at(view_->primary)->up) {
+        Feed(*nodes_.at(view_->primary),
+             OperatorChange{RequestId{next_request_++}, ChangeKind::kRemoveReplica, node.member()});
+      }
+    } else if (dice < 92) {
+      const NodeId to{static_cast<uint32_t>(1 + Random(nodes_.size()))};
+      if (!cut_.erase({node.id, to})) cut_.insert({node.id, to});
+    } else if (dice < 96) {
+      cut_.clear();
+    }
+    CheckAll();
+  }
+}
+
+bool World::Heal(uint64_t patience_us) {
+  options_.loss = options_.duplication = options_.directory_trouble = 0;
+  cut_.clear();
+  for (auto& [id, node] : nodes_) {
+    if (!node->up) Start(*node);
+  }
+  const uint64_t deadline = now_us_ + patience_us;
+  size_t target = 0;
+  while (now_us_ < deadline) {
+    RunUntil(now_us_ + 50'000);
+    Operate();
+    Node* primary = ServingPrimary();
+    if (primary == nullptr || !view_ || view_->members.size() != nodes_.size()) continue;
+    if (target == 0 && primary->core->view() == view_) {
+      AppendAsRole(*primary, 3);
+      target = Raw(primary->log.last().lsn);
+    }
+    bool all = target != 0;
+    for (const auto& [id, node] : nodes_) all = all && node->store.size() >= target && node->halted.empty();
+    if (all) {
+      CheckAll();
+      return true;
+    }
+  }
+  return false;
+}
+
+// ---- Checks ----
+
+// I-R3, I-D1: each member of the directory's view, under the incarnation named, durably holds what was
+// answered for.
+void World::CheckHeld() const {
+  if (!view_) return;
+  for (const Member& member : view_->members) {
+    const Node& node = *nodes_.at(member.node);
+    if (node.member() != member) continue;
+    ASSENT_CHECK(Raw(node.disk.last().lsn) >= answered_.size(), "I-D1 seed", seed_, "node", node.id);
+    for (size_t i = answered_.size(); i > 0 && Lsn{i} > node.disk.base().lsn; --i) {
+      ASSENT_CHECK(Text(*node.disk.Find(Lsn{i})) == answered_[i - 1], "I-D1 seed", seed_, "node", node.id,
+                   "lsn", i);
+    }
+  }
+}
+
+void World::CheckAll() const {
+  CheckHeld();
+  for (const auto& [id, node] : nodes_) {
+    ASSENT_CHECK(node->halted.empty(), "seed", seed_, "node", id, node->halted);
+    ASSENT_CHECK(node->store.size() <= answered_.size() &&
+                     std::equal(node->store.begin(), node->store.end(), answered_.begin()),
+                 "I-C1 seed", seed_);
+  }
+}
+
+std::string World::Describe() const {
+  std::string out = "directory " + (view_ ? ToString(*view_) : std::string("empty")) + "\n";
+  for (const auto& [id, node] : nodes_) {
+    out += ToString(id) + ":" + std::to_string(Raw(node->incarnation));
+    if (!node->up) {
+      out += " down\n";
+      continue;
+    }
+    const ReplicationStatus status = node->core->Describe(now_us_);
+    out += " " + std::string(ToString(status.role)) + (status.serving ? " serving" : "") + " epoch " +
+           std::to_string(Raw(node->core->epoch())) + " last " + ToString(status.last) + " durable " +
+           std::to_string(Raw(status.durable)) + " replicated " + std::to_string(Raw(status.replicated)) +
+           " base " + ToString(node->log.base()) + " waits for: " + status.waiting_for + "\n";
+    for (const PeerStatus& peer : status.peers) {
+      out += "   " + ToString(peer.member.node) + ":" + std::to_string(Raw(peer.member.incarnation)) +
+             " acked " + ToString(peer.acked) + (peer.required ? " required" : "") +
+             (peer.in_snapshot ? " snapshot" : "") + "\n";
+    }
+  }
+  return out;
+}
+
+}  // namespace assent::backup

@@ -1,0 +1,3 @@
+assent_test(checker_planted_test checker_planted_test.cc LINK assent_checker)
+assent_test(checker_random_test checker_random_test.cc LINK assent_checker)
+assent_test(checker_workload_test checker_workload_test.cc LINK assent_checker LABELS unit tsan)

@@ -1,0 +1,376 @@
+#include "client/client.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <random>
+
+#include "client_fake_coordinator.h"
+
+namespace assent {
+namespace {
+
+using fake::Coordinator;
+using fake::Fault;
+
+ClientOptions Quick() {
+  ClientOptions options;
+  options.connect_timeout_ms = 500;
+  options.call_timeout_ms = 10'000;
+  options.deadline_ms = 10'000;
+  options.backoff_min_ms = 1;
+  options.backoff_max_ms = 1;
+  return options;
+}
+
+std::function<Fault()> Script(std::deque<Fault> faults) {
+  return [faults = std::move(faults)]() mutable {
+    if (faults.empty()) return Fault::kNone;
+    const Fault next = faults.front();
+    faults.pop_front();
+    return next;
+  };
+}
+
+Client Connected(Coordinator& coordinator, const ClientOptions& options = Quick()) {
+  auto client = Client::Connect({coordinator.address()}, options);
+  EXPECT_TRUE(client.ok()) << client.status().message();
+  return std::move(client).value();
+}
+
+CommitResult Transfer(Client& client) {
+  return client.Execute({op::Add("a", -1, 0), op::Add("b", 1)});
+}
+
+TEST(Client, ExecuteGivesResultsInOrder) {
+  Coordinator coordinator;
+  Client client = Connected(coordinator);
+  EXPECT_EQ(client.cluster(), "fake");
+  const CommitResult result = Transfer(client);
+  EXPECT_TRUE(result.committed()) << Describe(result);
+  EXPECT_EQ(result.results.size(), 2u);
+  EXPECT_EQ(result.attempts, 1u);
+  EXPECT_TRUE(result.token.valid());
+}
+
+// Each failure, once, and then none: the outcome is that of the one effect.
+TEST(Client, OneFailureNeitherLosesNorDoubles) {
+  for (const Fault fault :
+       {Fault::kLostRequest, Fault::kLostReply, Fault::kStalled, Fault::kUnknown, Fault::kWrongEcho,
+        Fault::kOverloaded, Fault::kNotServing, Fault::kNewEpoch, Fault::kWounded, Fault::kTokenExpired}) {
+    Coordinator coordinator;
+    coordinator.next_fault = Script({fault});
+    Client client = Connected(coordinator);
+    const CommitResult result = Transfer(client);
+    EXPECT_TRUE(result.committed()) << static_cast<int>(fault) << ": " << Describe(result);
+    coordinator.RunStalled();
+    EXPECT_EQ(coordinator.total_effects(), 1) << static_cast<int>(fault);
+  }
+}
+
+TEST(Client, NoAnswerInTimeIsAskedForAgainOnAnotherConnection) {
+  Coordinator coordinator;
+  coordinator.next_fault = Script({Fault::kHang});
+  ClientOptions options = Quick();
+  options.call_timeout_ms = 30;
+  Client client = Connected(coordinator, options);
+  const CommitResult result = Transfer(client);
+  EXPECT_TRUE(result.committed()) << Describe(result);
+  EXPECT_TRUE(result.repeated);
+  EXPECT_EQ(coordinator.total_effects(), 1);
+}
+
+TEST(Client, DeadlineWithALostAnswerIsUnknown) {  // I-U1
+  for (const Fault fault : {Fault::kLostRequest, Fault::kLostReply, Fault::kStalled, Fault::kUnknown}) {
+    Coordinator coordinator;
+    coordinator.next_fault = [fault] { return fault; };
+    ClientOptions options = Quick();
+    options.deadline_ms = 40;
+    Client client = Connected(coordinator, options);
+    const CommitResult result = Transfer(client);
+    EXPECT_EQ(result.outcome, Outcome::kUnknown) << Describe(result);
+    coordinator.Stop();
+  }
+}
+
+TEST(Client, DeadlineWithNothingButRefusalsIsAborted) {
+  Coordinator coordinator;
+  coordinator.next_fault = [] { return Fault::kOverloaded; };
+  ClientOptions options = Quick();
+  options.deadline_ms = 40;
+  Client client = Connected(coordinator, options);
+  const CommitResult result = Transfer(client);
+  EXPECT_EQ(result.outcome, Outcome::kAborted);
+  EXPECT_EQ(result.refused.code(), StatusCode::kOverloaded);
+  EXPECT_EQ(coordinator.total_effects(), 0);
+}
+
+TEST(Client, ServerGoneBeforeTheRequestIsAborted) {
+  Coordinator coordinator;
+  ClientOptions options = Quick();
+  options.deadline_ms = 300;
+  Client client = Connected(coordinator, options);
+  ASSERT_TRUE(Transfer(client).committed());
+  coordinator.Stop();
+  const CommitResult result = Transfer(client);
+  EXPECT_EQ(result.outcome, Outcome::kAborted) << Describe(result);
+  EXPECT_EQ(result.refused.code(), StatusCode::kUnavailable);
+}
+
+TEST(Client, FollowsTheLeaderFromAnyNode) {
+  Coordinator leader, other, ignorant;
+  other.leader_address = leader.address();
+  ignorant.knows_leader = false;
+  ignorant.other_addresses = {other.address()};
+  auto client = Client::Connect({ignorant.address()}, Quick());
+  ASSERT_TRUE(client.ok()) << client.status().message();
+  EXPECT_TRUE(Transfer(*client).committed());
+  EXPECT_EQ(leader.total_effects(), 1);
+  EXPECT_EQ(other.executes(), 0);
+}
+
+TEST(Client, NodeWithOldNewsIsNotBelieved) {
+  Coordinator old, current;
+  current.next_fault = Script({Fault::kNewEpoch});
+  old.leader_address = old.address();
+  current.other_addresses = {old.address()};
+  Client client = Connected(current);
+  EXPECT_TRUE(Transfer(client).committed());  // hears of epoch 2
+  current.next_fault = Script({Fault::kNotServing, Fault::kNotServing});
+  EXPECT_TRUE(Transfer(client).committed());
+  EXPECT_EQ(old.executes(), 0);  // says that it leads, in epoch 1
+}
+
+TEST(Client, OtherClusterIsRefused) {
+  Coordinator coordinator;
+  ClientOptions options = Quick();
+  options.cluster = "mine";
+  const auto client = Client::Connect({coordinator.address()}, options);
+  ASSERT_FALSE(client.ok());
+  EXPECT_EQ(client.status().code(), StatusCode::kForeign);
+}
+
+TEST(Client, NobodyThereIsUnavailableAndBadAddressInvalid) {
+  std::string address;
+  {
+    Coordinator coordinator;
+    address = coordinator.address();
+  }
+  ClientOptions options = Quick();
+  options.deadline_ms = 50;
+  EXPECT_EQ(Client::Connect({address}, options).status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(Client::Connect({"nonsense"}, options).status().code(), StatusCode::kInvalid);
+  EXPECT_EQ(Client::Connect({}, options).status().code(), StatusCode::kInvalid);
+}
+
+TEST(Client, AcknowledgesWhatItReturned) {  // C5
+  Coordinator coordinator;
+  Client client = Connected(coordinator);
+  Transfer(client);
+  Transfer(client);
+  EXPECT_EQ(coordinator.last_execute().tag.token.seq, 2);
+  EXPECT_EQ(coordinator.last_execute().tag.acked_below, 2);
+  auto kept = client.NewToken();  // 3
+  ASSERT_TRUE(kept.ok());
+  Transfer(client);
+  EXPECT_EQ(coordinator.last_execute().tag.token.seq, 4);
+  EXPECT_EQ(coordinator.last_execute().tag.acked_below, 3);  // not past what the application may still ask
+  client.Release(*kept);
+  Transfer(client);
+  EXPECT_EQ(coordinator.last_execute().tag.acked_below, 5);
+}
+
+TEST(Client, UnknownOutcomeIsNotAcknowledgedAndCanBeAskedFor) {
+  Coordinator coordinator;
+  coordinator.next_fault = Script({Fault::kHang});
+  ClientOptions options = Quick();
+  options.deadline_ms = 60;
+  Client client = Connected(coordinator, options);
+  const CommitResult unknown = Transfer(client);
+  ASSERT_EQ(unknown.outcome, Outcome::kUnknown);
+  Transfer(client);
+  EXPECT_LE(coordinator.last_execute().tag.acked_below, static_cast<int64_t>(unknown.token.seq));
+  const CommitResult asked = client.Execute(unknown.token, {op::Add("a", -1, 0), op::Add("b", 1)});
+  EXPECT_TRUE(asked.committed()) << Describe(asked);
+  EXPECT_TRUE(asked.repeated);
+}
+
+TEST(Client, OwnTokenTakesEffectOnceAcrossProcesses) {  // G4
+  Coordinator coordinator;
+  Token token;
+  {
+    Client first = Connected(coordinator);
+    token = first.NewToken().value();
+    EXPECT_TRUE(first.Execute(token, {op::Put("k", "v")}).committed());
+  }
+  Client second = Connected(coordinator);
+  ASSERT_TRUE(Transfer(second).committed());
+  const CommitResult again = second.Execute(token, {op::Put("k", "v")});
+  EXPECT_TRUE(again.committed()) << Describe(again);
+  EXPECT_TRUE(again.repeated);
+  EXPECT_EQ(coordinator.last_execute().tag.acked_below, 0);  // of another session: not ours to acknowledge
+  EXPECT_EQ(coordinator.effects(static_cast<int64_t>(token.client), static_cast<int64_t>(token.seq)), 1);
+}
+
+// Random failures of every kind, with requests that arrive long after they were given up: whatever the
+// library says about a request is so, then and later.
+TEST(Client, NeverAWrongOutcome) {
+  int committed = 0, aborted = 0, unknown = 0;
+  for (uint32_t seed = 1; seed <= 12; ++seed) {
+    Coordinator coordinator;
+    std::mt19937 random(seed);
+    coordinator.next_fault = [random]() mutable {
+      constexpr Fault kFaults[] = {
+          Fault::kLostRequest, Fault::kLostReply,  Fault::kStalled,  Fault::kUnknown, Fault::kWrongEcho,
+          Fault::kOverloaded,  Fault::kNotServing, Fault::kNewEpoch, Fault::kWounded, Fault::kCheckFailed};
+      return random() % 3 == 0 ? Fault::kNone : kFaults[random() % std::size(kFaults)];
+    };
+    ClientOptions options = Quick();
+    options.deadline_ms = 15;
+    options.attempts = 3;
+    options.connect_timeout_ms = 1000;
+    std::vector<CommitResult> said;
+    Client client = Connected(coordinator, options);
+    for (int i = 0; i < 60; ++i) {
+      said.push_back(Transfer(client));
+      if (i % 7 == 0) coordinator.RunStalled();
+      if (said.back().outcome == Outcome::kUnknown && i % 2 == 0) {
+        said.push_back(client.Execute(said.back().token, {op::Add("a", -1, 0), op::Add("b", 1)}));
+      }
+    }
+    coordinator.RunStalled();
+    for (const CommitResult& result : said) {
+      const int effects = coordinator.effects(static_cast<int64_t>(result.token.client),
+                                              static_cast<int64_t>(result.token.seq));
+      if (result.outcome == Outcome::kCommitted) {
+        ++committed;
+        ASSERT_EQ(effects, 1) << "seed " << seed << " " << Describe(result);
+      } else if (result.outcome == Outcome::kAborted) {
+        ++aborted;
+        ASSERT_EQ(effects, 0) << "seed " << seed << " " << Describe(result);
+      } else {
+        ++unknown;
+        ASSERT_LE(effects, 1) << "seed " << seed << " " << Describe(result);
+      }
+    }
+  }
+  EXPECT_GT(committed, 100);
+  EXPECT_GT(aborted, 20);
+  RecordProperty("unknown", unknown);
+}
+
+// ---- Interactive
+
+TEST(ClientTransaction, WritesTravelWithTheNextRead) {
+  Coordinator coordinator;
+  Client client = Connected(coordinator);
+  auto txn = client.Begin();
+  ASSERT_TRUE(txn.ok());
+  EXPECT_TRUE(txn->Put("a", "1").ok());
+  EXPECT_TRUE(txn->Add("b", 2).ok());
+  EXPECT_TRUE(coordinator.last_work().empty());
+  const auto row = txn->Get("c");
+  ASSERT_TRUE(row.ok());
+  ASSERT_TRUE(row->has_value());
+  EXPECT_EQ((*row)->key, "c");
+  EXPECT_EQ(coordinator.last_work().size(), 3u);
+  const CommitResult result = txn->Commit();
+  EXPECT_TRUE(result.committed()) << Describe(result);
+  EXPECT_FALSE(txn->open());
+  EXPECT_TRUE(txn->Commit().committed());  // the same answer, without another commit
+  EXPECT_EQ(coordinator.total_effects(), 1);
+  EXPECT_EQ(coordinator.rolled_back(), 0);
+}
+
+TEST(ClientTransaction, LostWorkEndsTheTransactionAsAborted) {
+  Coordinator coordinator;
+  Client client = Connected(coordinator);
+  auto txn = client.Begin();
+  ASSERT_TRUE(txn.ok());
+  coordinator.next_fault = Script({Fault::kLostReply});
+  EXPECT_FALSE(txn->Get("a").ok());
+  EXPECT_FALSE(txn->open());
+  EXPECT_EQ(coordinator.rolled_back(), 1);
+  EXPECT_EQ(txn->Commit().outcome, Outcome::kAborted);
+  EXPECT_EQ(coordinator.total_effects(), 0);
+}
+
+TEST(ClientTransaction, OverloadIsWaitedOut) {
+  Coordinator coordinator;
+  Client client = Connected(coordinator);
+  auto txn = client.Begin();
+  coordinator.next_fault = Script({Fault::kOverloaded, Fault::kOverloaded});
+  EXPECT_TRUE(txn->Get("a").ok());
+}
+
+TEST(ClientTransaction, LostCommitIsAskedForWithTheSameToken) {
+  for (const Fault fault : {Fault::kLostReply, Fault::kWrongEcho, Fault::kHang}) {
+    Coordinator coordinator;
+    ClientOptions options = Quick();
+    options.call_timeout_ms = 50;
+    Client client = Connected(coordinator, options);
+    auto txn = client.Begin();
+    ASSERT_TRUE(txn->Put("a", "1").ok());
+    coordinator.next_fault = Script({Fault::kNone, fault});
+    const CommitResult result = txn->Commit();
+    EXPECT_TRUE(result.committed()) << Describe(result);
+    EXPECT_EQ(coordinator.total_effects(), 1);
+    coordinator.Stop();
+  }
+}
+
+TEST(ClientTransaction, CommitOfOneThatIsGoneIsAbortedUnlessSentBefore) {
+  Coordinator coordinator;
+  Client client = Connected(coordinator);
+  auto txn = client.Begin();
+  ASSERT_TRUE(txn->Get("a").ok());
+  coordinator.next_fault = Script({Fault::kNewEpoch});
+  auto other = client.Begin();
+  EXPECT_FALSE(other->Get("x").ok());  // the epoch rises, and ends both
+  const CommitResult gone = txn->Commit();
+  EXPECT_EQ(gone.outcome, Outcome::kAborted) << Describe(gone);
+
+  auto third = client.Begin();
+  ASSERT_TRUE(third->Get("a").ok());
+  coordinator.next_fault = Script({Fault::kLostRequest});  // the fake forgets it with the lost request
+  EXPECT_EQ(third->Commit().outcome, Outcome::kUnknown);
+}
+
+TEST(ClientTransaction, UnfinishedOneIsRolledBack) {
+  Coordinator coordinator;
+  Client client = Connected(coordinator);
+  {
+    auto txn = client.Begin();
+    ASSERT_TRUE(txn->Get("a").ok());
+  }
+  EXPECT_EQ(coordinator.rolled_back(), 1);
+}
+
+TEST(ClientTransaction, RunRepeatsTheBodyAfterTransientAborts) {
+  Coordinator coordinator;
+  Client client = Connected(coordinator);
+  coordinator.next_fault = Script({Fault::kWounded, Fault::kNone, Fault::kWounded});
+  int runs = 0;
+  const CommitResult result = client.Run([&](Transaction& txn) {
+    ++runs;
+    const auto row = txn.Get("a");
+    return row.ok() ? txn.Put("a", "2") : row.status();
+  });
+  EXPECT_TRUE(result.committed()) << Describe(result);
+  EXPECT_EQ(runs, 3);
+  EXPECT_EQ(coordinator.total_effects(), 1);
+  EXPECT_EQ(coordinator.begun(), 3);
+}
+
+TEST(ClientTransaction, RunGivesUpWhereTheBodySaysSo) {
+  Coordinator coordinator;
+  Client client = Connected(coordinator);
+  const CommitResult result =
+      client.Run([](Transaction&) { return Status(StatusCode::kInvalid, "not enough money"); });
+  EXPECT_EQ(result.outcome, Outcome::kAborted);
+  EXPECT_EQ(result.refused.message(), "not enough money");
+  EXPECT_EQ(coordinator.rolled_back(), 1);
+}
+
+}  // namespace
+}  // namespace assent

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "TransactionManager.h"
+#include "runtime/transport/server.h"
+
+// A coordinator group in a few lines, for the client library's tests: keeps C5's promises about tokens, and
+// does to requests and replies what the test says. Served over real sockets.
+namespace assent::fake {
+
+enum class Fault : uint8_t {
+  kNone = 1,
+  kLostRequest,  // an error instead of an answer; nothing was done
+  kLostReply,    // done, and an error instead of an answer
+  kHang,         // done, and no answer until the server stops
+  kStalled,      // an error, and done later: at RunStalled()
+  kUnknown,
+  kWrongEcho,  // done, and answered as if to another request
+  kOverloaded,
+  kNotServing,
+  kNewEpoch,  // the group's epoch rises, before the request is looked at
+  kWounded,
+  kCheckFailed,
+  kTokenExpired,
+  kInvalid,
+};
+
+class Coordinator final : public wire::TransactionManagerIf {
+ public:
+  Coordinator();
+  ~Coordinator() override;
+
+  std::string address() const;
+  void Release();  // lets hanging handlers go
+  void Stop();
+
+  // What to do to the next request of a kind that can fail (execute, commit, work); kNone if empty. Before
+  // the start.
+  std::function<Fault()> next_fault;
+  // What where_is says; empty: this one leads.
+  std::string leader_address;
+  std::vector<std::string> other_addresses;
+  std::string cluster = "fake";
+  bool knows_leader = true;
+
+  void RunStalled();  // what was stalled arrives now
+  int effects(int64_t client, int64_t seq) const;
+  int total_effects() const;
+  int executes() const;
+  int sessions() const;
+  wire::ExecuteRequest last_execute() const;
+  std::vector<wire::Operation> last_work() const;
+  int64_t epoch() const;
+  int begun() const;
+  int rolled_back() const;
+
+  void where_is(wire::WhereIsReply& out, const wire::WhereIsRequest& request) override;
+  void open_session(wire::OpenSessionReply& out, const wire::OpenSessionRequest& request) override;
+  void execute(wire::ExecuteReply& out, const wire::ExecuteRequest& request) override;
+  void begin_txn(wire::BeginReply& out, const wire::BeginRequest& request) override;
+  void work(wire::WorkReply& out, const wire::WorkRequest& request) override;
+  void commit(wire::CommitReply& out, const wire::CommitRequest& request) override;
+  void rollback(wire::RollbackReply& out, const wire::RollbackRequest& request) override;
+
+ private:
+  using TokenKey = std::pair<int64_t, int64_t>;
+  struct Record {
+    int effects = 0;
+    int32_t refused = 0;  // attempts up to it
+  };
+
+  // Mutex held, all of them.
+  template <typename Reply>
+  void Serve(Reply& out, const wire::CommitTag& tag, size_t results);
+  template <typename Reply>
+  void Judge(Reply& out, const wire::CommitTag& tag, Fault fault, size_t results);
+  void Hang(std::unique_lock<std::mutex>& lock);
+  wire::Refusal Refuse(wire::RefusalCode::type code) const;
+
+  mutable std::mutex mutex_;
+  std::condition_variable released_;
+  bool release_ = false;
+  int64_t epoch_ = 1;
+  int64_t next_client_ = 1;
+  int64_t next_txn_ = 1;
+  std::map<TokenKey, Record> tokens_;
+  std::map<int64_t, int64_t> floors_;
+  std::set<int64_t> open_;
+  std::vector<wire::CommitTag> stalled_;
+  int executes_ = 0, begun_ = 0, rolled_back_ = 0;
+  wire::ExecuteRequest last_execute_;
+  std::vector<wire::Operation> last_work_;
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace assent::fake

@@ -1,0 +1,150 @@
+// G8: bounds, and what is said past them. The operators' view.
+#include <gtest/gtest.h>
+
+#include "coordinator_harness.h"
+
+namespace assent::coordinator {
+namespace {
+
+TEST(CoordinatorLimits, LiveTransactionsAreBounded) {
+  CoordinatorConfig config = Harness::DefaultConfig();
+  config.limits.live_txns_max = 3;
+  Harness h(1, config);
+  for (uint64_t seq = 1; seq <= 3; ++seq) h.Call(h.Puts(h.Tag(seq), {kS1, kS2}));
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(h.Puts(h.Tag(4), {kS1, kS2}))).code, RefusalCode::kOverloaded);
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Begin{})).code, RefusalCode::kOverloaded);
+  h.VoteFrom(kS1, TxnId{kGroup, Epoch{1}, 2}, Vote::kNo, 0);
+  h.AnswerTo<Begun>(h.Call(Begin{}));
+}
+
+TEST(CoordinatorLimits, UnendedCommitsAreBounded) {
+  CoordinatorConfig config = Harness::DefaultConfig();
+  config.limits.unended_max = 2;
+  Harness h(1, config);
+  const TxnId first = h.PhaseTwo(1);
+  h.PhaseTwo(2);
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(h.Puts(h.Tag(3), {kS1, kS2}))).code, RefusalCode::kOverloaded);
+  h.AckFrom(kS1, first, Decision::kCommit);
+  h.AckFrom(kS2, first, Decision::kCommit);
+  h.Clear();
+  h.Call(h.Puts(h.Tag(3), {kS1, kS2}));
+  EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
+}
+
+TEST(CoordinatorLimits, OneClientCannotTakeAll) {
+  CoordinatorConfig config = Harness::DefaultConfig();
+  config.limits.live_tokens_per_client = 2;
+  Harness h(1, config);
+  h.Call(h.Puts(h.Tag(1), {kS1, kS2}));
+  h.Call(h.Puts(h.Tag(2), {kS1, kS2}));
+  Execute third = h.Puts(h.Tag(3), {kS1, kS2});
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(third)).code, RefusalCode::kOverloaded);
+  third.tag.token.client = ClientId{1ull << 32 | 2};
+  h.Clear();
+  h.Call(third);
+  EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
+}
+
+TEST(CoordinatorLimits, WaitersForATokenAreBounded) {
+  CoordinatorConfig config = Harness::DefaultConfig();
+  config.limits.waiters_per_token = 2;
+  Harness h(1, config);
+  const Execute request = h.Puts(h.Tag(1), {kS1, kS2});
+  h.Call(request);
+  h.Call(request);
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(request)).code, RefusalCode::kOverloaded);
+}
+
+TEST(CoordinatorLimits, BytesAreBoundedAndGivenBack) {
+  CoordinatorConfig config = Harness::DefaultConfig();
+  config.limits.bytes_max = 10'000;
+  Harness h(1, config);
+  Execute request = h.Puts(h.Tag(1), {kS1, kS2});
+  request.operations.push_back(PutOp{KeyOn(kS1), std::string(6'000, 'x')});
+  h.Call(request);
+  Execute other = request;
+  other.tag = h.Tag(2);
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(other)).code, RefusalCode::kOverloaded);
+  h.VoteFrom(kS2, h.LastTxn(), Vote::kNo, 0);
+  h.Clear();
+  h.Call(other);
+  EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
+}
+
+TEST(CoordinatorLimits, ResultsCountAgainstTheBytes) {
+  CoordinatorConfig config = Harness::DefaultConfig();
+  config.limits.bytes_max = 10'000;
+  Harness h(1, config);
+  Execute request;
+  request.tag = h.Tag(1);
+  request.operations = {GetOp{KeyOn(kS1)}, GetOp{KeyOn(kS2)}};
+  const RequestId call = h.Call(request);
+  OperationResult big;
+  big.rows.push_back({"k", std::string(20'000, 'x'), 1});
+  h.From(kS1, OperateReply{h.LastTxn(), Epoch{5}, 1, {big}});
+  EXPECT_EQ(h.AnswerTo<Ending>(call).reason, AbortReason::kOverloaded);
+}
+
+TEST(CoordinatorLimits, AbortsToldAreBounded) {
+  CoordinatorConfig config = Harness::DefaultConfig();
+  config.limits.aborting_max = 2;
+  Harness h(1, config);
+  for (uint64_t seq = 1; seq <= 5; ++seq) {
+    h.Clear();
+    h.Call(h.Puts(h.Tag(seq), {kS1, kS2}));
+    h.VoteFrom(kS1, h.SentTo<Prepare>(kS1).header.txn, Vote::kNo, 0);
+    EXPECT_EQ(h.Sent<Decide>().size(), 2u);  // told once, at least
+  }
+}
+
+TEST(CoordinatorLimits, RecentEndingsAreBounded) {
+  CoordinatorConfig config = Harness::DefaultConfig();
+  config.limits.recent_endings = 2;
+  Harness h(1, config);
+  std::vector<TxnId> ids;
+  for (int i = 0; i < 4; ++i) {
+    ids.push_back(h.AnswerTo<Begun>(h.Call(Begin{})).txn);
+    h.Call(Rollback{ids.back()});
+  }
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Rollback{ids[0]})).code, RefusalCode::kNoSuchTxn);
+  h.AnswerTo<RolledBack>(h.Call(Rollback{ids[3]}));
+}
+
+TEST(CoordinatorLimits, SlowStoreStopsAdmission) {
+  CoordinatorConfig config = Harness::DefaultConfig();
+  config.limits.overlay_bytes_max = 100;
+  Harness h(1, config);
+  h.PhaseTwo(1);
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(h.Puts(h.Tag(2), {kS1, kS2}))).code, RefusalCode::kOverloaded);
+  h.store.Apply(h.core->overlay().Collect(h.replicated));
+  h.core->overlay().Forget(h.replicated);
+  h.Clear();
+  h.Call(h.Puts(h.Tag(2), {kS1, kS2}));
+  EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
+}
+
+TEST(CoordinatorInspect, ListsWhoIsWaitedFor) {
+  Harness h;
+  h.Call(h.Puts(h.Tag(1), {kS1, kS2}));
+  const TxnId txn = h.LastTxn();
+  h.VoteFrom(kS1, txn, Vote::kYes);
+  const TxnInfo info = *h.core->FindTransaction(txn);
+  EXPECT_EQ(info.state, TxnState::kPreparing);
+  EXPECT_EQ(info.begun_us, h.now.mono_us);
+  EXPECT_EQ(info.token, h.Tag(1).token);
+  ASSERT_EQ(info.branches.size(), 2u);
+  EXPECT_EQ(info.branches[0].state, BranchState::kYes);
+  EXPECT_EQ(info.branches[1].state, BranchState::kAsked);
+  ASSERT_EQ(info.waiting_on.size(), 1u);
+  EXPECT_EQ(info.waiting_on[0].group, kS2);
+  EXPECT_EQ(h.core->ListTransactions(0).size(), 0u);
+  EXPECT_EQ(h.core->ListTransactions(10).size(), 1u);
+}
+
+TEST(CoordinatorInspect, EveryStateHasAName) {
+  for (uint8_t i = 1; i <= 9; ++i) EXPECT_NE(ToString(static_cast<TxnState>(i)), "?");
+  for (uint8_t i = 1; i <= 5; ++i) EXPECT_NE(ToString(static_cast<BranchState>(i)), "?");
+}
+
+}  // namespace
+}  // namespace assent::coordinator

@@ -1,0 +1,253 @@
+// C6: one participant decides by itself.
+#include <gtest/gtest.h>
+
+#include "coordinator_harness.h"
+
+namespace assent::coordinator {
+namespace {
+
+OnePhaseReply Yes(const CommitOnePhase& asked, size_t results = 1) {
+  OnePhaseReply reply;
+  reply.txn = asked.header.txn;
+  reply.token = asked.token;
+  reply.attempt = asked.attempt;
+  reply.committed = true;
+  reply.committed_txn = asked.header.txn;
+  reply.content = asked.content;
+  reply.results.resize(results);
+  return reply;
+}
+OnePhaseReply No(const CommitOnePhase& asked, AbortReason reason = AbortReason::kCheckFailed) {
+  OnePhaseReply reply;
+  reply.txn = asked.header.txn;
+  reply.token = asked.token;
+  reply.attempt = asked.attempt;
+  reply.reason = reason;
+  return reply;
+}
+
+TEST(CoordinatorOnePhase, OneShardGetsTheWholeCommit) {
+  Harness h;
+  Execute request = h.Puts(h.Tag(4, 2), {kS2});
+  request.tag.acked_below = 3;
+  const RequestId call = h.Call(request);
+  ASSERT_EQ(h.SendCount(), 1u);
+  const auto asked = h.SentTo<CommitOnePhase>(kS2);
+  EXPECT_EQ(asked.token, request.tag.token);
+  EXPECT_EQ(asked.attempt, 2u);
+  EXPECT_EQ(asked.acked_below, 3u);
+  EXPECT_EQ(asked.operations.size(), 1u);
+  EXPECT_NE(asked.content, 0u);
+  h.From(kS2, Yes(asked));
+  const Ending ending = h.AnswerTo<Ending>(call);
+  EXPECT_EQ(ending.outcome, Outcome::kCommitted);
+  EXPECT_EQ(ending.results.size(), 1u);
+  EXPECT_FALSE(ending.repeated);
+  EXPECT_EQ(h.log.size(), 1u);  // the shard's record is the decision
+}
+
+TEST(CoordinatorOnePhase, AbortedIsSaidOnlyOnTheShardsWord) {  // C6, I-U1
+  Harness h;
+  const RequestId call = h.Call(h.Puts(h.Tag(1), {kS1}));
+  const auto asked = h.SentTo<CommitOnePhase>(kS1);
+  h.From(kS1, BranchAborted{asked.header.txn, AbortReason::kWounded, ""});
+  h.From(kS1, VoteReply{asked.header.txn, Vote::kNo, AbortReason::kWounded, "", {}});
+  h.From(kS2, No(asked));  // a stranger
+  EXPECT_FALSE(h.Answered(call));
+  h.From(kS1, No(asked));
+  const Ending ending = h.AnswerTo<Ending>(call);
+  EXPECT_EQ(ending.outcome, Outcome::kAborted);
+  EXPECT_EQ(ending.reason, AbortReason::kCheckFailed);
+  const auto refused = h.Appended<AttemptRefused>();
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].attempt, 1u);
+}
+
+TEST(CoordinatorOnePhase, SilenceIsUnknown) {  // C6, I-U1
+  Harness h;
+  const RequestId call = h.Call(h.Puts(h.Tag(1), {kS1}));
+  h.Pass(10'100 * kMs);
+  EXPECT_EQ(h.AnswerTo<Ending>(call).outcome, Outcome::kUnknown);
+  EXPECT_TRUE(h.Appended<AttemptRefused>().empty());
+  EXPECT_GE(h.Sent<CommitOnePhase>().size(), 4u);  // C7: it was asked again meanwhile
+  EXPECT_TRUE(h.Sent<Decide>().empty());
+}
+
+TEST(CoordinatorOnePhase, RetryAfterUnknownIsSettledByTheShard) {  // C6
+  Harness h;
+  const Execute request = h.Puts(h.Tag(1), {kS1});
+  h.Call(request);
+  const auto first = h.SentTo<CommitOnePhase>(kS1);
+  h.Pass(10'100 * kMs);
+  h.Clear();
+  const RequestId call = h.Call(request);  // the same attempt
+  const auto second = h.SentTo<CommitOnePhase>(kS1);
+  EXPECT_NE(second.header.txn, first.header.txn);
+  EXPECT_EQ(second.attempt, first.attempt);
+  EXPECT_EQ(second.content, first.content);
+  OnePhaseReply reply = Yes(second, 0);
+  reply.committed_txn = first.header.txn;
+  h.From(kS1, reply);
+  const Ending ending = h.AnswerTo<Ending>(call);
+  EXPECT_EQ(ending.outcome, Outcome::kCommitted);
+  EXPECT_EQ(ending.txn, first.header.txn);
+  EXPECT_TRUE(ending.repeated);
+}
+
+TEST(CoordinatorOnePhase, LateReplyToAnEarlierTransactionIsDropped) {
+  Harness h;
+  const Execute request = h.Puts(h.Tag(1), {kS1});
+  h.Call(request);
+  const auto first = h.SentTo<CommitOnePhase>(kS1);
+  h.Pass(10'100 * kMs);
+  h.Clear();
+  const RequestId call = h.Call(request);
+  h.From(kS1, No(first));
+  EXPECT_FALSE(h.Answered(call));
+}
+
+TEST(CoordinatorOnePhase, OtherContentAtTheShardIsAMismatch) {  // C5
+  Harness h;
+  const RequestId call = h.Call(h.Puts(h.Tag(1), {kS1}));
+  OnePhaseReply reply = Yes(h.SentTo<CommitOnePhase>(kS1));
+  reply.content += 1;
+  h.From(kS1, reply);
+  EXPECT_EQ(h.AnswerTo<Refusal>(call).code, RefusalCode::kTokenMismatch);
+}
+
+TEST(CoordinatorOnePhase, TokenThatTheShardHasForgottenIsExpiredNotAborted) {  // C5, I-U1
+  Harness h;
+  const RequestId call = h.Call(h.Puts(h.Tag(1), {kS1}));
+  h.From(kS1, No(h.SentTo<CommitOnePhase>(kS1), AbortReason::kBelowMark));
+  EXPECT_EQ(h.AnswerTo<Refusal>(call).code, RefusalCode::kTokenExpired);
+  EXPECT_TRUE(h.Appended<AttemptRefused>().empty());
+}
+
+TEST(CoordinatorOnePhase,
+     HigherAttemptWaitsForTheLowerOne) {  // C6: the shard's no is for the attempt it was asked
+  Harness h;
+  h.Call(h.Puts(h.Tag(1, 1), {kS1}));
+  const RequestId higher = h.Call(h.Puts(h.Tag(1, 2), {kS1}));
+  EXPECT_EQ(h.AnswerTo<Refusal>(higher).code, RefusalCode::kOverloaded);
+  EXPECT_EQ(h.SendCount(), 1u);
+}
+
+// ---- Interactive ----
+
+struct OneBranch {
+  TxnId txn;
+  Commit commit;
+};
+OneBranch Worked(Harness& h, uint64_t seq) {
+  const TxnId txn = h.AnswerTo<Begun>(h.Call(Begin{})).txn;
+  h.Call(Work{txn, {PutOp{KeyOn(kS1), "v"}, GetOp{KeyOn(kS1)}}});
+  h.DoneBy(kS1, txn, 2, 2, 9);
+  return {txn, Commit{h.Tag(seq), txn, {}, {kS1}}};
+}
+
+TEST(CoordinatorOnePhase, InteractiveNamesTheBranchAndItsLastOperation) {  // P3
+  Harness h;
+  const OneBranch branch = Worked(h, 1);
+  const RequestId call = h.Call(branch.commit);
+  const auto asked = h.SentTo<CommitOnePhase>(kS1);
+  EXPECT_EQ(asked.header.txn, branch.txn);
+  EXPECT_EQ(asked.branch_epoch, Epoch{9});
+  EXPECT_EQ(asked.last, 2u);
+  EXPECT_TRUE(asked.operations.empty());
+  h.From(kS1, Yes(asked, 0));
+  const Ending ending = h.AnswerTo<Ending>(call);
+  EXPECT_EQ(ending.outcome, Outcome::kCommitted);
+  EXPECT_FALSE(ending.repeated);
+}
+
+TEST(CoordinatorOnePhase, UnknownInteractiveCommitAsksItsShard) {  // C6
+  Harness h;
+  const OneBranch branch = Worked(h, 1);
+  h.Call(branch.commit);
+  h.Pass(10'100 * kMs);
+  h.Clear();
+  const RequestId call = h.Call(branch.commit);
+  EXPECT_FALSE(h.Answered(call));  // no record is UNKNOWN until the shard has answered
+  const auto settle = h.SentTo<SettleToken>(kS1);
+  EXPECT_EQ(settle.header.txn, branch.txn);
+  EXPECT_EQ(settle.token, branch.commit.tag.token);
+  EXPECT_EQ(settle.attempt, 1u);
+  OnePhaseReply reply;
+  reply.txn = branch.txn;
+  reply.token = settle.token;
+  reply.attempt = 1;
+  reply.committed = true;
+  reply.committed_txn = branch.txn;
+  reply.content = ContentOf(branch.txn, {});
+  h.From(kS1, reply);
+  const Ending ending = h.AnswerTo<Ending>(call);
+  EXPECT_EQ(ending.outcome, Outcome::kCommitted);
+  EXPECT_EQ(ending.txn, branch.txn);
+  EXPECT_TRUE(ending.repeated);
+}
+
+TEST(CoordinatorOnePhase, CommitFromAnOlderEpochIsSettledByItsShard) {  // C6, C3
+  Harness h;
+  OneBranch branch = Worked(h, 1);
+  h.Call(branch.commit);
+  h.Restart(2);
+  branch.commit.tag.sent_to = Epoch{2};
+  const RequestId call = h.Call(branch.commit);
+  const auto settle = h.SentTo<SettleToken>(kS1);
+  OnePhaseReply reply;
+  reply.txn = branch.txn;
+  reply.token = settle.token;
+  reply.attempt = 1;
+  reply.reason = AbortReason::kRefusedAttempt;
+  h.From(kS1, reply);
+  const Ending ending = h.AnswerTo<Ending>(call);
+  EXPECT_EQ(ending.outcome, Outcome::kAborted);
+  EXPECT_EQ(ending.txn, branch.txn);
+  EXPECT_EQ(h.Appended<AttemptRefused>().size(), 1u);
+}
+
+TEST(CoordinatorOnePhase, SilentShardLeavesTheSettlingUnknown) {  // C6, I-U1
+  Harness h;
+  OneBranch branch = Worked(h, 1);
+  h.Restart(2);
+  branch.commit.tag.sent_to = Epoch{2};
+  const RequestId call = h.Call(branch.commit);
+  const RequestId joined = h.Call(branch.commit);
+  h.Pass(10'100 * kMs);
+  EXPECT_EQ(h.AnswerTo<Ending>(call).outcome, Outcome::kUnknown);
+  EXPECT_EQ(h.AnswerTo<Ending>(joined).outcome, Outcome::kUnknown);
+  EXPECT_GE(h.Sent<SettleToken>().size(), 4u);
+}
+
+TEST(CoordinatorOnePhase, SeveralShardsWithoutARecordMeanAborted) {  // C3: it would be recorded here
+  Harness h;
+  OneBranch branch = Worked(h, 1);
+  h.Restart(2);
+  branch.commit.tag.sent_to = Epoch{2};
+  branch.commit.shards = {kS1, kS2};
+  const RequestId call = h.Call(branch.commit);
+  EXPECT_EQ(h.AnswerTo<Ending>(call).outcome, Outcome::kAborted);
+  ASSERT_EQ(h.Appended<AttemptRefused>().size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<Append>(h.effects.front()));  // C5: before the answer
+}
+
+TEST(CoordinatorOnePhase, OneShardWithForeignWorkWithoutARecordMeansAborted) {
+  Harness h;
+  OneBranch branch = Worked(h, 1);
+  h.Restart(2);
+  branch.commit.tag.sent_to = Epoch{2};
+  branch.commit.foreign = {{"bank", "x"}};
+  EXPECT_EQ(h.AnswerTo<Ending>(h.Call(branch.commit)).outcome, Outcome::kAborted);
+}
+
+TEST(CoordinatorOnePhase, UnsettledCommitThatNamesNoShardStaysUnknown) {  // I-U1
+  Harness h;
+  OneBranch branch = Worked(h, 1);
+  h.Call(branch.commit);
+  h.Pass(10'100 * kMs);
+  branch.commit.shards.clear();
+  EXPECT_EQ(h.AnswerTo<Ending>(h.Call(branch.commit)).outcome, Outcome::kUnknown);
+}
+
+}  // namespace
+}  // namespace assent::coordinator

@@ -1,0 +1,292 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "directory/durable_files.h"
+#include "directory/embedded.h"
+#include "temp_directory.h"
+
+namespace assent {
+namespace {
+
+constexpr GroupId kGroup{GroupKind::kShard, 1};
+
+View MakeView(uint64_t epoch, uint32_t primary = 1, uint64_t life = 77) {
+  View view;
+  view.group = kGroup;
+  view.epoch = Epoch{epoch};
+  view.primary = NodeId{primary};
+  view.primary_life = life;
+  view.members = {{NodeId{1}, Incarnation{11}}, {NodeId{2}, Incarnation{22}}};
+  return view;
+}
+
+class Embedded : public testing::Test {
+ protected:
+  std::unique_ptr<EmbeddedDirectory> MustOpen(uint64_t fresh = 5) {
+    auto opened = EmbeddedDirectory::Open({temp_ / "directory", "cluster-a", DirectoryIncarnation{fresh}});
+    EXPECT_TRUE(opened.ok()) << opened.status().ToString();
+    return opened.ok() ? std::move(*opened) : nullptr;
+  }
+  std::string ViewPath(const std::string& epoch) {
+    return temp_ / ("directory/groups/s1/view." + std::string(20 - epoch.size(), '0') + epoch);
+  }
+  void MustWin(EmbeddedDirectory& directory, uint64_t epoch) {
+    const CasResult result = directory.CompareAndSwap(MakeView(epoch));
+    ASSERT_EQ(result.outcome, CasOutcome::kWon) << result.error.ToString();
+  }
+
+  const TempDirectory temp_;
+};
+
+using EmbeddedCas = Embedded;
+using EmbeddedOpen = Embedded;
+using EmbeddedDamage = Embedded;
+using EmbeddedCrash = Embedded;
+using EmbeddedPlacement = Embedded;
+using EmbeddedRegistration = Embedded;
+
+TEST_F(EmbeddedOpen, NewOneHasNoViewsAndNoPlacement) {
+  const auto directory = MustOpen(5);
+  const auto snapshot = directory->Read(kGroup);
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
+  EXPECT_EQ(snapshot->incarnation, DirectoryIncarnation{5});
+  EXPECT_FALSE(snapshot->view);
+  EXPECT_TRUE(snapshot->registrations.empty());
+  EXPECT_EQ(directory->ReadPlacement().status().code(), StatusCode::kNotFound);
+}
+
+TEST_F(EmbeddedOpen, IncarnationIsDrawnOnce) {  // R12
+  MustOpen(5);
+  EXPECT_EQ(MustOpen(6)->incarnation(), DirectoryIncarnation{5});
+  std::filesystem::remove_all(temp_ / "directory");
+  EXPECT_EQ(MustOpen(6)->incarnation(), DirectoryIncarnation{6});
+}
+
+TEST_F(EmbeddedOpen, ReplacedBeneathARunningProcessShows) {  // R12
+  const auto directory = MustOpen(5);
+  MustWin(*directory, 1);
+  std::filesystem::remove_all(temp_ / "directory");
+  MustOpen(6);
+  EXPECT_EQ(directory->Read(kGroup)->incarnation, DirectoryIncarnation{6});
+  const CasResult result = directory->CompareAndSwap(MakeView(1));
+  EXPECT_EQ(result.outcome, CasOutcome::kUnknown);
+  EXPECT_EQ(result.error.code(), StatusCode::kForeign);
+  EXPECT_FALSE(directory->Read(kGroup)->view);
+}
+
+TEST_F(EmbeddedOpen, RestoredCopyShowsTheSameIncarnationAndAnOlderEpoch) {  // R12: what a replica compares
+  const auto directory = MustOpen(5);
+  MustWin(*directory, 1);
+  std::filesystem::copy(temp_ / "directory", temp_ / "copy", std::filesystem::copy_options::recursive);
+  MustWin(*directory, 2);
+  std::filesystem::remove_all(temp_ / "directory");
+  std::filesystem::rename(temp_ / "copy", temp_ / "directory");
+  const auto snapshot = MustOpen(6)->Read(kGroup);
+  EXPECT_EQ(snapshot->incarnation, DirectoryIncarnation{5});
+  EXPECT_EQ(snapshot->view->epoch, Epoch{1});
+}
+
+TEST_F(EmbeddedOpen, AnotherClustersIsForeign) {
+  MustOpen();
+  const auto other = EmbeddedDirectory::Open({temp_ / "directory", "cluster-b", DirectoryIncarnation{1}});
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.status().code(), StatusCode::kForeign);
+  EXPECT_NE(other.status().message().find("cluster-a"), std::string::npos) << other.status().message();
+}
+
+TEST_F(EmbeddedOpen, ViewsWithoutIdentityAreDamage) {
+  MustWin(*MustOpen(), 1);
+  std::filesystem::remove(temp_ / "directory/identity");
+  const auto opened = EmbeddedDirectory::Open({temp_ / "directory", "cluster-a", DirectoryIncarnation{1}});
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.status().code(), StatusCode::kDamaged);
+}
+
+TEST_F(EmbeddedOpen, PathThatIsAFileIsAnError) {
+  WriteFile(temp_ / "directory", "");
+  const auto opened = EmbeddedDirectory::Open({temp_ / "directory", "cluster-a", DirectoryIncarnation{1}});
+  ASSERT_FALSE(opened.ok());
+  EXPECT_EQ(opened.status().code(), StatusCode::kIo) << opened.status().ToString();
+}
+
+TEST_F(EmbeddedOpen, UnreadableDirectoryIsAnErrorNotAnAbsence) {
+  const auto directory = MustOpen();
+  MustWin(*directory, 1);
+  // Root reads what permissions deny, so the group's directory becomes something that is no directory.
+  std::filesystem::rename(temp_ / "directory/groups/s1", temp_ / "directory/groups/away");
+  WriteFile(temp_ / "directory/groups/s1", "");
+  const auto snapshot = directory->Read(kGroup);
+  ASSERT_FALSE(snapshot.ok());
+  EXPECT_EQ(snapshot.status().code(), StatusCode::kIo) << snapshot.status().ToString();
+  const CasResult result = directory->CompareAndSwap(MakeView(2));
+  EXPECT_EQ(result.outcome, CasOutcome::kUnknown);
+  EXPECT_FALSE(result.error.ok());
+}
+
+TEST_F(EmbeddedCas, FirstViewThenEachNext) {
+  const auto directory = MustOpen();
+  for (uint64_t epoch = 1; epoch <= 5; ++epoch) {
+    MustWin(*directory, epoch);
+    EXPECT_EQ(MustOpen()->Read(kGroup)->view, MakeView(epoch));
+  }
+}
+
+TEST_F(EmbeddedCas, OnlyTheNextEpochMayBeProposed) {  // R3
+  const auto directory = MustOpen();
+  CasResult result = directory->CompareAndSwap(MakeView(2));
+  EXPECT_EQ(result.outcome, CasOutcome::kLost);
+  EXPECT_FALSE(result.current);
+  MustWin(*directory, 1);
+  MustWin(*directory, 2);
+  for (const uint64_t epoch : {1u, 2u, 4u, 9u}) {
+    result = directory->CompareAndSwap(MakeView(epoch, 2));
+    EXPECT_EQ(result.outcome, CasOutcome::kLost) << epoch;
+    EXPECT_EQ(result.current, MakeView(2)) << epoch;
+  }
+}
+
+TEST_F(EmbeddedCas, GroupsAreApart) {
+  const auto directory = MustOpen();
+  MustWin(*directory, 1);
+  View other = MakeView(1);
+  other.group = GroupId{GroupKind::kCoordinator, 1};
+  EXPECT_EQ(directory->CompareAndSwap(other).outcome, CasOutcome::kWon);
+  EXPECT_EQ(directory->Read(other.group)->view, other);
+  EXPECT_EQ(directory->Read(kGroup)->view, MakeView(1));
+}
+
+TEST_F(EmbeddedCas, OldViewsArePrunedAndTheLastOnesStay) {  // G8
+  const auto directory = MustOpen();
+  for (uint64_t epoch = 1; epoch <= 60; ++epoch) MustWin(*directory, epoch);
+  EXPECT_EQ(ListDirectory(temp_ / "directory/groups/s1")->size(), EmbeddedDirectory::kViewsKept);
+  EXPECT_EQ(directory->Read(kGroup)->view, MakeView(60));
+}
+
+// I-R2: it looked at epoch 1 and stood still until epoch 2 had been made by another, and pruned.
+TEST_F(EmbeddedCas, StoppedProposerOfAPrunedEpochHasLost) {
+  const auto directory = MustOpen();
+  MustWin(*directory, 1);
+  const auto meanwhile = [&] {
+    for (uint64_t epoch = 2; epoch <= 40; ++epoch) MustWin(*directory, epoch);
+    ASSERT_FALSE(std::filesystem::exists(ViewPath("2")));
+  };
+  auto stopped =
+      EmbeddedDirectory::Open({temp_ / "directory", "cluster-a", DirectoryIncarnation{1}, meanwhile});
+  ASSERT_TRUE(stopped.ok());
+  const CasResult result = (*stopped)->CompareAndSwap(MakeView(2, 2));
+  EXPECT_EQ(result.outcome, CasOutcome::kLost);
+  EXPECT_EQ(result.current, MakeView(40));
+}
+
+TEST_F(EmbeddedCrash, LeftoversOfEveryStepAreHarmless) {  // R12: a crash before the link, and after it
+  const auto directory = MustOpen();
+  MustWin(*directory, 1);
+  const std::string text = EncodeView(MakeView(2));
+  for (size_t length = 0; length <= text.size(); length += 7) {  // died while it wrote its temporary
+    WriteFile(temp_ / "directory/groups/s1/.tmp.99.1", text.substr(0, length));
+    EXPECT_EQ(MustOpen()->Read(kGroup)->view, MakeView(1));
+    EXPECT_FALSE(std::filesystem::exists(temp_ / "directory/groups/s1/.tmp.99.1"));
+  }
+  WriteFile(temp_ / "directory/groups/s1/.tmp.99.1", text);  // died between link and unlink: it had won
+  std::filesystem::create_hard_link(temp_ / "directory/groups/s1/.tmp.99.1", ViewPath("2"));
+  const auto reopened = MustOpen();
+  EXPECT_EQ(reopened->Read(kGroup)->view, MakeView(2));
+  EXPECT_EQ(reopened->CompareAndSwap(MakeView(2, 2)).outcome, CasOutcome::kLost);
+  MustWin(*reopened, 3);
+}
+
+TEST_F(EmbeddedCrash, LeftoversOfCreationAreHarmless) {
+  std::filesystem::create_directories(temp_ / "directory/groups");
+  WriteFile(temp_ / "directory/.tmp.99.1", "assent direc");
+  const auto directory = MustOpen(8);
+  EXPECT_EQ(directory->incarnation(), DirectoryIncarnation{8});
+  EXPECT_FALSE(std::filesystem::exists(temp_ / "directory/.tmp.99.1"));
+}
+
+TEST_F(EmbeddedDamage, CurrentViewIsReportedAndNoOlderOneTakenInstead) {  // I-R4
+  const auto directory = MustOpen();
+  MustWin(*directory, 1);
+  MustWin(*directory, 2);
+  const std::string text = ReadFile(ViewPath("2"));
+  for (size_t bit = 0; bit < text.size() * 8; ++bit) {
+    std::string bad = text;
+    bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
+    WriteFile(ViewPath("2"), bad);
+    const auto snapshot = directory->Read(kGroup);
+    ASSERT_FALSE(snapshot.ok()) << bit;
+    ASSERT_EQ(snapshot.status().code(), StatusCode::kDamaged);
+    ASSERT_NE(snapshot.status().message().find("view.00000000000000000002"), std::string::npos);
+    ASSERT_EQ(directory->CompareAndSwap(MakeView(3)).outcome, CasOutcome::kUnknown);
+  }
+  WriteFile(ViewPath("2"), "");
+  EXPECT_EQ(directory->Read(kGroup).status().code(), StatusCode::kDamaged);
+}
+
+TEST_F(EmbeddedDamage, ViewUnderAnotherEpochsNameIsReported) {
+  const auto directory = MustOpen();
+  MustWin(*directory, 1);
+  std::filesystem::copy_file(ViewPath("1"), ViewPath("2"));
+  EXPECT_EQ(directory->Read(kGroup).status().code(), StatusCode::kDamaged);
+}
+
+TEST_F(EmbeddedDamage, IdentityIsReported) {
+  MustOpen();
+  const std::string text = ReadFile(temp_ / "directory/identity");
+  for (size_t at = 0; at < text.size(); ++at) {
+    WriteFile(temp_ / "directory/identity", text.substr(0, at) + "?" + text.substr(at + 1));
+    const auto opened = EmbeddedDirectory::Open({temp_ / "directory", "cluster-a", DirectoryIncarnation{1}});
+    ASSERT_FALSE(opened.ok()) << at;
+    ASSERT_EQ(opened.status().code(), StatusCode::kDamaged) << opened.status().ToString();
+  }
+}
+
+TEST_F(EmbeddedDamage, PlacementIsReported) {
+  const auto directory = MustOpen();
+  ASSERT_TRUE(directory->CreatePlacement(Placement::Even({{GroupKind::kShard, 1}})).ok());
+  WriteFile(temp_ / "directory/placement", "assent placement 1\n");
+  EXPECT_EQ(directory->ReadPlacement().status().code(), StatusCode::kDamaged);
+}
+
+TEST_F(EmbeddedDamage, RegistrationIsReported) {
+  const auto directory = MustOpen();
+  ASSERT_TRUE(directory->Register(kGroup, NodeId{1}, Incarnation{9}).ok());
+  WriteFile(temp_ / "directory/groups/s1/node.n1", "");
+  EXPECT_EQ(directory->Read(kGroup).status().code(), StatusCode::kDamaged);
+}
+
+TEST_F(EmbeddedRegistration, IsReplacedByTheNodesNextIncarnation) {
+  const auto directory = MustOpen();
+  EXPECT_TRUE(directory->Register(kGroup, NodeId{10}, Incarnation{3}).ok());
+  EXPECT_TRUE(directory->Register(kGroup, NodeId{2}, Incarnation{4}).ok());
+  EXPECT_TRUE(directory->Register(kGroup, NodeId{10}, Incarnation{5}).ok());
+  const auto snapshot = MustOpen()->Read(kGroup);
+  const std::vector<Member> expected = {{NodeId{2}, Incarnation{4}}, {NodeId{10}, Incarnation{5}}};
+  EXPECT_EQ(snapshot->registrations, expected);
+  EXPECT_FALSE(snapshot->view);
+  EXPECT_EQ(directory->Register(kGroup, NodeId{1}, Incarnation{0}).code(), StatusCode::kInvalid);
+}
+
+TEST_F(EmbeddedPlacement, IsCreatedOnce) {
+  const auto directory = MustOpen();
+  const Placement two = Placement::Even({{GroupKind::kShard, 1}, {GroupKind::kShard, 2}});
+  EXPECT_TRUE(directory->CreatePlacement(two).ok());
+  EXPECT_TRUE(MustOpen()->CreatePlacement(two).ok());
+  EXPECT_EQ(directory->CreatePlacement(Placement::Even({{GroupKind::kShard, 3}})).code(),
+            StatusCode::kConflict);
+  EXPECT_EQ(directory->ReadPlacement()->slots(), two.slots());
+}
+
+TEST_F(EmbeddedPlacement, WorstFragmentationStillFits) {
+  std::vector<GroupId> slots;
+  for (uint32_t slot = 0; slot < kSlots; ++slot) {
+    slots.push_back({GroupKind::kShard, static_cast<uint16_t>(60000 + slot % 2)});
+  }
+  const auto directory = MustOpen();
+  ASSERT_TRUE(directory->CreatePlacement(Placement(slots)).ok());
+  EXPECT_EQ(directory->ReadPlacement()->slots(), slots);
+}
+
+}  // namespace
+}  // namespace assent

@@ -1,0 +1,102 @@
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "directory/durable_files.h"
+#include "directory/text_record.h"
+#include "temp_directory.h"
+
+namespace assent {
+namespace {
+
+TEST(DurableFiles, CreatedOnceAndThenKept) {
+  const TempDirectory directory;
+  EXPECT_TRUE(CreateFileOnce(directory / "a", "one").ok());
+  EXPECT_EQ(CreateFileOnce(directory / "a", "two").code(), StatusCode::kConflict);
+  EXPECT_EQ(*ReadSmallFile(directory / "a", 100), "one");
+  EXPECT_EQ(*ListDirectory(directory.path()), std::vector<std::string>{"a"});
+}
+
+TEST(DurableFiles, ReplacedWhole) {
+  const TempDirectory directory;
+  EXPECT_TRUE(ReplaceFile(directory / "a", "one").ok());
+  EXPECT_TRUE(ReplaceFile(directory / "a", "2").ok());
+  EXPECT_EQ(*ReadSmallFile(directory / "a", 100), "2");
+  EXPECT_EQ(*ListDirectory(directory.path()), std::vector<std::string>{"a"});
+}
+
+TEST(DurableFiles, ErrorsNameThePath) {
+  const TempDirectory directory;
+  EXPECT_EQ(ReadSmallFile(directory / "a", 100).status().code(), StatusCode::kNotFound);
+  EXPECT_NE(ReplaceFile(directory / "no/a", "x").message().find("no/"), std::string::npos);
+  WriteFile(directory / "file", "x");
+  const Status status = MakeDirectories(directory / "file");
+  EXPECT_EQ(status.code(), StatusCode::kIo);
+  EXPECT_NE(status.message().find("not a directory"), std::string::npos) << status.message();
+  EXPECT_EQ(ReadSmallFile(directory / "file", 0).status().code(), StatusCode::kDamaged);
+}
+
+TEST(DurableFiles, DirectoriesAreMadeAllTheWay) {
+  const TempDirectory directory;
+  EXPECT_TRUE(MakeDirectories(directory / "a/b/c").ok());
+  EXPECT_TRUE(MakeDirectories(directory / "a/b/c").ok());
+  EXPECT_TRUE(std::filesystem::is_directory(directory / "a/b/c"));
+}
+
+TEST(DurableFiles, TemporariesOfTheDeadAreRemovedAndThoseOfTheLivingStay) {
+  const TempDirectory directory;
+  WriteFile(directory / ".tmp.1.0", "left by a crash");
+  WriteFile(directory / "other", "");
+  EXPECT_TRUE(RemoveStaleTemporaries(directory.path()).ok());
+  EXPECT_EQ(*ListDirectory(directory.path()), std::vector<std::string>{"other"});
+  // A leftover of this very pid does not stand in the way either.
+  for (int i = 0; i < 50; ++i)
+    WriteFile(directory / (".tmp." + std::to_string(::getpid()) + "." + std::to_string(i)), "");
+  EXPECT_TRUE(ReplaceFile(directory / "a", "one").ok());
+}
+
+TextRecord Sample() {
+  return {"sample", 1, {{"name", "some text, with blanks"}, {"empty", ""}, {"number", "42"}}};
+}
+
+TEST(TextRecord, RoundTrips) {
+  const auto record = DecodeTextRecord(EncodeTextRecord(Sample()), "sample", 1, "file");
+  ASSERT_TRUE(record.ok()) << record.status().ToString();
+  EXPECT_EQ(record->fields, Sample().fields);
+  EXPECT_EQ(record->Find("empty"), "");
+  EXPECT_EQ(record->FindNumber("number"), 42u);
+  EXPECT_FALSE(record->FindNumber("name"));
+  EXPECT_FALSE(record->FindHex("number"));
+  EXPECT_FALSE(record->Find("nonesuch"));
+}
+
+TEST(TextRecord, EveryBitFlipAndCutIsFound) {
+  const std::string text = EncodeTextRecord(Sample());
+  for (size_t bit = 0; bit < text.size() * 8; ++bit) {
+    std::string bad = text;
+    bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
+    const auto record = DecodeTextRecord(bad, "sample", 1, "file");
+    ASSERT_FALSE(record.ok()) << bit;
+    // A flip in the format may make it a newer one.
+    ASSERT_TRUE(record.status().code() == StatusCode::kDamaged ||
+                record.status().code() == StatusCode::kForeign);
+  }
+  for (size_t length = 0; length < text.size(); ++length) {
+    ASSERT_FALSE(DecodeTextRecord(text.substr(0, length), "sample", 1, "file").ok()) << length;
+  }
+  ASSERT_FALSE(DecodeTextRecord(text + "\n", "sample", 1, "file").ok());
+}
+
+TEST(TextRecord, NewerFormatSaysSo) {
+  TextRecord newer = Sample();
+  newer.format = 7;
+  const auto record = DecodeTextRecord(EncodeTextRecord(newer), "sample", 1, "some/file");
+  ASSERT_FALSE(record.ok());
+  EXPECT_EQ(record.status().code(), StatusCode::kForeign);
+  EXPECT_NE(record.status().message().find("some/file: the file has format 7"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace assent

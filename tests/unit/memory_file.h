@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "wal/file.h"
+
+// A file system in memory with the faults of a real one. It keeps two images, by sector: the cached one,
+// which reads show, and the durable one, which a power cut leaves. Directories are flat: paths are looked up
+// as they are.
+namespace assent::wal {
+
+// One file's contents, shared by its names and its open handles.
+class MemoryInode {
+ public:
+  MemoryInode() = default;
+  explicit MemoryInode(std::string bytes) : cached_(std::move(bytes)), durable_size_(cached_.size()) {}
+
+  const std::string& cached() const { return cached_; }
+  void Write(uint64_t offset, std::string_view bytes);
+  void Sync();
+  // A sync that fails: of what was dirty, only what `keep` says becomes durable, and all of it is clean from
+  // now on: reads go on to show it, and no later sync writes it.
+  void SyncAndLose(const std::function<bool()>& keep);
+  // A power cut: of what is dirty, what `keep` says survives.
+  void Crash(const std::function<bool()>& keep);
+  // Both images, as if the medium had changed.
+  void FlipBit(uint64_t offset, unsigned bit);
+  void Resize(uint64_t size);
+
+ private:
+  // What the durable image holds where the cached one differs, by sector number.
+  using Sectors = std::map<uint64_t, std::string>;
+
+  std::string cached_;
+  Sectors dirty_;
+  Sectors lost_;  // clean, but not what the disk holds
+  uint64_t durable_size_ = 0;
+};
+
+class MemoryFileSystem final : public FileSystem {
+ public:
+  // What an effect (a write, sync, create, rename, remove or directory sync) is told to do.
+  enum class Fault : uint8_t {
+    kNone,
+    kStop,      // it does not happen, nor does anything after it: the process is dead
+    kError,     // EIO; a write leaves a prefix, a sync what `keep` says
+    kDiskFull,  // ENOSPC, with a prefix of a write left behind
+  };
+
+  MemoryFileSystem() = default;
+  // A deep copy: files that are open in `other` are not open here.
+  MemoryFileSystem(const MemoryFileSystem& other);
+  MemoryFileSystem& operator=(const MemoryFileSystem&) = delete;
+
+  Result<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override;
+  Result<std::unique_ptr<File>> Create(const std::string& path) override;
+  Status Rename(const std::string& from, const std::string& to) override;
+  Status Remove(const std::string& path) override;
+  Status CreateDirectory(const std::string&) override { return Status(); }
+  Result<std::vector<std::string>> List(const std::string& directory) override;
+  Status SyncDirectory(const std::string& directory) override;
+
+  // The `effect`th effect from now on, the next one being 1, has `fault`.
+  void Inject(uint64_t effect, Fault fault) {
+    fault_ = fault;
+    fault_at_ = effects_ + effect;
+  }
+  void ClearFaults() {
+    fault_at_ = 0;
+    stopped_ = false;
+  }
+  bool stopped() const { return stopped_; }
+  uint64_t effects() const { return effects_; }
+  uint64_t syncs() const { return syncs_; }  // calls, failed ones included
+  // What decides about unsynced sectors and directory entries when a sync fails.
+  void set_keep(std::function<bool()> keep) { keep_ = std::move(keep); }
+  // All files together. Nothing: no limit.
+  void set_capacity(std::optional<uint64_t> bytes) { capacity_ = bytes; }
+  uint64_t used() const;
+
+  // A power cut, and the machine back: each unsynced sector and directory operation survives if `keep` says
+  // so.
+  void Crash(const std::function<bool()>& keep);
+  // REQUIRES: the file exists.
+  MemoryInode& inode(const std::string& path);
+  std::vector<std::string> Paths() const;
+
+ private:
+  friend class MemoryFile;
+
+  struct DirectoryOperation {  // from empty: a creation; to empty: a removal
+    std::string from;
+    std::string to;
+    std::shared_ptr<MemoryInode> inode;
+  };
+  using Names = std::map<std::string, std::shared_ptr<MemoryInode>>;
+
+  // Counts one effect and says what is to become of it.
+  Fault NextEffect();
+  static void Perform(const DirectoryOperation& operation, Names& names);
+  Status PerformCached(const std::string& what, DirectoryOperation operation);
+  Status WriteTo(MemoryInode& inode, uint64_t offset, std::string_view bytes);
+  Status SyncFile(MemoryInode& inode);
+
+  Names cached_;
+  Names durable_;
+  std::vector<DirectoryOperation> pending_;
+  std::optional<uint64_t> capacity_;
+  std::function<bool()> keep_ = [] { return false; };
+  Fault fault_ = Fault::kNone;
+  uint64_t fault_at_ = 0;
+  uint64_t effects_ = 0;
+  uint64_t syncs_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace assent::wal

@@ -1,0 +1,134 @@
+#include <gtest/gtest.h>
+
+#include "participant/executor.h"
+#include "participant_testing.h"
+
+namespace assent::participant {
+namespace {
+
+class ExecutorTest : public testing::Test {
+ protected:
+  std::optional<Failure> Do(Operation operation) {
+    branch_.operations = {std::move(operation)};
+    branch_.next = 0;
+    return DoNextOperation(branch_, state_);
+  }
+  AbortReason ReasonOf(Operation operation) {
+    const auto failure = Do(std::move(operation));
+    return failure ? failure->reason : AbortReason::kNone;
+  }
+  const OperationResult& Result() const { return branch_.results.back(); }
+  std::vector<std::string> Keys() const {
+    std::vector<std::string> keys;
+    for (const ResultRow& row : Result().rows) keys.push_back(row.key);
+    return keys;
+  }
+  void Given(std::string key, std::string value, uint64_t lsn = 7) {
+    state_.Put(Table::kData, std::move(key), std::move(value), Lsn{lsn});
+  }
+
+  MapState state_;
+  Branch branch_;
+};
+
+TEST_F(ExecutorTest, LocksMatchWhatIsDone) {
+  EXPECT_EQ(LockFor(Get("k")), (Lock{"k", LockMode::kShared, false, ""}));
+  EXPECT_EQ(LockFor(Exists("k")), (Lock{"k", LockMode::kShared, false, ""}));
+  EXPECT_EQ(LockFor(Put("k", "v")), (Lock{"k", LockMode::kExclusive, false, ""}));
+  EXPECT_EQ(LockFor(Delete("k")), (Lock{"k", LockMode::kExclusive, false, ""}));
+  EXPECT_EQ(LockFor(Add("k", 1)), (Lock{"k", LockMode::kExclusive, false, ""}));
+  EXPECT_EQ(LockFor(Scan("k/")), (Lock{"k/", LockMode::kShared, true, "k0"}));
+  EXPECT_EQ(LockFor(Scan("")), (Lock{"", LockMode::kShared, true, ""}));
+}
+
+TEST_F(ExecutorTest, ChecksCompareWhatTheySay) {
+  Given("k", "v", 7);
+  EXPECT_EQ(ReasonOf(Exists("k")), AbortReason::kNone);
+  EXPECT_EQ(ReasonOf(Exists("x")), AbortReason::kCheckFailed);
+  EXPECT_EQ(ReasonOf(Absent("x")), AbortReason::kNone);
+  EXPECT_EQ(ReasonOf(Absent("k")), AbortReason::kCheckFailed);
+  EXPECT_EQ(ReasonOf(CheckOp{"k", CheckKind::kValue, "v", 0}), AbortReason::kNone);
+  EXPECT_EQ(ReasonOf(CheckOp{"k", CheckKind::kValue, "w", 0}), AbortReason::kCheckFailed);
+  EXPECT_EQ(ReasonOf(CheckOp{"x", CheckKind::kValue, "", 0}), AbortReason::kCheckFailed);
+  EXPECT_EQ(ReasonOf(CheckOp{"k", CheckKind::kVersion, "", 7}), AbortReason::kNone);
+  EXPECT_EQ(ReasonOf(CheckOp{"k", CheckKind::kVersion, "", 6}), AbortReason::kCheckFailed);
+  EXPECT_EQ(ReasonOf(CheckOp{"x", CheckKind::kVersion, "", 0}), AbortReason::kCheckFailed);
+  EXPECT_EQ(Do(CheckOp{"k", CheckKind::kVersion, "", 6})->detail, "check \"k\": the version is 7, not 6");
+}
+
+TEST_F(ExecutorTest, AddKeepsTheTextBehindTheNumber) {
+  Given("k", "100 opened 2026-11-02");
+  EXPECT_EQ(ReasonOf(Add("k", -1)), AbortReason::kNone);
+  EXPECT_EQ(Result().number, 99);
+  EXPECT_EQ(branch_.writes.at("k"), "99 opened 2026-11-02");
+  EXPECT_EQ(ReasonOf(Add("new", 5)), AbortReason::kNone);
+  EXPECT_EQ(branch_.writes.at("new"), "5");
+  EXPECT_EQ(ReasonOf(Add("new", 5)), AbortReason::kNone);
+  EXPECT_EQ(branch_.writes.at("new"), "10");
+}
+
+TEST_F(ExecutorTest, AddRefusesWhatItCannotDo) {
+  Given("text", "abc");
+  Given("most", std::to_string(INT64_MAX));
+  EXPECT_EQ(ReasonOf(Add("text", 1)), AbortReason::kNotANumber);
+  EXPECT_EQ(ReasonOf(Add("most", 1)), AbortReason::kNotANumber);
+  EXPECT_EQ(ReasonOf(AddAbove("new", -1, 0)), AbortReason::kBelowFloor);
+  EXPECT_EQ(ReasonOf(AddAbove("new", -1, -1)), AbortReason::kNone);
+  EXPECT_EQ(branch_.writes.size(), 1u);
+}
+
+TEST_F(ExecutorTest, ScanMergesOwnWrites) {
+  for (const char* key : {"p/1", "p/3", "p/5", "q"}) Given(key, "old");
+  ASSERT_EQ(ReasonOf(Put("p/0", "own")), AbortReason::kNone);
+  ASSERT_EQ(ReasonOf(Put("p/3", "own")), AbortReason::kNone);
+  ASSERT_EQ(ReasonOf(Delete("p/5")), AbortReason::kNone);
+  ASSERT_EQ(ReasonOf(Put("p/9", "own")), AbortReason::kNone);
+  ASSERT_EQ(ReasonOf(Scan("p/")), AbortReason::kNone);
+  EXPECT_EQ(Result().rows, (std::vector<ResultRow>{
+                               {"p/0", "own", 0}, {"p/1", "old", 7}, {"p/3", "own", 0}, {"p/9", "own", 0}}));
+  EXPECT_FALSE(Result().truncated);
+}
+
+TEST_F(ExecutorTest, ScanStopsAtItsLimitAndSaysSo) {
+  for (const char* key : {"p1", "p2", "p3"}) Given(key, "v");
+  ASSERT_EQ(ReasonOf(Scan("p", 2)), AbortReason::kNone);
+  EXPECT_EQ(Keys(), (std::vector<std::string>{"p1", "p2"}));
+  EXPECT_TRUE(Result().truncated);
+  ASSERT_EQ(ReasonOf(Scan("p", 3)), AbortReason::kNone);
+  EXPECT_FALSE(Result().truncated);
+}
+
+TEST_F(ExecutorTest, ResultsAreBounded) {  // G8
+  const std::string big(kValueBytesMax, 'v');
+  for (int i = 0; i < 8; ++i) Given("p" + std::to_string(i), big);
+  ASSERT_EQ(ReasonOf(Scan("p")), AbortReason::kNone);
+  EXPECT_TRUE(Result().truncated);
+  EXPECT_LE(branch_.result_bytes, kResultBytesMax);
+  EXPECT_EQ(ReasonOf(Get("p7")), AbortReason::kTooLarge) << "a get cannot be cut";
+}
+
+TEST_F(ExecutorTest, WritesOfABranchAreBounded) {  // G8: small adds to large values
+  const std::string big = "1 " + std::string(kValueBytesMax - 10, 'v');
+  for (int i = 0; i < 5; ++i) Given("p" + std::to_string(i), big);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(ReasonOf(Add("p" + std::to_string(i), 1)), AbortReason::kNone);
+  EXPECT_EQ(ReasonOf(Add("p2", 1)), AbortReason::kNone) << "the same key again costs nothing";
+  EXPECT_EQ(ReasonOf(Add("p3", 1)), AbortReason::kNone);
+  EXPECT_EQ(ReasonOf(Add("p4", 1)), AbortReason::kTooLarge);
+}
+
+TEST_F(ExecutorTest, NewestReadIsTheHighestVersionShown) {
+  Given("a", "v", 3);
+  Given("b", "v", 9);
+  ASSERT_EQ(ReasonOf(Get("b")), AbortReason::kNone);
+  ASSERT_EQ(ReasonOf(Get("a")), AbortReason::kNone);
+  EXPECT_EQ(branch_.newest_read, Lsn{9});
+}
+
+TEST(ExecutorText, KeysAreQuotedForPeople) {
+  EXPECT_EQ(Quoted("plain/key"), "\"plain/key\"");
+  EXPECT_EQ(Quoted(std::string("a\"\n\0b", 5)), "\"a\\x22\\x0a\\x00b\"");
+  EXPECT_EQ(Quoted(std::string(100, 'k')), "\"" + std::string(64, 'k') + "...\"");
+}
+
+}  // namespace
+}  // namespace assent::participant

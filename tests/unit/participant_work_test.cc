@@ -1,0 +1,227 @@
+#include <gtest/gtest.h>
+
+#include "participant_testing.h"
+
+// Interactive work before the vote: P1, P2, P3 and P4 as one shard sees them.
+namespace assent::participant {
+namespace {
+
+TEST(ParticipantWork, OperationsRunInOrderAndReadOwnWrites) {
+  Shard shard;
+  shard.Given("a", "10");
+  EXPECT_EQ(shard.Operate(1, 1, {Get("a"), Add("a", 5), Get("a"), Delete("a"), Get("a")}),
+            Lines{"c1<Done(1) 5"});
+  const OperateReply& reply = shard.Last<OperateReply>();
+  ASSERT_EQ(reply.results.size(), 5u);
+  EXPECT_EQ(reply.results[0].rows, (std::vector<ResultRow>{{"a", "10", 2}}));
+  EXPECT_EQ(reply.results[1].number, 15);
+  EXPECT_EQ(reply.results[2].rows, (std::vector<ResultRow>{{"a", "15", 0}}));
+  EXPECT_TRUE(reply.results[4].rows.empty());
+  EXPECT_EQ(shard.Value("a"), "10") << "nothing is seen before the commit";
+}
+
+TEST(ParticipantWork, WriterWaitsForAnOlderReader) {  // P1
+  Shard shard;
+  EXPECT_EQ(shard.Operate(1, 1, {Get("a")}), Lines{"c1<Done(1) 1"});
+  EXPECT_EQ(shard.Operate(2, 1, {Put("a", "x")}), Lines{});
+  EXPECT_EQ(shard.Abort(1), (Lines{"2:Decided(1) abort", "c1<Done(2) 1"}));
+}
+
+TEST(ParticipantWork, ScanKeepsPhantomsOut) {  // P1
+  Shard shard;
+  shard.Given("u/1", "x");
+  shard.Operate(1, 1, {Scan("u/")});
+  EXPECT_EQ(shard.Last<OperateReply>().results[0].rows.size(), 1u);
+  EXPECT_EQ(shard.Operate(2, 1, {Put("u/2", "new")}), Lines{});
+  EXPECT_EQ(shard.Operate(3, 1, {Put("v/2", "elsewhere")}), Lines{"c1<Done(3) 1"});
+}
+
+TEST(ParticipantWork, OlderWoundsYoungerHolders) {  // P2
+  Shard shard;
+  shard.Operate(5, 1, {Get("a")});
+  shard.Operate(6, 1, {Get("a")});
+  EXPECT_EQ(shard.Operate(1, 1, {Put("a", "x")}),
+            (Lines{"c1<Aborted(5) wounded", "c1<Aborted(6) wounded", "c1<Done(1) 1"}));
+}
+
+TEST(ParticipantWork, OlderGoesAheadOfYoungerWaiters) {  // P2: no wait on a younger one, in the queue either
+  Shard shard;
+  shard.Operate(1, 1, {Put("a", "x")});
+  EXPECT_EQ(shard.Operate(5, 1, {Put("a", "y")}), Lines{});
+  EXPECT_EQ(shard.Operate(3, 1, {Put("a", "z")}), Lines{});
+  EXPECT_EQ(shard.Abort(1), (Lines{"2:Decided(1) abort", "c1<Done(3) 1"}));
+}
+
+TEST(ParticipantWork, OppositeLockOrdersDoNotDeadlock) {  // P2
+  Shard shard;
+  shard.Operate(1, 1, {Put("a", "x")});
+  shard.Operate(2, 1, {Put("b", "x")});
+  EXPECT_EQ(shard.Operate(2, 2, {Put("a", "y")}), Lines{});
+  EXPECT_EQ(shard.Operate(1, 2, {Put("b", "y")}), (Lines{"c1<Aborted(2) wounded", "c1<Done(1) 2"}));
+}
+
+TEST(ParticipantWork, LateMessagesOfAWoundedBranchHearWhy) {  // P2
+  Shard shard;
+  shard.Operate(5, 1, {Put("a", "x")});
+  shard.Operate(1, 1, {Put("a", "y")});
+  EXPECT_EQ(shard.Operate(5, 2, {Get("b")}), Lines{"c1<Aborted(5) wounded"});
+  EXPECT_EQ(shard.Prepare(5, {}, {.last = 1}), Lines{"c1<No(5) wounded"});
+  EXPECT_EQ(shard.Operate(5, 1, {Put("a", "x")}), Lines{"c1<Aborted(5) wounded"}) << "its first, repeated";
+}
+
+TEST(ParticipantWork, RepeatedOperateRunsOnceAndIsAnsweredAgain) {  // P3
+  Shard shard;
+  shard.Given("n", "1");
+  EXPECT_EQ(shard.Operate(1, 1, {Add("n", 1)}), Lines{"c1<Done(1) 1"});
+  EXPECT_EQ(shard.Operate(1, 1, {Add("n", 1)}), Lines{"c1<Done(1) 1"});
+  EXPECT_EQ(shard.Last<OperateReply>().results[0].number, 2);
+  EXPECT_EQ(shard.Operate(1, 2, {Add("n", 1)}), Lines{"c1<Done(1) 2"});
+  EXPECT_EQ(shard.Last<OperateReply>().results[0].number, 3);
+  EXPECT_EQ(shard.Operate(1, 1, {Add("n", 1)}), Lines{}) << "answered long ago";
+}
+
+TEST(ParticipantWork, RepeatedOperateWhileItWaitsIsIgnored) {
+  Shard shard;
+  shard.Operate(1, 1, {Put("a", "x")});
+  EXPECT_EQ(shard.Operate(2, 1, {Put("a", "y")}), Lines{});
+  EXPECT_EQ(shard.Operate(2, 1, {Put("a", "y")}), Lines{});
+  EXPECT_EQ(shard.Abort(1), (Lines{"2:Decided(1) abort", "c1<Done(2) 1"}));
+}
+
+TEST(ParticipantWork, GapInTheNumbersLosesTheBranch) {  // P3
+  Shard shard;
+  shard.Operate(1, 1, {Put("a", "x")});
+  EXPECT_EQ(shard.Operate(1, 3, {Put("c", "x")}), Lines{"c1<Aborted(1) branch lost"});
+  EXPECT_EQ(shard.Prepare(1, {}, {.last = 3}), Lines{"c1<No(1) branch lost"});
+}
+
+TEST(ParticipantWork, BranchOfAnotherEpochIsLost) {  // P3: a failover ate half the writes
+  Shard shard;
+  shard.Operate(1, 1, {Put("a", "x")});
+  shard.Restart();
+  EXPECT_EQ(shard.Operate(1, 2, {Put("b", "x")}, {.branch_epoch = Epoch{1}}),
+            Lines{"c1<Aborted(1) branch lost"});
+  shard.Operate(2, 1, {Put("a", "x")});
+  EXPECT_EQ(shard.Operate(2, 2, {Put("b", "x")}, {.branch_epoch = Epoch{1}}),
+            Lines{"c1<Aborted(2) branch lost"});
+}
+
+TEST(ParticipantWork, NewEpochOfTheSameProcessEndsUnpreparedWork) {  // P3
+  Shard shard;
+  shard.Operate(1, 1, {Put("a", "x")});
+  shard.Prepare(2, {Put("b", "x")});
+  EXPECT_EQ(shard.Step(Serving{Epoch{2}}), (Lines{"c1<Aborted(1) branch lost", "c1<Yes(2)"}));
+  EXPECT_EQ(shard.Prepare(1, {}, {.branch_epoch = Epoch{1}, .last = 1}), Lines{"c1<No(1) branch lost"});
+}
+
+TEST(ParticipantWork, FailedOperationsEndTheBranchAndSayWhich) {
+  Shard shard;
+  shard.Given("n", "3");
+  EXPECT_EQ(shard.Operate(1, 1, {Absent("n")}), Lines{"c1<Aborted(1) check failed"});
+  EXPECT_EQ(shard.Last<BranchAborted>().detail, "check \"n\": the key exists");
+  EXPECT_EQ(shard.Operate(2, 1, {AddAbove("n", -4, 0)}), Lines{"c1<Aborted(2) below floor"});
+  EXPECT_EQ(shard.Last<BranchAborted>().detail, "add to \"n\": 3 - 4 is below the floor of 0");
+  EXPECT_EQ(shard.Operate(3, 1, {Put("n", "ok")}), Lines{"c1<Done(3) 1"}) << "their locks are free";
+}
+
+TEST(ParticipantWork, UnpreparedWorkExpiresPreparedDoesNot) {  // P4
+  Shard shard;
+  shard.Operate(1, 1, {Put("a", "x")});
+  shard.Prepare(2, {Put("b", "x")});
+  shard.Replicate();
+  const Lines lines = shard.Wait(10 * kSecond);
+  EXPECT_EQ(lines[0], "c1<Aborted(1) expired");
+  for (int i = 0; i < 100; ++i) shard.Wait(60 * kSecond);
+  EXPECT_EQ(shard.core().InDoubt(shard.now).size(), 1u);
+  EXPECT_EQ(shard.Operate(3, 1, {Put("b", "y")}), Lines{}) << "still locked";
+}
+
+TEST(ParticipantWork, MessagesKeepUnpreparedWorkAlive) {
+  Shard shard;
+  shard.Operate(1, 1, {Put("a", "x")});
+  shard.Wait(9 * kSecond);
+  shard.Operate(1, 2, {Put("b", "x")});
+  EXPECT_EQ(shard.Wait(9 * kSecond), Lines{});
+  EXPECT_EQ(shard.Wait(1 * kSecond), Lines{"c1<Aborted(1) expired"});
+}
+
+TEST(ParticipantWork, LockWaitsBesideForeignBranchesAreBounded) {  // P2
+  Shard shard;
+  shard.Operate(1, 1, {Put("a", "x")});
+  shard.Operate(2, 1, {Put("a", "y")}, {.has_foreign = true});
+  shard.Operate(3, 1, {Put("a", "y")});
+  EXPECT_EQ(shard.Wait(2 * kSecond), Lines{"c1<Aborted(2) lock timeout"});
+  EXPECT_EQ(shard.Last<BranchAborted>().detail, "waited too long for the lock on \"a\"");
+  EXPECT_EQ(shard.Operate(4, 1, {Put("b", "y")}, {.has_foreign = true}), Lines{"c1<Done(4) 1"});
+  EXPECT_EQ(shard.Wait(2 * kSecond), Lines{}) << "it does not wait";
+}
+
+TEST(ParticipantWork, DeadlineNamesTheNextTimer) {
+  Shard shard;
+  EXPECT_EQ(shard.core().NextDeadline(), UINT64_MAX);
+  shard.Operate(1, 1, {Put("a", "x")});
+  EXPECT_EQ(shard.core().NextDeadline(), shard.now.mono_us + 10 * kSecond);
+  shard.Operate(2, 1, {Put("a", "y")}, {.has_foreign = true});
+  EXPECT_EQ(shard.core().NextDeadline(), shard.now.mono_us + 2 * kSecond);
+}
+
+TEST(ParticipantWork, OversizeBranchesAreRefused) {  // G8
+  Shard shard;
+  EXPECT_EQ(shard.Operate(1, 1, {Get("")}), Lines{"c1<Aborted(1) too large"});
+  EXPECT_EQ(shard.Operate(2, 1, {Get(std::string(kKeyBytesMax + 1, 'k'))}), Lines{"c1<Aborted(2) too large"});
+  EXPECT_EQ(shard.Operate(3, 1, {Put("k", std::string(kValueBytesMax + 1, 'v'))}),
+            Lines{"c1<Aborted(3) too large"});
+  const std::string big(kValueBytesMax, 'v');
+  EXPECT_EQ(shard.Operate(4, 1, {Put("a", big), Put("b", big), Put("c", big)}), Lines{"c1<Done(4) 3"});
+  EXPECT_EQ(shard.Operate(4, 4, {Put("d", big)}), Lines{"c1<Aborted(4) too large"});
+}
+
+TEST(ParticipantWork, TooManyBranchesOrWaitersAreRefusedRetryably) {  // G8
+  Shard shard({.branches_max = 3, .waiters_max = 1});
+  shard.Operate(1, 1, {Put("a", "x")});
+  EXPECT_EQ(shard.Operate(2, 1, {Put("a", "x")}), Lines{});
+  EXPECT_EQ(shard.Operate(3, 1, {Put("a", "x")}), Lines{"c1<Aborted(3) overloaded"});
+  shard.Operate(4, 1, {Put("b", "x")});
+  EXPECT_EQ(shard.Operate(5, 1, {Put("c", "x")}), Lines{"c1<Aborted(5) overloaded"});
+  EXPECT_EQ(shard.Prepare(6, {Put("c", "x")}), Lines{"c1<No(6) overloaded"});
+}
+
+TEST(ParticipantWork, BytesOfOpenWorkAreBounded) {  // G8
+  Shard shard({.work_bytes_max = 100'000});
+  shard.Operate(1, 1, {Put("a", std::string(100'000, 'v'))});
+  EXPECT_EQ(shard.Operate(2, 1, {Put("b", "x")}), Lines{"c1<Aborted(2) overloaded"});
+  shard.Abort(1);
+  EXPECT_EQ(shard.Operate(3, 1, {Put("b", "x")}), Lines{"c1<Done(3) 1"});
+}
+
+TEST(ParticipantWork, OnlyItsCoordinatorIsListenedTo) {
+  Shard shard;
+  const GroupId c2{GroupKind::kCoordinator, 2};
+  EXPECT_EQ(shard.From(c2, Operate{Header(1), Epoch{}, 1, {Put("a", "x")}}), Lines{});
+  EXPECT_EQ(shard.From(kS2, Operate{Header(1), Epoch{}, 1, {Put("a", "x")}}), Lines{});
+  shard.Prepare(1, {Put("a", "x")});
+  EXPECT_EQ(shard.From(c2, Decide{Header(1), Decision::kCommit}), Lines{});
+  EXPECT_EQ(shard.Value("a"), "(none)");
+}
+
+TEST(ParticipantWork,
+     VersionOfAnUnreplicatedCommitIsNotShown) {  // R1: the LSN may yet become another record's
+  Shard shard;
+  shard.Prepare(1, {Put("a", "x")});
+  shard.Replicate();
+  EXPECT_EQ(shard.Commit(1), Lines{"3:Decided(1) commit"});
+  EXPECT_EQ(shard.Operate(2, 1, {Get("a")}), Lines{});
+  EXPECT_EQ(shard.Replicate(), (Lines{"c1<Done(2) 1", "c1<Ack(1) commit"}));
+}
+
+TEST(ParticipantWork,
+     CoordinatorsNewEpochEndsDeadWork) {  // C3: an older epoch's undecided transactions are dead
+  Shard shard;
+  shard.Operate(1, 1, {Put("a", "x")});
+  shard.Prepare(2, {Put("b", "x")});
+  EXPECT_EQ(shard.Step(GroupEpoch{kC1, Epoch{2}}), Lines{"c1<Aborted(1) branch lost"});
+  EXPECT_EQ(shard.core().InDoubt(shard.now).size(), 1u);
+}
+
+}  // namespace
+}  // namespace assent::participant

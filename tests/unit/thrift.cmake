@@ -1,0 +1,5 @@
+foreach(part codec_client codec_message fuzz peer_wire)
+  assent_test(thrift_${part}_test ${CMAKE_CURRENT_LIST_DIR}/thrift_${part}_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/thrift_samples.cc LINK assent_thrift_codec assent_transport)
+  target_include_directories(thrift_${part}_test PRIVATE ${CMAKE_CURRENT_LIST_DIR})
+endforeach()

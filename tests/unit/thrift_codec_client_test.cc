@@ -1,0 +1,223 @@
+#include <gtest/gtest.h>
+
+#include "assent_constants.h"
+#include "thrift/codec_client.h"
+#include "thrift/codec_fields.h"
+#include "thrift_samples.h"
+
+namespace assent {
+namespace {
+
+using samples::FromBytes;
+using samples::Random;
+using samples::ToBytes;
+
+template <typename Wire>
+Result<codec::AddressedRequest> AtTheServer(const Wire& wire) {
+  return codec::DecodeRequest(FromBytes<Wire>(ToBytes(wire)));
+}
+
+const std::string kCluster = "cluster";
+
+Result<codec::AddressedRequest> AtTheServer(ClientRequest request, GroupId group) {
+  if (auto* open = std::get_if<OpenSession>(&request)) {
+    return AtTheServer(codec::EncodeRequest(kCluster, group, *open));
+  }
+  if (auto* execute = std::get_if<Execute>(&request)) {
+    return AtTheServer(codec::EncodeRequest(kCluster, group, std::move(*execute)));
+  }
+  if (auto* begin = std::get_if<Begin>(&request))
+    return AtTheServer(codec::EncodeRequest(kCluster, group, *begin));
+  if (auto* work = std::get_if<Work>(&request)) {
+    return AtTheServer(codec::EncodeRequest(kCluster, std::move(*work)));
+  }
+  if (auto* commit = std::get_if<Commit>(&request)) {
+    return AtTheServer(codec::EncodeRequest(kCluster, std::move(*commit)));
+  }
+  return AtTheServer(codec::EncodeRequest(kCluster, std::get<Rollback>(request)));
+}
+
+TEST(CodecClient, EveryRequestSurvivesTheWire) {
+  Random random(2);
+  for (size_t type = 0; type < std::variant_size_v<ClientRequest>; ++type) {
+    for (int i = 0; i < 200; ++i) {
+      ClientRequest request = samples::RandomRequest(type, random);
+      ASSERT_EQ(request.index(), type);
+      GroupId group{GroupKind::kCoordinator, 3};
+      if (const auto* execute = std::get_if<Execute>(&request)) group = execute->tag.token.coordinator;
+      if (const auto* work = std::get_if<Work>(&request)) group = work->txn.coordinator;
+      if (const auto* commit = std::get_if<Commit>(&request)) group = commit->txn.coordinator;
+      if (const auto* rollback = std::get_if<Rollback>(&request)) group = rollback->txn.coordinator;
+      const auto back = AtTheServer(request, group);
+      ASSERT_TRUE(back.ok()) << type << ": " << back.status().message();
+      EXPECT_EQ(back->group, group);
+      ASSERT_EQ(samples::TextOf(back->request), samples::TextOf(request));
+    }
+  }
+}
+
+// The reply of one method, there and back.
+template <typename Wire, typename... Asked>
+Result<ClientReply> AtTheClient(ClientReply reply, Wire wire, const Asked&... asked) {
+  codec::EncodeReply(std::move(reply), wire);
+  return codec::DecodeReply(FromBytes<Wire>(ToBytes(wire)), asked...);
+}
+
+template <typename Wire>
+Wire Echoing(const CommitTag& tag) {
+  Wire wire;
+  wire.__set_token(codec::Encode(tag.token));
+  wire.__set_attempt(codec::SmallNumber(tag.attempt));
+  return wire;
+}
+
+TEST(CodecClient, EveryReplySurvivesTheWire) {
+  Random random(3);
+  for (int i = 0; i < 300; ++i) {
+    const CommitTag tag = samples::RandomTag(random);
+    const TxnId txn = samples::RandomTxn(random);
+    wire::WorkReply work;
+    work.txn = codec::Encode(txn);
+    wire::RollbackReply rollback;
+    rollback.txn = codec::Encode(txn);
+    const Refusal refusal{static_cast<RefusalCode>(1 + i % 7), "why", Epoch{static_cast<uint64_t>(i)}};
+    const auto same = [](const ClientReply& sent, const Result<ClientReply>& back) {
+      ASSERT_TRUE(back.ok()) << back.status().message();
+      ASSERT_EQ(samples::TextOf(*back), samples::TextOf(sent));
+    };
+    for (const ClientReply& reply : {ClientReply(samples::RandomEnding(random)), ClientReply(refusal)}) {
+      same(reply, AtTheClient(reply, Echoing<wire::ExecuteReply>(tag), tag));
+      same(reply, AtTheClient(reply, Echoing<wire::CommitReply>(tag), tag));
+      same(reply, AtTheClient(reply, work, txn));
+    }
+    for (const ClientReply& reply :
+         {ClientReply(SessionOpened{ClientId{4}, 5, Epoch{6}}), ClientReply(refusal)}) {
+      same(reply, AtTheClient(reply, wire::OpenSessionReply{}));
+    }
+    for (const ClientReply& reply :
+         {ClientReply(Begun{txn, samples::RandomAge(random)}), ClientReply(refusal)}) {
+      same(reply, AtTheClient(reply, wire::BeginReply{}));
+    }
+    const ClientReply done = WorkDone{samples::RandomResults(random), {{GroupKind::kShard, 1}}};
+    same(done, AtTheClient(done, work, txn));
+    for (const ClientReply& reply : {ClientReply(RolledBack{}), ClientReply(refusal)}) {
+      same(reply, AtTheClient(reply, rollback, txn));
+    }
+  }
+}
+
+TEST(CodecClient, AnswerToAnotherRequestIsRefused) {
+  Random random(4);
+  const CommitTag tag = samples::RandomTag(random);
+  Ending committed;
+  committed.outcome = Outcome::kCommitted;
+  CommitTag other = tag;
+  ++other.token.seq;
+  EXPECT_FALSE(AtTheClient(committed, Echoing<wire::ExecuteReply>(other), tag).ok());
+  other = tag;
+  ++other.attempt;
+  EXPECT_FALSE(AtTheClient(committed, Echoing<wire::ExecuteReply>(other), tag).ok());
+  EXPECT_FALSE(AtTheClient(committed, wire::ExecuteReply{}, tag).ok());
+  wire::WorkReply work;
+  work.txn = codec::Encode(samples::RandomTxn(random));
+  EXPECT_FALSE(AtTheClient(ClientReply(WorkDone{}), work, samples::RandomTxn(random)).ok());
+}
+
+TEST(CodecClient, ReplyWithoutAnOutcomeIsRefused) {
+  Random random(5);
+  const CommitTag tag = samples::RandomTag(random);
+  EXPECT_FALSE(codec::DecodeReply(Echoing<wire::ExecuteReply>(tag), tag).ok());
+  auto reply = Echoing<wire::ExecuteReply>(tag);
+  reply.__set_ending(wire::Ending{});
+  EXPECT_FALSE(codec::DecodeReply(std::move(reply), tag).ok());
+}
+
+wire::ExecuteRequest GoodExecute() {
+  Random random(6);
+  Execute execute{samples::RandomTag(random), {GetOp{"k"}}, {}, {}};
+  const GroupId group = execute.tag.token.coordinator;
+  return codec::EncodeRequest(kCluster, group, std::move(execute));
+}
+
+template <typename Spoil>
+std::string FaultAfter(Spoil&& spoil) {
+  wire::ExecuteRequest request = GoodExecute();
+  spoil(request);
+  const auto decoded = codec::DecodeRequest(std::move(request));
+  return decoded.ok() ? "" : decoded.status().message();
+}
+
+TEST(CodecClient, RequestThatCouldNotBeRepeatedSafelyIsRefused) {  // C5
+  EXPECT_EQ(FaultAfter([](wire::ExecuteRequest&) {}), "");
+  EXPECT_NE(FaultAfter([](wire::ExecuteRequest& r) { r.tag.token = {}; }), "");
+  EXPECT_NE(FaultAfter([](wire::ExecuteRequest& r) { r.tag.token.seq = 0; }), "");
+  EXPECT_NE(FaultAfter([](wire::ExecuteRequest& r) { r.tag.sent_to = 0; }), "");
+  EXPECT_NE(FaultAfter([](wire::ExecuteRequest& r) { r.tag.attempt = 0; }), "");
+  EXPECT_NE(FaultAfter([](wire::ExecuteRequest& r) { r.tag.acked_below = -1; }), "");
+  EXPECT_NE(FaultAfter([](wire::ExecuteRequest& r) { r.group ^= 1; }), "");
+}
+
+TEST(CodecClient, OperationsOverTheLimitsAreRefused) {
+  const auto with = [](wire::Operation operation) {
+    return FaultAfter([&](wire::ExecuteRequest& r) { r.operations = {operation}; });
+  };
+  wire::Operation put;
+  put.kind = wire::OperationKind::PUT;
+  put.key = std::string(kKeyBytesMax, 'k');
+  put.__set_value(std::string(kValueBytesMax, 'v'));
+  EXPECT_EQ(with(put), "");
+  put.key += 'k';
+  EXPECT_NE(with(put), "");
+  put.key = "";
+  EXPECT_NE(with(put), "");
+  put.key = "k";
+  put.value += 'v';
+  EXPECT_NE(with(put), "");
+  put.value = "v";
+  put.__set_floor(0);  // would be lost without a word
+  EXPECT_NE(with(put), "");
+  wire::Operation scan;
+  scan.kind = wire::OperationKind::SCAN;
+  EXPECT_EQ(with(scan), "");
+  scan.__set_limit(static_cast<int32_t>(kScanRowsMax) + 1);
+  EXPECT_NE(with(scan), "");
+  wire::Operation unknown;
+  unknown.key = "k";
+  EXPECT_NE(with(unknown), "");
+  unknown.kind = samples::Unknown<wire::OperationKind::type>(77);
+  EXPECT_NE(with(unknown), "");
+  wire::Operation add;
+  add.kind = wire::OperationKind::ADD;
+  add.key = "k";
+  EXPECT_NE(with(add), "");  // no delta
+}
+
+TEST(CodecClient, ForeignWorkOverTheLimitsIsRefused) {
+  const auto with = [](std::string name, size_t bytes) {
+    return FaultAfter([&](wire::ExecuteRequest& r) {
+      wire::ForeignWork work;
+      work.resource_manager = name;
+      work.payload = std::string(bytes, 'p');
+      r.foreign = {work};
+    });
+  };
+  EXPECT_EQ(with("rm", codec::kForeignPayloadBytesMax), "");
+  EXPECT_NE(with("rm", codec::kForeignPayloadBytesMax + 1), "");
+  EXPECT_NE(with("", 1), "");
+  EXPECT_NE(with(std::string(codec::kNameBytesMax + 1, 'n'), 1), "");
+}
+
+TEST(CodecClient, IdlConstantsAreTheLimitsThatHold) {
+  const auto& idl = wire::g_assent_constants;
+  EXPECT_EQ(static_cast<size_t>(idl.KEY_BYTES_MAX), kKeyBytesMax);
+  EXPECT_EQ(static_cast<size_t>(idl.VALUE_BYTES_MAX), kValueBytesMax);
+  EXPECT_EQ(static_cast<size_t>(idl.BRANCH_BYTES_MAX), kBranchBytesMax);
+  EXPECT_EQ(static_cast<size_t>(idl.BRANCH_OPERATIONS_MAX), kBranchOperationsMax);
+  EXPECT_EQ(static_cast<size_t>(idl.SCAN_ROWS_MAX), kScanRowsMax);
+  EXPECT_EQ(static_cast<size_t>(idl.FOREIGN_PAYLOAD_BYTES_MAX), codec::kForeignPayloadBytesMax);
+  EXPECT_EQ(static_cast<size_t>(idl.NAME_BYTES_MAX), codec::kNameBytesMax);
+  EXPECT_EQ(static_cast<size_t>(idl.DETAIL_BYTES_MAX), codec::kDetailBytesMax);
+}
+
+}  // namespace
+}  // namespace assent

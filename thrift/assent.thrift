@@ -1,0 +1,810 @@
+/**
+ * Assent's wire interfaces.
+ *
+ * Transport: TCP, Thrift's framed transport, strict binary protocol, multiplexed by service name
+ * ("TransactionManager", "Participant", "Peer", "Admin"). Frames: 2 MiB for TransactionManager, Participant and
+ * Admin, 4 MiB for Peer; structures nest at most 16 deep. Larger ones end the connection.
+ *
+ * Conventions
+ *  - Each request names the cluster, so that a node or resource manager of another one refuses it.
+ *  - Outcomes, votes and refusals are enums in results. No method throws. 0 is UNSPECIFIED in each enum and never a
+ *    valid answer: a peer that knows an enum's later value not at all must not take it for an earlier one.
+ *  - Replies echo transaction ids and epochs, so that a caller can tell an answer that is not its own (Thrift's
+ *    generated clients do not check sequence ids: close the connection after any transport error or timeout).
+ *  - A connection is served strictly in order. Do not share one between calls that may wait for each other.
+ *  - No field is `required`. A field that must be there says so; without it the request is refused as INVALID.
+ *  - Times are microseconds since 1970 by the wall clock of a coordinator; durations carry their unit in the name.
+ *  - Keys and values are bytes. Text is UTF-8.
+ */
+cpp_include "thrift/shared_bytes.h"
+
+namespace cpp assent.wire
+namespace py assent
+
+// ------------------------------------------------------------------------------------------------ Ids and limits
+
+const i32 KEY_BYTES_MAX = 1024             // at least 1
+const i32 VALUE_BYTES_MAX = 262144
+const i32 BRANCH_BYTES_MAX = 1048576       // keys and values of a transaction's operations on one shard
+const i32 BRANCH_OPERATIONS_MAX = 4096
+const i32 SCAN_ROWS_MAX = 4096
+const i32 FOREIGN_PAYLOAD_BYTES_MAX = 65536
+const i32 NAME_BYTES_MAX = 128             // resource managers, cluster ids
+const i32 DETAIL_BYTES_MAX = 1024          // texts for people; longer ones are cut
+
+/** A replicated group: kind * 65536 + number. Kind 1: coordinator group ("c1" = 65537), kind 2: shard ("s1" = 131073). */
+typedef i32 GroupId
+/** Of a group's view; rises by one at each view change. 0: not known. */
+typedef i64 Epoch
+/** Number of a record in a group's log; the first is 1. */
+typedef i64 Lsn
+/** A process of the cluster, from 1. */
+typedef i32 NodeId
+/** Bytes that the C++ side shares between log, links and messages without a copy. */
+typedef binary (cpp.type = "::assent::SharedBytes") Payload
+
+/** Unique for ever. Text form: c<number>.<epoch>.<seq in hex>. */
+struct TxnId {
+  1: GroupId group    // the coordinator group that made it
+  2: Epoch epoch      // in which it was made; from 1
+  3: i64 seq          // from 1 within the epoch
+}
+
+/** Names one commit request of one client for ever: whatever is retried under it takes effect once. */
+struct Token {
+  1: GroupId group    // coordinator group that handed out `client`; the only one to send it to
+  2: i64 client       // from open_session
+  3: i64 seq          // from 1, rising by one with each new request of the client
+  4: i64 birth_us     // from the latest reply of that group that carried one (open_session, or an Ending)
+}
+
+/** Where a log record stands: the epoch that wrote it, and its number. (0, 0) stands before the first. */
+struct LogPosition {
+  1: Epoch epoch
+  2: Lsn lsn
+}
+
+// -------------------------------------------------------------------------------------------- Operations on data
+
+enum OperationKind {
+  UNSPECIFIED = 0
+  GET = 1             // key
+  PUT = 2             // key, value
+  REMOVE = 3          // key: deletes it, if it is there
+  CHECK_EXISTS = 4    // key. The checks abort the transaction (CHECK_FAILED) where they do not hold
+  CHECK_ABSENT = 5    // key
+  CHECK_VALUE = 6     // key, value: exactly this value
+  CHECK_VERSION = 7   // key, version: as a read returned it
+  ADD = 8             // key, delta, floor?: adds to the decimal integer that leads the value (absent key: 0)
+  SCAN = 9            // key = prefix (may be empty), limit?: the rows whose keys start with it, in order
+}
+
+/** One operation. Fields that its kind does not name must not be set. */
+struct Operation {
+  1: OperationKind kind
+  2: binary key
+  3: optional binary value
+  4: optional i64 delta       // ADD
+  5: optional i64 floor       // ADD: abort (BELOW_FLOOR) if the sum is below it
+  6: optional i64 version     // CHECK_VERSION
+  7: optional i32 limit       // SCAN: 1..SCAN_ROWS_MAX; unset: SCAN_ROWS_MAX
+}
+
+struct ResultRow {
+  1: binary key
+  2: binary value
+  3: i64 version      // for CHECK_VERSION; 0: written by this transaction itself
+}
+
+/** Of one operation. GET: the row, if found. SCAN: its rows. ADD: the sum. Others: nothing set. */
+struct OperationResult {
+  1: optional list<ResultRow> rows
+  2: optional i64 number
+  3: optional bool truncated   // SCAN: there are more rows than were returned
+}
+
+// ------------------------------------------------------------------------------------------- Transaction manager
+
+enum Outcome {
+  UNSPECIFIED = 0
+  COMMITTED = 1
+  ABORTED = 2         // this attempt, and all before it, had no effect and never will
+  UNKNOWN = 3         // either may be; send the same request again: same token, same attempt
+}
+
+enum AbortReason {
+  UNSPECIFIED = 0     // none was recorded, or not aborted
+  CHECK_FAILED = 1
+  BELOW_FLOOR = 2
+  NOT_A_NUMBER = 3    // ADD on a value that does not lead with an integer, or overflow
+  WOUNDED = 4         // an older transaction needed a lock. Transient
+  LOCK_TIMEOUT = 5    // transient
+  BRANCH_LOST = 6     // a shard restarted or failed over in mid-transaction. Transient
+  VOTE_TIMEOUT = 7    // a participant did not vote in time. Transient
+  EXPIRED = 8         // lived too long, or idled. Transient
+  ROLLED_BACK = 9     // by the client
+  FOREIGN_REFUSED = 10  // a foreign resource manager voted no
+  TOO_LARGE = 11      // a branch is over its limits
+  BELOW_MARK = 12     // the shard may have forgotten this id. Transient
+  REFUSED_ATTEMPT = 13  // this attempt of the token was ended before. Transient
+  OVERLOADED = 14     // a bound of a participant was reached. Transient
+}
+
+/** Why a request was not run: nothing was done for it, and nothing will be. */
+enum RefusalCode {
+  UNSPECIFIED = 0
+  INVALID = 1         // bad operations, unknown resource manager, over a limit: `detail` says what to change
+  NO_SUCH_TXN = 2     // of work, commit, rollback: not, or no longer, live at this coordinator
+  TOKEN_EXPIRED = 3   // acknowledged before, or older than what the group remembers
+  TOKEN_MISMATCH = 4  // the token was used with other content
+  STALE_EPOCH = 5     // sent to an older epoch than `epoch`: send again with that, as the same attempt
+  OVERLOADED = 6      // retry later
+  NOT_SERVING = 7     // this node does not lead the group (now): ask where_is
+  WRONG_CLUSTER = 8   // this node belongs to another cluster: `detail` names it
+}
+
+struct Refusal {
+  1: RefusalCode code
+  2: string detail          // for people
+  3: optional Epoch epoch   // STALE_EPOCH: the group's current one
+}
+
+/** Age of a transaction: the older goes first where two need the same lock. Opaque: copy it from a reply. */
+struct Age {
+  1: i64 begin_us
+  2: TxnId txn
+}
+
+/** What a resource manager outside Assent contributes to the transaction. */
+struct ForeignWork {
+  1: string resource_manager   // its configured name
+  2: binary payload            // handed to its prepare; up to FOREIGN_PAYLOAD_BYTES_MAX
+}
+
+/** What makes a commit request safe to repeat. */
+struct CommitTag {
+  1: Token token            // must be set
+  2: Epoch sent_to          // the epoch of the coordinator group that the client believes current; from 1
+  3: i32 attempt            // from 1. Higher only after ABORTED was answered for the one before
+  4: i64 acked_below        // the client will never again ask about its tokens with a lower sequence; 0 or 1: none
+}
+
+struct WhereIsRequest {
+  1: string cluster         // empty: any; the reply names it
+}
+
+/** The primary of a coordinator group. */
+struct Leader {
+  1: GroupId group
+  2: Epoch epoch
+  3: NodeId node
+  4: string address         // host:port of its TransactionManager
+}
+
+struct WhereIsReply {
+  1: optional Refusal refusal
+  2: string cluster
+  3: list<Leader> leaders       // of the coordinator groups whose primary is known here; a client picks one
+  4: list<string> addresses     // host:port of all nodes: other places to ask
+}
+
+struct OpenSessionRequest {
+  1: string cluster         // must be set, here and in all requests below
+  2: GroupId group          // the coordinator group addressed, here and in all requests below
+}
+
+struct OpenSessionReply {
+  1: optional Refusal refusal   // set: nothing else is
+  2: i64 client                 // for the tokens of this client
+  3: i64 birth_us               // for its first token
+  4: Epoch epoch                // of the coordinator group
+}
+
+struct ExecuteRequest {
+  1: string cluster
+  2: GroupId group
+  3: CommitTag tag
+  4: list<Operation> operations
+  5: list<ForeignWork> foreign
+  6: optional Age retry_of      // of the aborted attempt that this one repeats: it keeps that one's place in line
+}
+
+/** How a commit request ended (ABORTED, UNKNOWN: of work as well). */
+struct Ending {
+  1: Outcome outcome
+  2: optional TxnId txn
+  3: optional Age age               // for retry_of
+  4: optional AbortReason reason    // ABORTED
+  5: string detail                  // for people
+  6: list<OperationResult> results  // of execute, in the order of its operations; empty if `repeated`
+  7: bool repeated                  // the outcome was recorded by an earlier send of the same token
+  8: i64 birth_us                   // for the client's next tokens; 0: keep the last
+}
+
+struct ExecuteReply {
+  1: optional Refusal refusal
+  2: optional Ending ending
+  3: optional Token token           // echoed
+  4: i32 attempt                    // echoed
+}
+
+struct BeginRequest {
+  1: string cluster
+  2: GroupId group
+  3: optional Age retry_of
+}
+
+struct BeginReply {
+  1: optional Refusal refusal
+  2: TxnId txn
+  3: Age age
+}
+
+struct WorkRequest {
+  1: string cluster
+  2: TxnId txn
+  3: list<Operation> operations
+}
+
+/** One of three. `ending`: the transaction aborted on the way, or (UNKNOWN) whether this ran is not known: roll back. */
+struct WorkReply {
+  1: optional Refusal refusal
+  2: optional Ending ending
+  3: TxnId txn                      // echoed
+  4: list<OperationResult> results
+  5: list<GroupId> shards           // all that the transaction touched so far: for commit
+}
+
+struct CommitRequest {
+  1: string cluster
+  2: TxnId txn
+  3: CommitTag tag
+  4: list<ForeignWork> foreign
+  5: list<GroupId> shards           // as the last reply to work named them
+}
+
+struct CommitReply {
+  1: optional Refusal refusal
+  2: optional Ending ending
+  3: optional Token token           // echoed
+  4: i32 attempt                    // echoed
+}
+
+struct RollbackRequest {
+  1: string cluster
+  2: TxnId txn
+}
+
+struct RollbackReply {
+  1: optional Refusal refusal       // NO_SUCH_TXN: it has ended; nothing to roll back
+  2: TxnId txn                      // echoed
+}
+
+/**
+ * For applications. Any node answers where_is; the rest is for the leader of a coordinator group.
+ *
+ * Outcome rules for a client. A reply lost (any error after the request began to be sent): the outcome is unknown.
+ * Repeat the request, same token and same attempt, to the current leader: it joins a run that is under way, returns
+ * a recorded outcome, or runs what never ran. A Refusal means that *this send* did nothing; an earlier, unanswered
+ * send of the same attempt may still have done something, which only COMMITTED or ABORTED can tell.
+ */
+service TransactionManager {
+  WhereIsReply where_is(1: WhereIsRequest request)
+  OpenSessionReply open_session(1: OpenSessionRequest request)
+  /** A whole transaction in one round trip. */
+  ExecuteReply execute(1: ExecuteRequest request)
+  /** Opens an interactive transaction. It is rolled back if left idle, or if it lives too long. */
+  BeginReply begin_txn(1: BeginRequest request)
+  /** Reads and writes. Answered once the locks are held and the reads done. */
+  WorkReply work(1: WorkRequest request)
+  CommitReply commit(1: CommitRequest request)
+  RollbackReply rollback(1: RollbackRequest request)
+}
+
+// --------------------------------------------------------------------------------------------------- Participant
+
+enum Vote {
+  UNSPECIFIED = 0
+  YES = 1
+  NO = 2
+  READ_ONLY = 3       // nothing was changed: the branch is over, no commit or rollback will come
+}
+
+enum Decision {
+  UNSPECIFIED = 0
+  COMMIT = 1
+  ABORT = 2
+}
+
+enum ParticipantStatus {
+  UNSPECIFIED = 0
+  OK = 1
+  WRONG_CLUSTER = 2   // this resource manager belongs to another cluster: nothing was done
+  INVALID = 3         // the request lacks something: nothing was done
+  UNAVAILABLE = 4     // cannot say or do it now: ask again
+}
+
+struct PrepareRequest {
+  1: string cluster
+  2: TxnId txn
+  3: binary payload         // what the client gave for this resource manager
+}
+
+struct PrepareReply {
+  1: ParticipantStatus status
+  2: string detail          // for people: why not
+  3: TxnId txn              // echoed
+  4: Vote vote              // if OK. Anything else than an OK YES or READ_ONLY counts as no
+}
+
+struct FinishRequest {
+  1: string cluster
+  2: TxnId txn
+}
+
+struct FinishReply {
+  1: ParticipantStatus status
+  2: string detail
+  3: TxnId txn              // echoed
+  4: bool done              // if OK: the branch has ended so, durably. false: repeat later
+}
+
+struct RecoverRequest {
+  1: string cluster
+  2: GroupId group          // only transactions of this coordinator group
+  3: optional TxnId after   // go on after this one
+}
+
+struct RecoverReply {
+  1: ParticipantStatus status
+  2: string detail
+  3: list<TxnId> prepared   // ascending by (epoch, seq); at most 4,096
+  4: bool more              // ask again, after the last of these
+}
+
+/**
+ * Implemented by any resource manager that takes part in Assent's transactions. Presumed abort. An implementer
+ * guarantees:
+ *
+ *  1. Durable before yes. YES is answered only when the branch can be committed *and* rolled back after any crash,
+ *     kill -9 and power loss included. It stays so until commit or rollback: no timeout of its own ends it.
+ *  2. Isolation. What a prepared branch changed is not seen, nor can anything else change it, until it ends.
+ *  3. Idempotence. A repeated prepare of a prepared branch is YES again; of a committed one YES; a repeated commit
+ *     or rollback is done. Requests may be repeated, and come late or out of order.
+ *  4. A rollback that comes before its prepare, or for a transaction that is not known, is done, and leaves a durable
+ *     mark: a prepare of that transaction that comes later is NO.
+ *  5. Commit of a transaction that is not known here: done only if it is recorded as committed here. Otherwise
+ *     done = false with a detail: it is a contradiction that an operator must see, never to be guessed away.
+ *  6. commit after rollback, or rollback after commit, of the same transaction: done = false, with a detail.
+ *  7. recover lists every prepared branch of that cluster and coordinator group, and no others. Outcomes are kept
+ *     for as long as a late request may come: at least a day.
+ *  8. Ids are compared whole (cluster, group, epoch, seq). Another cluster's branches are never touched.
+ *  9. Calls come on separate connections: prepare on one; commit, rollback and recover on another. A prepare that
+ *     waits (for a lock, say) must not hold up the second. prepare should answer within the configured vote timeout;
+ *     after it the transaction is aborted, and rollback follows.
+ */
+service Participant {
+  PrepareReply prepare(1: PrepareRequest request)
+  FinishReply commit(1: FinishRequest request)
+  FinishReply rollback(1: FinishRequest request)
+  RecoverReply recover(1: RecoverRequest request)
+}
+
+// ---------------------------------------------------------------------------------- Peer: messages between nodes
+
+enum CommitMode {
+  UNSPECIFIED = 0
+  COORDINATOR = 1
+}
+
+struct Branch {
+  1: optional GroupId group      // one of ours
+  2: optional string foreign     // or a resource manager by its configured name
+  3: bool writing                // it has something to commit
+}
+
+/** Beside its own business, each message of a coordinator about a transaction says this. */
+struct TxnHeader {
+  1: TxnId txn
+  2: i64 begin_us                // age: this, and the id of
+  3: optional TxnId age_txn      // the first attempt; unset: `txn` itself
+  4: optional bool has_foreign
+  5: optional TxnId mark         // all of the group's ids below it are settled at the receiver; unset: none
+  6: i64 horizon_us              // tokens born before it are refused
+}
+
+// ---- Replication
+
+struct LogEntry {
+  1: Epoch epoch
+  2: Lsn lsn
+  3: Payload payload             // a log record as it is stored (docs/FORMAT.md)
+}
+
+struct Ship {
+  1: LogPosition prev            // the record before the first entry
+  2: list<LogEntry> entries      // without gaps; none: a probe
+  3: Lsn replicated              // durable on every replica of the view
+}
+
+struct ShipAck {
+  1: LogPosition durable         // last record that is durable here and was matched against this epoch's primary
+  2: i64 incarnation             // of the replica's data directory
+  3: optional bool mismatch      // `prev` is not here
+  4: optional LogPosition hint   // of a mismatch: the last position that may match
+}
+
+struct SnapshotPiece {
+  1: LogPosition at              // what the snapshot holds
+  2: i64 offset
+  3: binary bytes
+  4: bool done                   // the last piece
+}
+
+struct SnapshotAck {
+  1: LogPosition at
+  2: i64 received                // bytes held
+  3: bool installed
+  4: i64 incarnation
+}
+
+// ---- Coordinator to participant
+
+struct Operate {
+  1: TxnHeader header
+  2: optional Epoch branch_epoch
+  3: i32 first
+  4: list<Operation> operations
+}
+
+struct Prepare {
+  1: TxnHeader header
+  2: optional Epoch branch_epoch
+  3: optional i32 last
+  4: list<Operation> operations
+  5: list<Branch> participants
+  6: CommitMode mode
+  7: optional bool may_release
+}
+
+struct CommitOnePhase {
+  1: TxnHeader header
+  2: optional Epoch branch_epoch
+  3: optional i32 last
+  4: list<Operation> operations
+  5: optional Token token
+  6: i32 attempt
+  7: i64 content
+  8: i64 acked_below
+}
+
+struct Decide {
+  1: TxnHeader header
+  2: Decision decision
+}
+
+struct SettleToken {
+  1: TxnHeader header
+  2: Token token
+  3: i32 attempt
+}
+
+struct MarkNews {
+  1: TxnId mark
+  2: i64 horizon_us
+}
+
+// ---- Participant to coordinator
+
+struct OperateReply {
+  1: TxnId txn
+  2: optional Epoch branch_epoch
+  3: i32 last
+  4: list<OperationResult> results
+}
+
+struct BranchAborted {
+  1: TxnId txn
+  2: optional AbortReason reason
+  3: optional string detail
+}
+
+struct VoteReply {
+  1: TxnId txn
+  2: Vote vote
+  3: optional AbortReason reason
+  4: optional string detail
+  5: optional list<OperationResult> results
+}
+
+struct OnePhaseReply {
+  1: TxnId txn
+  2: optional Token token
+  3: i32 attempt
+  4: bool committed
+  5: optional TxnId committed_txn
+  6: i64 content
+  7: optional AbortReason reason
+  8: optional string detail
+  9: optional list<OperationResult> results
+}
+
+struct DecideAck {
+  1: TxnId txn
+  2: Decision decision
+}
+
+struct Inquire {
+  1: TxnId txn
+}
+
+struct WoundRequest {
+  1: TxnId txn
+}
+
+// ---- Shard to shard
+
+struct PeerInquire {
+  1: TxnId txn
+}
+
+struct PeerOutcome {
+  1: TxnId txn
+  2: optional Decision decision  // unset: not known
+}
+
+// ---- Any group to any
+
+/** What you sent named an older epoch of mine than this envelope's `from_epoch`, or none, and was dropped. */
+struct EpochNews {
+  1: bool news                   // true
+}
+
+/** One message, and the epochs of the groups it goes between. Exactly one of the fields from 10 on is set. */
+struct Envelope {
+  1: GroupId from_group
+  2: Epoch from_epoch
+  3: GroupId to_group
+  4: Epoch to_epoch              // as the sender believes; 0: not known
+  10: optional Ship & ship
+  11: optional ShipAck & ship_ack
+  12: optional SnapshotPiece & snapshot_piece
+  13: optional SnapshotAck & snapshot_ack
+  14: optional Operate & operate
+  15: optional Prepare & prepare
+  16: optional CommitOnePhase & commit_one_phase
+  17: optional Decide & decide
+  18: optional SettleToken & settle_token
+  19: optional MarkNews & mark_news
+  20: optional OperateReply & operate_reply
+  21: optional BranchAborted & branch_aborted
+  22: optional VoteReply & vote_reply
+  23: optional OnePhaseReply & one_phase_reply
+  24: optional DecideAck & decide_ack
+  25: optional Inquire & inquire
+  26: optional WoundRequest & wound_request
+  27: optional PeerInquire & peer_inquire
+  28: optional PeerOutcome & peer_outcome
+  29: optional EpochNews & epoch_news
+}
+
+struct DeliverRequest {
+  1: string cluster
+  2: NodeId from_node
+  3: NodeId to_node              // a node that is another one takes none of it
+  4: list<Envelope> envelopes    // at most 4,096, in the order sent
+}
+
+enum DeliverStatus {
+  UNSPECIFIED = 0
+  OK = 1                         // taken, but for what is in `stale`
+  WRONG_CLUSTER = 2
+  WRONG_NODE = 3
+  INVALID = 4                    // some of it was malformed and dropped; `detail` says what. The rest was taken
+  OVERLOADED = 5                 // dropped; the sender's timers repeat it
+}
+
+/** A message named an epoch of `group` that is not its current one, here `epoch`, and was dropped. */
+struct StaleEpoch {
+  1: GroupId group
+  2: Epoch epoch
+}
+
+struct DeliverReply {
+  1: DeliverStatus status
+  2: optional list<StaleEpoch> stale   // one for each group
+  3: optional string detail
+}
+
+/** Between nodes. Pipelined; delivery promises nothing: the protocols repeat by timer. */
+service Peer {
+  DeliverReply deliver(1: DeliverRequest request)
+}
+
+// --------------------------------------------------------------------------------------------------------- Admin
+
+enum AdminStatus {
+  UNSPECIFIED = 0
+  OK = 1
+  WRONG_CLUSTER = 2
+  INVALID = 3           // `detail` says what to change
+  NOT_FOUND = 4         // no such group or transaction here
+  NOT_SERVING = 5       // this node does not lead the group (now)
+  CONFLICT = 6          // the view changed meanwhile: look again
+  UNAVAILABLE = 7       // the directory or the loop did not answer in time: retry
+}
+
+/** First in each reply of Admin. */
+struct AdminResult {
+  1: AdminStatus status
+  2: string detail
+}
+
+struct AdminRequest {
+  1: string cluster     // empty: any
+}
+
+enum ReplicaRole {
+  UNSPECIFIED = 0
+  PRIMARY = 1
+  BACKUP = 2
+  LEARNER = 3           // catching up; not in the view
+  HALTED = 4            // stopped itself: `detail` says why
+}
+
+/** A group's view: who replicates it. */
+struct View {
+  1: GroupId group
+  2: Epoch epoch
+  3: NodeId primary
+  4: list<NodeId> backups
+}
+
+/** One replica, as its node sees it. */
+struct ReplicaStatus {
+  1: View view
+  2: ReplicaRole role
+  3: bool serving               // primary, and ready for requests
+  4: LogPosition last           // last record appended
+  5: Lsn durable
+  6: Lsn replicated
+  7: Lsn applied                // in SQLite
+  8: i64 lag_records            // a primary: of its slowest backup; a backup: behind the primary, as far as known
+  9: i32 live                   // transactions, or branches, that have not ended
+  10: i32 in_doubt              // prepared without a decision (shard); decided, not ended (coordinator)
+  11: i64 oldest_in_doubt_us    // age of the oldest; 0: none
+  12: i64 log_bytes             // on disk
+  13: string detail             // for people
+  14: i64 forces                // of the log since this process started: waits for a record to be durable
+}
+
+struct NodeStatusReply {
+  1: AdminResult result
+  2: string cluster
+  3: NodeId node
+  4: string address
+  5: string version             // of the program
+  6: i64 uptime_ms
+  7: list<ReplicaStatus> replicas
+}
+
+enum TxnFilter {
+  UNSPECIFIED = 0               // as ALL
+  ALL = 1
+  LIVE = 2                      // not ended
+  IN_DOUBT = 3                  // prepared somewhere, or decided and not ended
+}
+
+enum TxnState {
+  UNSPECIFIED = 0
+  ACTIVE = 1                    // running operations
+  PREPARING = 2                 // asked for votes, or waiting for its PREPARED record to be replicated
+  PREPARED = 3                  // a branch in doubt
+  COMMITTING = 4                // decided; participants are being told
+  ABORTING = 5
+}
+
+struct TransactionsRequest {
+  1: string cluster
+  2: TxnFilter filter
+  3: i32 limit                  // 0: 1,000, which is also the most
+}
+
+/** A transaction as one group of this node knows it. */
+struct TxnSummary {
+  1: TxnId txn
+  2: GroupId at                 // who says so: its coordinator group, or a shard with a branch
+  3: TxnState state
+  4: i64 age_us
+  5: optional Decision decision
+  6: list<Branch> participants
+  7: string waiting_on          // for people
+}
+
+struct TransactionsReply {
+  1: AdminResult result
+  2: list<TxnSummary> transactions
+  3: bool truncated
+}
+
+struct TransactionRequest {
+  1: string cluster
+  2: TxnId txn
+}
+
+struct TxnDetail {
+  1: TxnSummary summary
+  2: optional Token token
+  3: list<string> notes         // for people: votes and acknowledgements by participant, locks, writes
+}
+
+struct TransactionReply {
+  1: AdminResult result
+  2: list<TxnDetail> at         // one for each group of this node that knows it
+}
+
+struct GroupViewsReply {
+  1: AdminResult result
+  2: list<View> views           // as the directory has them
+}
+
+struct ChangeReplicaRequest {
+  1: string cluster
+  2: GroupId group
+  3: NodeId node
+  4: Epoch epoch                // the view that the operator looked at: refused with CONFLICT if it is another by now
+}
+
+struct ChangeReplicaReply {
+  1: AdminResult result
+  2: optional View view         // the new one
+}
+
+struct DigestRequest {
+  1: string cluster
+  2: GroupId group
+}
+
+/** Hash over a replica's whole committed state at `applied`: equal positions must have equal hashes. */
+struct DigestReply {
+  1: AdminResult result
+  2: LogPosition applied
+  3: i64 hash
+  4: i64 rows
+}
+
+/** Slots first..last, both included, lie on `shard`. */
+struct SlotRange {
+  1: i32 first
+  2: i32 last
+  3: GroupId shard
+}
+
+struct PlacementReply {
+  1: AdminResult result
+  2: list<SlotRange> ranges     // all 1,024 slots, in order
+}
+
+/** A named place between two effects of the protocol, at which the node kills itself as kill -9 would: for drills. */
+struct ArmCrashRequest {
+  1: string cluster
+  2: string point
+  3: i64 count                  // the how-manieth time from now: 1 = the next
+}
+
+struct ArmCrashReply {
+  1: AdminResult result         // INVALID: no such point, or the node was not started with --allow-crash-points
+}
+
+/** For operators and tools. Every node answers for itself; changes go to the group's primary. */
+service Admin {
+  NodeStatusReply node_status(1: AdminRequest request)
+  TransactionsReply transactions(1: TransactionsRequest request)
+  TransactionReply transaction(1: TransactionRequest request)
+  GroupViewsReply group_views(1: AdminRequest request)
+  ChangeReplicaReply add_replica(1: ChangeReplicaRequest request)
+  ChangeReplicaReply remove_replica(1: ChangeReplicaRequest request)
+  DigestReply digest(1: DigestRequest request)
+  PlacementReply placement(1: AdminRequest request)
+  ArmCrashReply arm_crash(1: ArmCrashRequest request)
+}

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <string>
+
+#include "assent_types.h"
+#include "common/client_api.h"
+#include "common/status.h"
+
+// The TransactionManager service: common/client_api.h to and from the requests and replies of assent.thrift,
+// one overload for each method. Requests name cluster and group beside what client_api.h says; `group` of a
+// request about an open transaction is its coordinator group.
+namespace assent::codec {
+
+// ---- Client side
+
+wire::OpenSessionRequest EncodeRequest(const std::string& cluster, GroupId group, const OpenSession& request);
+wire::ExecuteRequest EncodeRequest(const std::string& cluster, GroupId group, Execute&& request);
+wire::BeginRequest EncodeRequest(const std::string& cluster, GroupId group, const Begin& request);
+wire::WorkRequest EncodeRequest(const std::string& cluster, Work&& request);
+wire::CommitRequest EncodeRequest(const std::string& cluster, Commit&& request);
+wire::RollbackRequest EncodeRequest(const std::string& cluster, const Rollback& request);
+
+// kInvalid: not an answer to that request. What such a reply meant is not known: UNKNOWN, never a guess.
+Result<ClientReply> DecodeReply(wire::OpenSessionReply&& in);
+Result<ClientReply> DecodeReply(wire::ExecuteReply&& in, const CommitTag& asked);
+Result<ClientReply> DecodeReply(wire::BeginReply&& in);
+Result<ClientReply> DecodeReply(wire::WorkReply&& in, const TxnId& asked);
+Result<ClientReply> DecodeReply(wire::CommitReply&& in, const CommitTag& asked);
+Result<ClientReply> DecodeReply(wire::RollbackReply&& in, const TxnId& asked);
+
+// ---- Server side
+
+// Who is asked, and what.
+struct AddressedRequest {
+  GroupId group;
+  ClientRequest request;
+};
+
+// kInvalid: the message says what to change.
+Result<AddressedRequest> DecodeRequest(wire::OpenSessionRequest&& in);
+Result<AddressedRequest> DecodeRequest(wire::ExecuteRequest&& in);
+Result<AddressedRequest> DecodeRequest(wire::BeginRequest&& in);
+Result<AddressedRequest> DecodeRequest(wire::WorkRequest&& in);
+Result<AddressedRequest> DecodeRequest(wire::CommitRequest&& in);
+Result<AddressedRequest> DecodeRequest(wire::RollbackRequest&& in);
+
+wire::Refusal EncodeRefusal(Refusal&& refusal);
+wire::Ending EncodeEnding(Ending&& ending);
+
+// REQUIRES: a Refusal, or an alternative that answers the method: SessionOpened; Ending; Begun; WorkDone or
+// Ending; Ending; RolledBack.
+void EncodeReply(ClientReply&& reply, wire::OpenSessionReply& out);
+void EncodeReply(ClientReply&& reply, wire::ExecuteReply& out);
+void EncodeReply(ClientReply&& reply, wire::BeginReply& out);
+void EncodeReply(ClientReply&& reply, wire::WorkReply& out);
+void EncodeReply(ClientReply&& reply, wire::CommitReply& out);
+void EncodeReply(ClientReply&& reply, wire::RollbackReply& out);
+
+}  // namespace assent::codec

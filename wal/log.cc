@@ -1,0 +1,318 @@
+#include "wal/log.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace assent::wal {
+namespace {
+
+// Each batch of a larger list has its own header, so that one batch never needs more memory than this to
+// read, unless it is a single record.
+constexpr uint64_t kBatchBytesMax = uint64_t{4} << 20;
+constexpr uint64_t kIndexStrideBytes = uint64_t{64} << 10;
+constexpr uint64_t kRewriteChunkBytes = uint64_t{1} << 20;
+
+Status CheckOptions(const LogOptions& options) {
+  const auto invalid = [](std::string what) {
+    return Status(StatusCode::kInvalid, "log: " + std::move(what));
+  };
+  if (options.segment_bytes % kSectorBytes != 0 || options.segment_bytes < kSegmentBytesMin ||
+      options.segment_bytes > kSegmentBytesMax) {
+    return invalid("segment_bytes is " + std::to_string(options.segment_bytes) +
+                   "; it must be a multiple of " + std::to_string(kSectorBytes) + " from " +
+                   std::to_string(kSegmentBytesMin) + " to " + std::to_string(kSegmentBytesMax));
+  }
+  if (options.cluster.size() > kClusterBytesMax) {
+    return invalid("the cluster id is longer than " + std::to_string(kClusterBytesMax) + " bytes");
+  }
+  if (!options.random) return invalid("no random source");
+  return Status();
+}
+
+}  // namespace
+
+Log::Log(FileSystem& files, std::string directory, LogOptions options)
+    : files_(files),
+      directory_(std::move(directory)),
+      options_(std::move(options)),
+      segment_files_(files_, directory_, options_.segment_bytes, options_.spare_segments_max) {}
+
+Result<Log::Opened> Log::Open(FileSystem& files, const std::string& directory, LogOptions options) {
+  ASSENT_RETURN_IF_ERROR(CheckOptions(options));
+  Opened opened{std::unique_ptr<Log>(new Log(files, directory, std::move(options))), {}};
+  ASSENT_RETURN_IF_ERROR(opened.log->Recover(opened.facts));
+  return opened;
+}
+
+Status Log::Recover(RecoveryFacts& facts) {
+  Result<Recovered> examined =
+      Examine(files_, directory_, {options_.cluster, options_.group, options_.known_acknowledged});
+  if (!examined.ok()) return examined.status();
+  Recovered& recovered = *examined;
+
+  ASSENT_RETURN_IF_ERROR(segment_files_.Load());
+  if (recovered.segments.empty()) {
+    facts.created = true;
+    ASSENT_RETURN_IF_ERROR(segment_files_.EnsureSpares(1));
+    return Roll(LogPosition{}, /*starts=*/true);
+  }
+
+  for (RecoveredSegment& found : recovered.segments) {
+    Segment segment{found.header.number, SegmentKey(found.header), found.header.previous, found.last.lsn, {}};
+    for (const BatchSpot& spot : found.batches) IndexBatch(segment, spot);
+    segments_.push_back(std::move(segment));
+  }
+  base_ = segments_.front().previous;
+  last_ = recovered.last;
+  epoch_starts_ = std::move(recovered.epoch_starts);
+  tail_offset_ = recovered.tail.end;
+  tail_bytes_ = recovered.tail_bytes.size();
+
+  facts.durable_watermark = recovered.tail.durable;
+  facts.torn_batches = recovered.tail.torn_batches;
+  facts.cut_bytes = recovered.tail.nonzero_end - recovered.tail.end;
+  facts.cut_offset = recovered.tail.end;
+  facts.last_segment = segments_.back().number;
+  facts.voided_segments = recovered.voids.size();
+
+  ASSENT_RETURN_IF_ERROR(RewriteTail(recovered));
+  ASSENT_RETURN_IF_ERROR(RecycleSegments(recovered.voids, /*one_by_one=*/false));  // R4: finished on open
+  durable_ = last_;
+  return Status();
+}
+
+// R8: cut, zero to the end, force, only then append. What is kept but not proven durable is written again: it
+// may have been read from a cache whose write-back failed before the restart, and a later force would not
+// write it. For the same reason the zeros are written even where zeros are read.
+Status Log::RewriteTail(Recovered& recovered) {
+  uint64_t from = recovered.tail.end;
+  const RecoveredSegment& tail = recovered.segments.back();
+  for (size_t i = tail.batches.size(); i-- > 0;) {
+    const Lsn batch_last = i + 1 < tail.batches.size() ? Previous(tail.batches[i + 1].first) : tail.last.lsn;
+    if (batch_last <= recovered.tail.durable) break;
+    from = tail.batches[i].offset;
+  }
+  std::string& bytes = recovered.tail_bytes;
+  std::fill(bytes.begin() + static_cast<ptrdiff_t>(recovered.tail.end), bytes.end(), '\0');
+
+  Result<std::unique_ptr<File>> file =
+      files_.Open(segment_files_.Path({SegmentFileKind::kLive, tail.header.number}), OpenMode::kReadWrite);
+  if (!file.ok()) return file.status();
+  tail_file_ = std::move(*file);
+  for (uint64_t at = from; at < bytes.size(); at += kRewriteChunkBytes) {
+    ASSENT_RETURN_IF_ERROR(tail_file_->WriteAt(at, std::string_view(bytes).substr(at, kRewriteChunkBytes)));
+  }
+  return tail_file_->Sync();
+}
+
+void Log::IndexBatch(Segment& segment, BatchSpot spot) {
+  if (segment.index.empty() || spot.offset >= segment.index.back().offset + kIndexStrideBytes) {
+    segment.index.push_back(spot);
+  }
+}
+
+Status Log::Poison(Status status) {
+  const std::lock_guard lock(mutex_);
+  if (status_.ok()) status_ = std::move(status);
+  return status_;
+}
+
+Status Log::CheckAppend(std::span<const LogEntry> entries) const {
+  const auto invalid = [](const LogEntry& entry, std::string what) {
+    return Status(StatusCode::kInvalid, "append of " + ToString(entry.position) + ": " + std::move(what));
+  };
+  LogPosition previous = last_;
+  for (const LogEntry& entry : entries) {
+    if (entry.position.lsn != Next(previous.lsn)) {
+      return invalid(entry, "the log's last record is " + ToString(previous));
+    }
+    if (entry.position.epoch < previous.epoch) {  // R9
+      return invalid(entry, "the epoch falls; the record before is " + ToString(previous));
+    }
+    if (entry.payload->size() > PayloadBytesMax()) {
+      return invalid(entry, "the payload has " + std::to_string(entry.payload->size()) + " bytes, at most " +
+                                std::to_string(PayloadBytesMax()) + " are allowed");
+    }
+    previous = entry.position;
+  }
+  return Status();
+}
+
+size_t Log::FitBatch(std::span<const LogEntry> entries, uint64_t room) {
+  uint64_t body_bytes = 0;
+  size_t count = 0;
+  for (const LogEntry& entry : entries) {
+    body_bytes += kFrameHeaderBytes + entry.payload->size();
+    if (BatchBytes(body_bytes) > room || (count > 0 && BatchBytes(body_bytes) > kBatchBytesMax)) break;
+    ++count;
+  }
+  return count;
+}
+
+size_t Log::CountRolls(std::span<const LogEntry> entries) const {
+  uint64_t room = tail_bytes_ - tail_offset_;
+  size_t rolls = 0;
+  while (!entries.empty()) {
+    const size_t count = FitBatch(entries, room);
+    if (count == 0) {
+      ++rolls;
+      room = options_.segment_bytes - kSectorBytes;
+      continue;
+    }
+    uint64_t body_bytes = 0;
+    for (const LogEntry& entry : entries.first(count))
+      body_bytes += kFrameHeaderBytes + entry.payload->size();
+    room -= BatchBytes(body_bytes);
+    entries = entries.subspan(count);
+  }
+  return rolls;
+}
+
+Status Log::Append(std::span<const LogEntry> entries) {
+  if (!status_.ok()) return status_;
+  if (entries.empty()) return Status();
+  ASSENT_RETURN_IF_ERROR(CheckAppend(entries));
+  // All the room is found before anything is written, so that a full disk leaves nothing of this call in the
+  // log.
+  if (Status status = segment_files_.EnsureSpares(CountRolls(entries)); !status.ok()) {
+    return status.code() == StatusCode::kDiskFull ? status : Poison(std::move(status));
+  }
+  while (!entries.empty()) {
+    const size_t count = FitBatch(entries, tail_bytes_ - tail_offset_);
+    if (count == 0) {
+      // The old segment is durable before the new one says that it is.
+      ASSENT_RETURN_IF_ERROR(Force());
+      ASSENT_RETURN_IF_ERROR(Roll(last_, /*starts=*/false));
+      continue;
+    }
+    ASSENT_RETURN_IF_ERROR(AppendBatch(entries.first(count)));
+    entries = entries.subspan(count);
+  }
+  return Status();
+}
+
+Status Log::AppendBatch(std::span<const LogEntry> batch) {
+  buffer_.clear();
+  EncodeBatch(segments_.back().key, tail_offset_, batch, durable_.lsn, buffer_);  // R8
+  if (Status status = tail_file_->WriteAt(tail_offset_, buffer_); !status.ok())
+    return Poison(std::move(status));
+  const std::lock_guard lock(mutex_);
+  Segment& segment = segments_.back();
+  IndexBatch(segment, {batch.front().position.lsn, tail_offset_});
+  for (const LogEntry& entry : batch) {
+    if (entry.position.epoch != last_.epoch) epoch_starts_.push_back(entry.position);
+    last_ = entry.position;
+  }
+  segment.last = last_.lsn;
+  tail_offset_ += buffer_.size();
+  return Status();
+}
+
+Status Log::Force() {
+  if (!status_.ok()) return status_;
+  if (durable_ == last_) return Status();
+  if (Status status = tail_file_->Sync(); !status.ok()) return Poison(std::move(status));  // R7: never again
+  const std::lock_guard lock(mutex_);
+  durable_ = last_;  // R10
+  return Status();
+}
+
+Status Log::AppendAndForce(std::span<const LogEntry> entries) {
+  ASSENT_RETURN_IF_ERROR(Append(entries));
+  return Force();
+}
+
+Status Log::PrepareNextSegment() {
+  if (!status_.ok()) return status_;
+  if (tail_offset_ < tail_bytes_ / 2 || options_.spare_segments_max == 0) return Status();
+  Status status = segment_files_.EnsureSpares(1);
+  return status.ok() || status.code() == StatusCode::kDiskFull ? status : Poison(std::move(status));
+}
+
+Status Log::Roll(LogPosition previous, bool starts) {
+  const SegmentHeader header{options_.cluster,
+                             options_.group,
+                             segment_files_.next_number(),
+                             options_.segment_bytes,
+                             options_.random(),
+                             previous,
+                             starts};
+  Result<std::unique_ptr<File>> file = segment_files_.MakeLive(header);
+  if (!file.ok()) return Poison(file.status());
+  tail_file_ = std::move(*file);
+  tail_offset_ = kSectorBytes;
+
+  tail_bytes_ = options_.segment_bytes;
+
+  std::vector<uint64_t> voids;
+  {
+    const std::lock_guard lock(mutex_);
+    if (starts) base_ = previous;
+    // R4: segments of which nothing counts any more go, and so does the end of the last one that counts.
+    while (!segments_.empty() && (starts || segments_.back().previous.lsn >= previous.lsn)) {
+      voids.push_back(segments_.back().number);
+      segments_.pop_back();
+    }
+    if (!segments_.empty()) segments_.back().last = previous.lsn;
+    while (!epoch_starts_.empty() && (starts || epoch_starts_.back().lsn > previous.lsn))
+      epoch_starts_.pop_back();
+    segments_.push_back({header.number, SegmentKey(header), previous, previous.lsn, {}});
+    last_ = previous;
+    durable_ = previous;
+  }
+  return RecycleSegments(voids, /*one_by_one=*/false);
+}
+
+Status Log::Truncate(Lsn after) {
+  if (!status_.ok()) return status_;
+  if (after < base_.lsn) {
+    return Status(StatusCode::kInvalid, "truncation after LSN " + std::to_string(Raw(after)) +
+                                            ", but the log begins behind " + ToString(base_));
+  }
+  if (after >= last_.lsn) return Status();
+  if (Status status = segment_files_.EnsureSpares(1); !status.ok()) {
+    return status.code() == StatusCode::kDiskFull ? status : Poison(std::move(status));
+  }
+  // What stays is durable before the new segment says that it is.
+  ASSENT_RETURN_IF_ERROR(Force());
+  return Roll({*EpochAt(after), after}, /*starts=*/false);
+}
+
+Status Log::Reset(LogPosition base) {
+  if (!status_.ok()) return status_;
+  if (Status status = segment_files_.EnsureSpares(1); !status.ok()) {
+    return status.code() == StatusCode::kDiskFull ? status : Poison(std::move(status));
+  }
+  return Roll(base, /*starts=*/true);
+}
+
+Status Log::Trim(Lsn below) {
+  if (!status_.ok()) return status_;
+  std::vector<uint64_t> numbers;
+  for (size_t i = 0; i + 1 < segments_.size() && segments_[i].last < below; ++i)
+    numbers.push_back(segments_[i].number);
+  if (numbers.empty()) return Status();
+  {
+    const std::lock_guard lock(mutex_);
+    segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(numbers.size()));
+    base_ = segments_.front().previous;
+    // The run that holds the base stays: EpochAt(base) answers from base_, records behind it from their run.
+    while (epoch_starts_.size() > 1 && epoch_starts_[1].lsn <= Next(base_.lsn))
+      epoch_starts_.erase(epoch_starts_.begin());
+  }
+  // Oldest first, each durably: were a later one gone and an earlier one not, the gap between would read as
+  // damage.
+  return RecycleSegments(numbers, /*one_by_one=*/true);
+}
+
+Status Log::RecycleSegments(const std::vector<uint64_t>& numbers, bool one_by_one) {
+  for (const uint64_t number : numbers) {
+    if (Status status = segment_files_.Recycle(number); !status.ok()) return Poison(std::move(status));
+    if (!one_by_one) continue;
+    if (Status status = segment_files_.SyncDirectory(); !status.ok()) return Poison(std::move(status));
+  }
+  Status status = segment_files_.SyncDirectory();  // R7
+  return status.ok() ? status : Poison(std::move(status));
+}
+
+}  // namespace assent::wal

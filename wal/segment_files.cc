@@ -1,0 +1,138 @@
+#include "wal/segment_files.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+namespace assent::wal {
+namespace {
+
+constexpr std::array<std::string_view, 3> kPrefixes = {"log-", "spare-", "new-"};
+constexpr size_t kDigits = 16;
+constexpr uint64_t kZeroChunkBytes = uint64_t{1} << 20;
+
+}  // namespace
+
+std::string FormatSegmentFileName(SegmentFileName name) {
+  const std::string digits = std::to_string(name.number);
+  std::string text(kPrefixes[static_cast<size_t>(name.kind)]);
+  if (digits.size() < kDigits) text.append(kDigits - digits.size(), '0');
+  return text + digits;
+}
+
+std::optional<SegmentFileName> ParseSegmentFileName(const std::string& text) {
+  for (size_t i = 0; i < kPrefixes.size(); ++i) {
+    if (!text.starts_with(kPrefixes[i])) continue;
+    SegmentFileName name{static_cast<SegmentFileKind>(i), 0};
+    const char* const first = text.data() + kPrefixes[i].size();
+    const auto [end, error] = std::from_chars(first, text.data() + text.size(), name.number);
+    if (error == std::errc{} && FormatSegmentFileName(name) == text) return name;
+  }
+  return std::nullopt;
+}
+
+SegmentFiles::SegmentFiles(FileSystem& files, std::string directory, uint64_t segment_bytes,
+                           size_t spares_max)
+    : files_(files),
+      directory_(std::move(directory)),
+      segment_bytes_(segment_bytes),
+      spares_max_(spares_max) {}
+
+std::string SegmentFiles::Path(SegmentFileName name) const {
+  return directory_ + "/" + FormatSegmentFileName(name);
+}
+
+Status SegmentFiles::Load() {
+  const Result<std::vector<std::string>> names = files_.List(directory_);
+  if (!names.ok()) return names.status();
+  for (const std::string& text : *names) {
+    const std::optional<SegmentFileName> name = ParseSegmentFileName(text);
+    if (!name) continue;
+    next_number_ = std::max(next_number_, name->number + 1);
+    if (name->kind == SegmentFileKind::kLive) continue;
+    bool usable = false;
+    if (name->kind == SegmentFileKind::kSpare && spares_.size() < spares_max_) {
+      Result<std::unique_ptr<File>> file = files_.Open(Path(*name), OpenMode::kReadOnly);
+      if (!file.ok()) return file.status();
+      const Result<uint64_t> size = (*file)->Size();
+      if (!size.ok()) return size.status();
+      usable = *size == segment_bytes_;
+    }
+    if (usable) {
+      spares_.push_back(name->number);
+    } else {
+      ASSENT_RETURN_IF_ERROR(files_.Remove(Path(*name)));
+    }
+  }
+  // What is in the directory now may be the unsynced work of a process that died. R7.
+  directory_dirty_ = true;
+  return SyncDirectory();
+}
+
+Status SegmentFiles::EnsureSpares(size_t count) {
+  while (spares_.size() < count) ASSENT_RETURN_IF_ERROR(MakeSpare());
+  return Status();
+}
+
+Status SegmentFiles::MakeSpare() {
+  const uint64_t number = next_number_++;
+  const std::string fresh = Path({SegmentFileKind::kNew, number});
+  Status status = FillWithZeros(fresh);
+  if (status.ok()) status = files_.Rename(fresh, Path({SegmentFileKind::kSpare, number}));
+  if (!status.ok()) {
+    // A fragment would hold on to the space that is short. If it cannot go now, Load() removes it.
+    (void)files_.Remove(fresh);
+    return status;
+  }
+  spares_.push_back(number);
+  return Status();
+}
+
+Status SegmentFiles::FillWithZeros(const std::string& path) {
+  Result<std::unique_ptr<File>> file = files_.Create(path);
+  if (!file.ok()) return file.status();
+  const std::string zeros(std::min(segment_bytes_, kZeroChunkBytes), '\0');
+  for (uint64_t offset = 0; offset < segment_bytes_; offset += zeros.size()) {
+    const uint64_t count = std::min<uint64_t>(zeros.size(), segment_bytes_ - offset);
+    ASSENT_RETURN_IF_ERROR((*file)->WriteAt(offset, std::string_view(zeros).substr(0, count)));
+  }
+  return (*file)->Sync();  // R9: length and blocks are durable before the log counts on them
+}
+
+Result<std::unique_ptr<File>> SegmentFiles::MakeLive(const SegmentHeader& header) {
+  ASSENT_CHECK(!spares_.empty() && header.number == next_number_, header.number, next_number_);
+  // The spare may have been a live segment until a moment ago. Were its old name to come back in a crash,
+  // with the new header inside, it would read as damage.
+  ASSENT_CHECK(!directory_dirty_);
+  const std::string spare = Path({SegmentFileKind::kSpare, spares_.back()});
+  Result<std::unique_ptr<File>> file = files_.Open(spare, OpenMode::kReadWrite);
+  if (!file.ok()) return file;
+  ASSENT_RETURN_IF_ERROR((*file)->WriteAt(0, EncodeSegmentHeader(header)));
+  ASSENT_RETURN_IF_ERROR((*file)->Sync());
+  ASSENT_RETURN_IF_ERROR(files_.Rename(spare, Path({SegmentFileKind::kLive, header.number})));
+  spares_.pop_back();
+  ++next_number_;
+  directory_dirty_ = true;
+  ASSENT_RETURN_IF_ERROR(SyncDirectory());  // R7
+  return file;
+}
+
+Status SegmentFiles::Recycle(uint64_t number) {
+  const std::string live = Path({SegmentFileKind::kLive, number});
+  directory_dirty_ = true;
+  if (spares_.size() >= spares_max_) return files_.Remove(live);
+  ASSENT_RETURN_IF_ERROR(files_.Rename(live, Path({SegmentFileKind::kSpare, number})));
+  spares_.push_back(number);
+  return Status();
+}
+
+Status SegmentFiles::SyncDirectory() {
+  if (!directory_dirty_) return Status();
+  ASSENT_RETURN_IF_ERROR(files_.SyncDirectory(directory_));
+  directory_dirty_ = false;
+  return Status();
+}
+
+}  // namespace assent::wal

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/status.h"
+#include "wal/file.h"
+#include "wal/format.h"
+
+// The files of one log's directory and what they are named: the only place that creates, renames or removes
+// one.
+//
+//   new-N --written through with zeros, synced--> spare-N --header written, synced--> log-N
+//                                                    ^                                  |
+//                                                    +------------ recycled ------------+   (or removed)
+//
+// A log-N that exists has therefore always had a whole, durable header and its full length: anything else is
+// damage. What a spare holds does not matter: the header's salt tells its next life from the last one (R9).
+namespace assent::wal {
+
+enum class SegmentFileKind : uint8_t { kLive, kSpare, kNew };
+
+struct SegmentFileName {
+  SegmentFileKind kind;
+  uint64_t number;
+};
+
+// "log-0000000000000007". Of a file that is not the log's: nothing.
+std::string FormatSegmentFileName(SegmentFileName name);
+std::optional<SegmentFileName> ParseSegmentFileName(const std::string& text);
+
+// On the log thread. A kDiskFull leaves no fragment and may be tried again; any other error is final (R7).
+class SegmentFiles {
+ public:
+  SegmentFiles(FileSystem& files, std::string directory, uint64_t segment_bytes, size_t spares_max);
+
+  // Takes stock: removes what an interrupted creation left and spares of another size.
+  Status Load();
+
+  // Makes spares until there are `count`: the slow part of a new segment, off the commit path.
+  Status EnsureSpares(size_t count);
+  size_t spares() const { return spares_.size(); }
+
+  // Above every number in the directory: the number for the next live segment.
+  uint64_t next_number() const { return next_number_; }
+
+  // Turns a spare into the live segment that `header` describes, durably. REQUIRES: there is a spare; the
+  // header has next_number(); what was recycled is durably so. The segment's appearance in the directory is
+  // the moment at which a truncation or a reset has happened.
+  Result<std::unique_ptr<File>> MakeLive(const SegmentHeader& header);
+
+  // Takes live segment `number` out of the log: keeps it as a spare, or removes it if there are enough.
+  // Durable after SyncDirectory().
+  Status Recycle(uint64_t number);
+  Status SyncDirectory();
+
+  std::string Path(SegmentFileName name) const;
+
+ private:
+  Status MakeSpare();
+  Status FillWithZeros(const std::string& path);
+
+  FileSystem& files_;
+  const std::string directory_;
+  const uint64_t segment_bytes_;
+  const size_t spares_max_;
+  std::vector<uint64_t> spares_;  // numbers in the names of the spares
+  uint64_t next_number_ = 1;      // above every number in the directory
+  bool directory_dirty_ = false;  // a segment's rename or removal is not durable yet
+};
+
+}  // namespace assent::wal
