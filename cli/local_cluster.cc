@@ -94,6 +94,8 @@ Status LocalCluster::Impl::WriteConfigs() {
                    {{GroupKind::kShard, 1}, {Id(2), Id(3)}},
                    {{GroupKind::kShard, 2}, {Id(3), Id(1)}}};
   config.resource_managers = options.resource_managers;
+  if (options.segment_bytes != 0) config.segment_bytes = options.segment_bytes;
+  if (options.checkpoint_bytes != 0) config.checkpoint_bytes = options.checkpoint_bytes;
   for (int node = 1; node <= kNodes; ++node) {
     config.node = Id(node);
     config.listen = config.nodes[static_cast<size_t>(node - 1)].address;

@@ -19,6 +19,8 @@ struct LocalClusterOptions {
   std::string program =
       "/proc/self/exe";  // the assent program; this process unless it is another one (a test)
   std::vector<ResourceManagerEntry> resource_managers = {};
+  uint64_t segment_bytes = 0;     // 0 = the configuration's default; so is
+  uint64_t checkpoint_bytes = 0;  // this
 };
 
 // Three nodes on this machine, as processes of this program: coordinator c1 and shards s1, s2, each with its

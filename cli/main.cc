@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
   AddData(app, globals);
   AddShell(app, globals);
   AddTxn(app, globals);
+  AddGroup(app, globals);
   AddWal(app, globals);
   AddBench(app, globals);
   AddCompletion(app, globals);

@@ -36,6 +36,8 @@ function(assent_thrift target idl)
 
   add_custom_command(OUTPUT ${sources} ${headers}
     COMMAND ${THRIFT_COMPILER} -strict --gen cpp:${options} -out ${out} ${idl}
+    # A peer may send any number for an enum, which one without a fixed type could not hold: undefined behaviour.
+    COMMAND sed -i "s/^  enum type {$/  enum type : int32_t {/" ${out}/${base}_types.h
     DEPENDS ${idl} VERBATIM)
   add_library(${target} STATIC ${sources} ${headers})
   target_include_directories(${target} SYSTEM PUBLIC ${out})

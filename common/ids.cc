@@ -41,17 +41,21 @@ std::string ToString(const Token& token) {
   return ToString(token.coordinator) + "/" + Hex(Raw(token.client)) + "/" + std::to_string(token.seq);
 }
 
+// Each compares with the text that it would print: that refuses leading zeros and upper-case digits, of which
+// from_chars makes nothing.
+
 std::optional<GroupId> ParseGroupId(std::string_view text) {
   if (text.size() < 2 || (text[0] != 'c' && text[0] != 's')) return std::nullopt;
   const auto number = ParseNumber<uint16_t>(text.substr(1));
   if (!number) return std::nullopt;
-  return GroupId{text[0] == 'c' ? GroupKind::kCoordinator : GroupKind::kShard, *number};
+  const GroupId group{text[0] == 'c' ? GroupKind::kCoordinator : GroupKind::kShard, *number};
+  return ToString(group) == text ? std::optional(group) : std::nullopt;
 }
 
 std::optional<NodeId> ParseNodeId(std::string_view text) {
   if (text.size() < 2 || text[0] != 'n') return std::nullopt;
   const auto number = ParseNumber<uint32_t>(text.substr(1));
-  if (!number) return std::nullopt;
+  if (!number || ToString(NodeId{*number}) != text) return std::nullopt;
   return NodeId{*number};
 }
 
@@ -63,7 +67,8 @@ std::optional<TxnId> ParseTxnId(std::string_view text) {
   const auto epoch = ParseNumber<uint64_t>(text.substr(first + 1, second - first - 1));
   const auto seq = ParseNumber<uint64_t>(text.substr(second + 1), 16);
   if (!group || group->kind != GroupKind::kCoordinator || !epoch || !seq) return std::nullopt;
-  return TxnId{*group, Epoch{*epoch}, *seq};
+  const TxnId txn{*group, Epoch{*epoch}, *seq};
+  return ToString(txn) == text ? std::optional(txn) : std::nullopt;
 }
 
 }  // namespace assent

@@ -144,6 +144,10 @@ void CoordinatorCore::OnReplicated(const Replicated& event) {
     told_horizon_us_ = std::max(told_horizon_us_, pending_horizons_.front().second);
     pending_horizons_.pop_front();
   }
+  while (!pending_ends_.empty() && pending_ends_.front().first <= replicated_) {
+    ending_.erase(pending_ends_.front().second);
+    pending_ends_.pop_front();
+  }
   while (!pending_commits_.empty() && pending_commits_.front().first <= replicated_) {
     Transaction* txn = Find(pending_commits_.front().second);
     pending_commits_.pop_front();

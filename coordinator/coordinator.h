@@ -191,6 +191,9 @@ class CoordinatorCore final : public RoleCore {
   uint64_t told_horizon_us_ = 0;  // the last whose record is replicated: shards act on it for good (R1)
   std::deque<std::pair<Lsn, uint64_t>> pending_horizons_;
   std::deque<std::pair<Lsn, TxnId>> pending_commits_;  // in LSN order
+  std::deque<std::pair<Lsn, TxnId>> pending_ends_;     // in LSN order
+  std::set<TxnId>
+      ending_;  // those of pending_ends_: should END be lost, they are committed and unended again
   Marks marks_;
   Resends resends_;
   std::set<std::pair<uint64_t, TxnId>> deadlines_;

@@ -73,7 +73,7 @@ void CoordinatorCore::OnRecovered(const ForeignReply& reply) {
     if (id.coordinator != config_.group || id >= NextId()) continue;  // C3: nor what a higher epoch began
     const Transaction* txn = Find(id);
     if (txn != nullptr && txn->state != TxnState::kAborting && txn->state != TxnState::kPhaseTwo) continue;
-    if (ended.contains(id)) continue;
+    if (ended.contains(id) || ending_.contains(id)) continue;  // R1: its END may yet be lost
     if (++calls > kOrphansPerScan) return;
     const bool committed = txn != nullptr && txn->state == TxnState::kPhaseTwo;
     effects_->push_back(CallForeign{reply.resource_manager,

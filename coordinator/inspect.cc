@@ -135,6 +135,8 @@ void CoordinatorCore::CheckInvariants() const {
   ASSENT_CHECK(recent_.size() == recent_order_.size());
   // R1: what waits for its record is still to be replicated.
   ASSENT_CHECK(pending_commits_.empty() || pending_commits_.front().first > replicated_);
+  ASSENT_CHECK(pending_ends_.empty() || pending_ends_.front().first > replicated_);
+  ASSENT_CHECK(pending_ends_.size() == ending_.size());
   ASSENT_CHECK(replicated_ <= last_lsn_ && told_horizon_us_ <= tokens_.horizon_us());
 }
 

@@ -60,21 +60,22 @@ void CoordinatorCore::Acknowledge(Transaction& txn, Branch& branch) {
       scan->second.running = false;  // G8: its answer is dropped
   }
   ++stats_.ended;
-  AppendRecord(Ended{id});
+  pending_ends_.emplace_back(AppendRecord(Ended{id}), id);
+  ending_.insert(id);
 }
 
 // C3, for one in doubt. Silence where the answer is not settled: it asks again (P8).
 void CoordinatorCore::OnInquire(GroupId from, const TxnId& id) {
-  if (id.coordinator != config_.group || id.epoch > epoch_)
-    return;  // C3: a higher epoch's is not ours to presume
+  // C3: what a higher epoch began, or nobody, is not ours to presume. (Before Serving that is every id.)
+  if (id.coordinator != config_.group || id >= NextId()) return;
   const Transaction* txn = Find(id);
   Decision decision = Decision::kAbort;
   if (txn != nullptr) {
     // Live, or its COMMIT is appended and may yet be lost (C1).
     if (IsUndecided(txn->state) || txn->state == TxnState::kCommitting) return;
     if (txn->state == TxnState::kPhaseTwo) decision = Decision::kCommit;
-  } else if (id >= NextId()) {
-    return;  // never given out: no branch of ours
+  } else if (ending_.contains(id)) {
+    return;  // R1: presuming depends on END, which may yet be lost
   } else {
     ++stats_.presumed_aborts;
   }

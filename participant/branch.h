@@ -42,8 +42,8 @@ struct Branch {
   size_t next = 0;  // the one to do now
   std::vector<OperationResult> results;
   size_t result_bytes = 0;
-  Lsn newest_read{};  // of the rows in `results`: the reply shows their LSNs as versions, so it waits for
-                      // them (R1)
+  // Of the rows in `results`: the reply shows their LSNs as versions, so it waits for them (R1).
+  Lsn newest_read{};
   std::optional<Prepare> prepare;           // kPrepare, without its operations
   std::optional<CommitOnePhase> one_phase;  // kOnePhase and kCommitting, likewise
   std::vector<TokenJoiner> joiners;

@@ -219,12 +219,19 @@ void ParticipantCore::Charge(Branch& branch) {
 
 bool ParticipantCore::IsOverloaded() const {
   return branches_.size() >= config_.branches_max || work_bytes_ + withheld_bytes_ > config_.work_bytes_max ||
-         IsLogFull();
+         TakesNoWrites();
 }
 
-bool ParticipantCore::IsLogFull() const {
+bool ParticipantCore::TakesNoWrites() const {
   return unreplicated_bytes_ > config_.unreplicated_bytes_max ||
          state_.overlay().bytes() > config_.overlay_bytes_max;
+}
+
+// Refusals are small, and answers that clients wait for, so they may go on for a while when the store is
+// behind.
+bool ParticipantCore::IsLogFull() const {
+  return unreplicated_bytes_ > config_.unreplicated_bytes_max ||
+         state_.overlay().bytes() > 2 * config_.overlay_bytes_max;
 }
 
 Lsn ParticipantCore::Append(LogRecord record) {

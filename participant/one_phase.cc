@@ -139,9 +139,9 @@ void ParticipantCore::CommitBranch(Branch& branch) {
     FinishCommitting(branch, branch.newest_read);
     return;
   }
-  if (IsLogFull()) {
+  if (TakesNoWrites()) {
     EndBranch(branch,
-              Failure{AbortReason::kOverloaded, "the log of " + ToString(config_.group) + " is behind"});
+              Failure{AbortReason::kOverloaded, ToString(config_.group) + " cannot keep up with its writes"});
     return;
   }
   OnePhaseCommitted record;
@@ -157,8 +157,8 @@ void ParticipantCore::CommitBranch(Branch& branch) {
   branch.request = BranchRequest::kNone;
   work_timers_.Cancel(branch.txn);
   locks_.SetVoted(branch.txn);
-  committing_.emplace(
-      lsn, branch.txn);  // C6: the locks stay, so nobody sees the writes before they are replicated
+  // C6: the locks stay, so nobody sees the writes before they are replicated.
+  committing_.emplace(lsn, branch.txn);
 }
 
 // Answers all that asked, and lets go. `lsn` is replicated, or about to be.
@@ -185,7 +185,7 @@ void ParticipantCore::FinishCommitting(Branch& branch, Lsn lsn) {
 
 void ParticipantCore::RefuseAttempts(const Token& token, uint64_t acked_below,
                                      const std::vector<TokenJoiner>& askers, const Failure& failure) {
-  if (IsLogFull()) return;  // the answer could not leave anyway; it is asked for again (G8)
+  if (IsLogFull()) return;  // G8: it is asked for again
   uint32_t attempt = 0;
   for (const TokenJoiner& asker : askers) attempt = std::max(attempt, asker.attempt);
   const Lsn lsn = Append(AttemptRefused{token, attempt, acked_below});

@@ -110,7 +110,7 @@ void ParticipantCore::OnReplicated(Lsn lsn) {
 
 // The sender may be confused or old; what it says of a transaction counts only if it is that transaction's
 // coordinator.
-bool ParticipantCore::IsFromCoordinator(GroupId from, const TxnHeader& header) {
+bool ParticipantCore::HearCoordinator(GroupId from, const TxnHeader& header) {
   if (from.kind != GroupKind::kCoordinator || header.txn.coordinator != from || !header.txn.valid())
     return false;
   NoteMark(from, header.mark, header.horizon_us);
@@ -125,27 +125,26 @@ bool ParticipantCore::IsFromCoordinator(GroupId from, const TxnHeader& header) {
 void ParticipantCore::OnReceived(const Received& event) {
   const GroupId from = event.from;
   std::visit(Overloaded{[&](const Operate& m) {
-                          if (IsFromCoordinator(from, m.header)) OnOperate(m);
+                          if (HearCoordinator(from, m.header)) OnOperate(m);
                         },
                         [&](const Prepare& m) {
-                          if (IsFromCoordinator(from, m.header)) OnPrepare(m);
+                          if (HearCoordinator(from, m.header)) OnPrepare(m);
                         },
                         [&](const CommitOnePhase& m) {
-                          if (IsFromCoordinator(from, m.header)) OnCommitOnePhase(m);
+                          if (HearCoordinator(from, m.header)) OnCommitOnePhase(m);
                         },
                         [&](const Decide& m) {
-                          if (IsFromCoordinator(from, m.header)) OnDecide(m);
+                          if (HearCoordinator(from, m.header)) OnDecide(m);
                         },
                         [&](const SettleToken& m) {
-                          if (IsFromCoordinator(from, m.header)) OnSettleToken(m);
+                          if (HearCoordinator(from, m.header)) OnSettleToken(m);
                         },
                         [&](const MarkNews& m) { NoteMark(from, m.mark, m.horizon_us); },
                         [&](const PeerInquire& m) { OnPeerInquire(from, m); },
                         [&](const PeerOutcome& m) { OnPeerOutcome(from, m); },
                         // Between replicas: backup/ takes these.
                         [](const Ship&) {}, [](const ShipAck&) {}, [](const SnapshotPiece&) {},
-                        [](const SnapshotAck&) {}, [](const EpochNews&) {},  // the driver's
-
+                        [](const SnapshotAck&) {}, [](const EpochNews&) {},  // for the driver
                         // To coordinators.
                         [](const OperateReply&) {}, [](const BranchAborted&) {}, [](const VoteReply&) {},
                         [](const OnePhaseReply&) {}, [](const DecideAck&) {}, [](const Inquire&) {},
@@ -166,8 +165,8 @@ void ParticipantCore::OnGroupEpoch(const GroupEpoch& event) {
       branch.inquiry_interval_us = config_.inquiry_first_us;
       ScheduleInquiry(branch, config_.inquiry_first_us);
     } else if (branch.state == BranchState::kWorking && branch.txn.epoch < event.epoch) {
-      dead.push_back(
-          branch.txn);  // C3: nobody can commit it any more, so its locks need not wait for a timeout
+      // C3: nobody can commit it any more, so its locks need not wait for a timeout.
+      dead.push_back(branch.txn);
     }
   }
   for (const TxnId& txn : dead) {

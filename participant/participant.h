@@ -134,7 +134,7 @@ class ParticipantCore final : public RoleCore {
   void OnServing(const Serving& event);
   void OnReplicated(Lsn lsn);
   void OnReceived(const Received& event);
-  bool IsFromCoordinator(GroupId from, const TxnHeader& header);
+  bool HearCoordinator(GroupId from, const TxnHeader& header);
   void OnGroupEpoch(const GroupEpoch& event);
   void RestorePrepared(const TxnId& txn, const ShardState::InDoubt& in_doubt);
 
@@ -198,7 +198,8 @@ class ParticipantCore final : public RoleCore {
   void ArmWorkTimer(const Branch& branch);
   void Charge(Branch& branch);
   bool IsOverloaded() const;
-  bool IsLogFull() const;
+  bool TakesNoWrites() const;  // the log or the store is behind: no new writes
+  bool IsLogFull() const;      // further behind: no refusals either; decisions only
 
   // ---- Effects: branches.cc ----
   Lsn Append(LogRecord record);

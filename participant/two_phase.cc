@@ -125,9 +125,9 @@ void ParticipantCore::Vote(Branch& branch) {
     DropBranch(branch);
     return;
   }
-  if (IsLogFull()) {
+  if (TakesNoWrites()) {
     EndBranch(branch,
-              Failure{AbortReason::kOverloaded, "the log of " + ToString(config_.group) + " is behind"});
+              Failure{AbortReason::kOverloaded, ToString(config_.group) + " cannot keep up with its writes"});
     return;
   }
   Prepared record;

@@ -27,18 +27,31 @@ void LogWriter::Submit(LogCommand command) {
   if (was_empty) wake_.notify_one();
 }
 
+// Off the commit path: nothing waits now. In steps, since the whole of it takes some hundred milliseconds, and
+// what is submitted meanwhile waits for one step at most. True: there is more to do.
+bool LogWriter::Prepare() {
+  if (disk_full_) return false;
+  const Result<bool> more = log_->StepNextSegment();
+  if (more.ok()) return *more;
+  if (more.status().code() == StatusCode::kDiskFull) {
+    // It shows to others when the segment is needed. Trying again after each force would fill the disk each
+    // time.
+    disk_full_ = true;
+  } else {
+    done_({LogDone::What::kForced, more.status(), log_->durable()});
+  }
+  return false;
+}
+
 void LogWriter::Run() {
   std::vector<LogCommand> commands;
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      if (queue_.empty() && !stopping_) {
+      bool more = true;
+      while (more && queue_.empty() && !stopping_) {
         lock.unlock();
-        // Off the commit path: nothing waits now. A full disk shows when the segment is needed.
-        if (const Status prepared = log_->PrepareNextSegment(); !prepared.ok()) {
-          if (prepared.code() != StatusCode::kDiskFull)
-            done_({LogDone::What::kForced, prepared, log_->durable()});
-        }
+        more = Prepare();
         lock.lock();
       }
       wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
@@ -72,6 +85,7 @@ void LogWriter::Perform(std::span<LogCommand> commands) {
     } else if (const auto* trim = std::get_if<TrimLog>(&commands[i])) {
       done.what = LogDone::What::kTrimmed;
       done.status = log_->Trim(trim->below);
+      disk_full_ = false;
     } else if (const auto* reset = std::get_if<ResetLog>(&commands[i])) {
       done.what = LogDone::What::kReset;
       done.status = log_->Reset(reset->base);

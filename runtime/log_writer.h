@@ -64,11 +64,13 @@ class LogWriter final : public LogPort {
 
  private:
   void Run();
+  bool Prepare();
   void Perform(std::span<LogCommand> commands);
 
   const std::unique_ptr<wal::Log> log_;
   const DoneFn done_;
   std::atomic<uint64_t> forces_{0};
+  bool disk_full_ = false;  // log thread: no segment can be made ahead of need, until a trim
 
   std::mutex mutex_;
   std::condition_variable wake_;

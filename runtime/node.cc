@@ -1,16 +1,14 @@
 #include "runtime/node.h"
 
-#include <fcntl.h>
 #include <glog/logging.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
 
 #include "common/check.h"
 #include "directory/embedded.h"
+#include "thrift/peer_wire.h"
 
 namespace assent {
 namespace {
@@ -18,6 +16,10 @@ namespace {
 // How often the views of all groups are read, beside the times when a message tells of a new epoch: bounds
 // how long a node sends to a primary that has gone.
 constexpr uint64_t kRefreshUs = 500'000;
+
+// Messages that wait for the loop. A loop that is busy for a second, at a checkpoint say, gets about this
+// from the links of a fast network.
+constexpr size_t kInboundBytesMax = 128 << 20;
 
 uint64_t Random() {
   uint64_t number = 0;
@@ -92,38 +94,18 @@ Status Node::OpenReplica(const GroupEntry& group) {
   StoreOptions store_options;
   store_options.created_wall_us = Loop::Now().wall_us;
   const StoreIdentity store_identity{config.cluster, group.id};
-  auto store = Store::Open(data_->StorePath(group.id), store_identity, store_options);
-  if (!store.ok()) return store.status();
-  const LogPosition applied = (*store)->applied();
-
-  // A snapshot was being installed: the log does not lead to the store, and is worth nothing (R6).
-  const std::string note = data_->ReplicaPath(group.id) + "/installing";
-  const bool installing = access(note.c_str(), F_OK) == 0;
-
+  const ReplicaPlaces places{data_->ReplicaPath(group.id), data_->LogPath(group.id),
+                             data_->StorePath(group.id)};
   wal::LogOptions log_options;
   log_options.cluster = config.cluster;
   log_options.group = group.id;
   log_options.segment_bytes = config.segment_bytes;
-  log_options.known_acknowledged = installing ? Lsn{} : applied.lsn;
   log_options.random = Random;
-  auto log = wal::Log::Open(files_, data_->LogPath(group.id), log_options);
-  if (!log.ok()) return log.status();
-  if (log->facts.cut_bytes > 0) {
-    LOG(INFO) << ToString(group.id) << ": cut a torn tail of " << log->facts.cut_bytes << " bytes behind LSN "
-              << Raw(log->log->last().lsn);
-  }
-  if (installing) {
-    ASSENT_RETURN_IF_ERROR(log->log->Reset(applied));
-    ASSENT_RETURN_IF_ERROR(files_.Remove(note));
-    ASSENT_RETURN_IF_ERROR(files_.SyncDirectory(data_->ReplicaPath(group.id)));
-  }
-  if (log->log->base().lsn > applied.lsn) {
-    return Status(StatusCode::kDamaged,
-                  data_->ReplicaPath(group.id) + ": the log begins behind LSN " +
-                      std::to_string(Raw(log->log->base().lsn)) + ", but the store ends at " +
-                      std::to_string(Raw(applied.lsn)) +
-                      ": records between them are lost. Restore both from one copy, or remove this replica's "
-                      "directory and add the replica anew");
+  auto opened = OpenReplicaFiles(files_, places, store_identity, store_options, std::move(log_options));
+  if (!opened.ok()) return opened.status();
+  if (opened->facts.cut_bytes > 0) {
+    LOG(INFO) << ToString(group.id) << ": cut a torn tail of " << opened->facts.cut_bytes
+              << " bytes behind LSN " << Raw(opened->log->last().lsn);
   }
   if (!identity->formed) {
     identity->formed = true;
@@ -132,7 +114,7 @@ Status Node::OpenReplica(const GroupEntry& group) {
 
   Hosted& hosted = hosted_[group.id];
   hosted.identity = *identity;
-  hosted.log = std::make_unique<LogWriter>(std::move(log->log), [this, id = group.id](LogDone done) {
+  hosted.log = std::make_unique<LogWriter>(std::move(opened->log), [this, id = group.id](LogDone done) {
     loop_.Post([this, id, done = std::move(done)] {
       if (Replica* replica = Find(id)) replica->OnLogDone(done);
     });
@@ -152,30 +134,17 @@ Status Node::OpenReplica(const GroupEntry& group) {
   replica.snapshot_path = data_->SnapshotPath(group.id);
   replica.store_identity = store_identity;
   replica.store_options = store_options;
-  InstallNote install_note;
-  install_note.make = [this, note, id = group.id]() -> Status {
-    auto made = files_.Create(note);
-    if (!made.ok() && made.status().code() != StatusCode::kConflict) return made.status();
-    return files_.SyncDirectory(data_->ReplicaPath(id));
-  };
-  install_note.remove = [this, note, id = group.id]() -> Status {
-    ASSENT_RETURN_IF_ERROR(files_.Remove(note));
-    return files_.SyncDirectory(data_->ReplicaPath(id));
-  };
+  replica.checkpoint_bytes = config.checkpoint_bytes;
   hosted.replica = std::make_unique<Replica>(
-      std::move(replica), *this, *hosted.log, std::move(store).value(),
+      std::move(replica), *this, *hosted.log, std::move(opened->store),
       [this](GroupId id, const StateReader& state) { return options_.make_role(id, placement_, state); },
-      std::move(install_note));
+      MakeInstallNote(files_, places.directory));
   return {};
 }
 
 Status Node::Run() {
   loop_.Post([this] {
-    for (auto& [id, hosted] : hosted_) {
-      if (const Status started = hosted.replica->Start(); !started.ok()) {
-        Report(id, started.ToString(), /*halted=*/true);
-      }
-    }
+    for (auto& [id, hosted] : hosted_) hosted.replica->Start();
     RefreshPeriodically();
   });
   loop_.Run();
@@ -197,9 +166,16 @@ void Node::Stop() {
 // ---- Any thread ----
 
 void Node::Deliver(std::vector<Envelope> envelopes) {
-  loop_.TryPost([this, envelopes = std::move(envelopes)]() mutable {
-    for (Envelope& envelope : envelopes) DeliverOne(std::move(envelope));
-  });
+  size_t bytes = 0;
+  for (const Envelope& envelope : envelopes) bytes += WireBytes(envelope);
+  // G8: what is dropped here is as good as lost on the way.
+  if (inbound_bytes_.fetch_add(bytes) + bytes > kInboundBytesMax ||
+      !loop_.TryPost([this, bytes, envelopes = std::move(envelopes)]() mutable {
+        inbound_bytes_ -= bytes;
+        for (Envelope& envelope : envelopes) DeliverOne(std::move(envelope));
+      })) {
+    inbound_bytes_ -= bytes;
+  }
 }
 
 bool Node::Submit(GroupId group, RequestId id, ClientRequest request, ReplyTo<ClientReply> reply) {

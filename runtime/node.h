@@ -116,6 +116,7 @@ class Node final : public ReplicaHost {
   std::unique_ptr<DataDirectory> data_;
   std::unique_ptr<Directory> directory_;
   Placement placement_;
+  std::atomic<size_t> inbound_bytes_{0};  // delivered, and not yet taken up by the loop
   Loop loop_;
   Worker directory_worker_;
   std::map<NodeId, std::unique_ptr<PeerLink>> links_;

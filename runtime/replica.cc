@@ -1,6 +1,7 @@
 #include "runtime/replica.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <type_traits>
 #include <utility>
 
@@ -33,17 +34,21 @@ Replica::Replica(ReplicaConfig config, ReplicaHost& host, LogPort& log, std::uni
       port_(log),
       install_note_(std::move(install_note)),
       log_(log),
-      state_(config_.replication.group, std::move(make_role), std::move(store)),
+      state_(config_.replication.group, std::move(make_role), std::move(store), config_.checkpoint_bytes),
       replication_(config_.replication, log_) {}
 
-Status Replica::Start() {
-  ASSENT_RETURN_IF_ERROR(state_.Rebuild(log_));
+void Replica::Start() {
+  started_ = true;
+  // What a learner that died had received of a snapshot: the next one begins anew.
+  std::remove(config_.snapshot_path.c_str());
+  // A core that could not take the log in must not take part as if it were empty: halt (G7).
+  HaltUnless(state_.Rebuild(log_));
+  if (halted_) return;
   backup::Started started = config_.started;
   started.last = log_.last();
   started.applied = state_.store().applied().lsn;
   Enqueue(backup::Event(started));
   Run();
-  return {};
 }
 
 Status Replica::Close() {
@@ -58,7 +63,7 @@ Status Replica::Close() {
 // ---- What happened ----
 
 void Replica::OnMessage(Envelope envelope) {
-  if (halted_) return;
+  if (halted_ || !started_) return;
   const GroupId from = envelope.from_group;
   const NodeId node = envelope.from_node;
   std::visit(
@@ -114,8 +119,7 @@ void Replica::OnClient(RequestId id, ClientRequest request) {
 }
 
 void Replica::OnClientGone(RequestId id) {
-  if (!role_serves_ || halted_) return;
-  open_calls_.erase(id);
+  if (open_calls_.erase(id) == 0 || halted_) return;  // answered, as far as the core is concerned
   Enqueue(RoleEvent(ClientGone{id}));
   Run();
 }
@@ -133,6 +137,14 @@ void Replica::OnGroupEpoch(GroupId group, Epoch epoch) {
 }
 
 void Replica::OnReplicationEvent(backup::Event event) {
+  if (const auto* change = std::get_if<backup::OperatorChange>(&event)) {
+    if (halted_ || !started_) {
+      const std::string why = halted_ ? "has stopped: " + halt_reason_ : "is starting; try again later";
+      return host_.AnswerOperator(
+          change->id, Status(StatusCode::kUnavailable, ToString(group()) + " on this node " + why));
+    }
+    open_changes_.insert(change->id);
+  }
   if (halted_) return;
   Enqueue(std::move(event));
   Run();
@@ -140,7 +152,12 @@ void Replica::OnReplicationEvent(backup::Event event) {
 
 void Replica::OnLogDone(const LogDone& done) {
   if (halted_) return;
-  if (!done.status.ok()) return Halt("the log failed: " + done.status.ToString());  // R7
+  if (!done.status.ok()) {  // R7
+    const bool full = done.status.code() == StatusCode::kDiskFull;
+    return Halt("the log failed: " + done.status.ToString() +
+                (full ? ". Nothing acknowledged is lost: make room, then restart this node"
+                      : ". Restart this node: what its disk holds decides"));
+  }
   switch (done.what) {
     case LogDone::What::kForced:
       log_.Durable(done.durable.lsn);
@@ -154,7 +171,7 @@ void Replica::OnLogDone(const LogDone& done) {
       break;
     }
     case LogDone::What::kTrimmed:
-      return;
+      return log_.Trimmed();
     case LogDone::What::kReset:
       log_.Reset();
       HaltUnless(state_.Rebuild(log_));
@@ -166,7 +183,7 @@ void Replica::OnLogDone(const LogDone& done) {
 }
 
 void Replica::OnTime() {
-  if (halted_) return;
+  if (halted_ || !started_) return;
   const uint64_t now_us = host_.Now().mono_us;
   if (role_serves_ && state_.role().NextDeadline() <= now_us) Enqueue(RoleEvent(Tick{}));
   if (replication_.NextDeadline() <= now_us) Enqueue(backup::Event(backup::Tick{}));
@@ -174,15 +191,17 @@ void Replica::OnTime() {
 }
 
 uint64_t Replica::NextDeadline() const {
-  if (halted_) return UINT64_MAX;
-  if (snapshot_out_ != nullptr && !snapshot_out_->complete()) return 0;
-  uint64_t deadline = std::min({replication_.NextDeadline(), append_deadline_us_, state_.ApplyDeadline()});
+  if (halted_ || !started_) return UINT64_MAX;
+  if (HasSnapshotWork()) return 0;
+  uint64_t deadline = std::min(replication_.NextDeadline(), append_deadline_us_);
+  // While a truncation is carried out nothing is applied: its end wakes us, not the clock.
+  if (!truncating_) deadline = std::min(deadline, state_.ApplyDeadline());
   if (role_serves_) deadline = std::min(deadline, state_.find_role()->NextDeadline());
   return deadline;
 }
 
 void Replica::Flush() {
-  if (halted_) return;
+  if (halted_ || !started_) return;
   const uint64_t now_us = host_.Now().mono_us;
   if (append_now_ || append_deadline_us_ <= now_us) {
     FlushAppends();
@@ -243,6 +262,10 @@ void Replica::Halt(const std::string& why) {
   halted_ = true;
   halt_reason_ = why;
   StopServing();
+  for (const RequestId id : std::exchange(open_changes_, {})) {
+    host_.AnswerOperator(id, Status(StatusCode::kUnavailable, ToString(group()) + " has stopped: " + why +
+                                                                  ". The change may be made or not: look"));
+  }
   host_.Report(group(), why, /*halted=*/true);
 }
 
@@ -310,6 +333,7 @@ void Replica::Perform(Send& effect) {
 }
 
 void Replica::Perform(Answer& effect) {
+  open_calls_.erase(effect.id);
   host_.AnswerClient(effect.id, std::move(effect.reply));
 }
 
@@ -379,12 +403,14 @@ void Replica::Perform(backup::ReplicatedUpTo& effect) {
 void Replica::Perform(backup::BecomePrimary& effect) {
   host_.LearnView(effect.view);
   StopServing();
+  snapshot_in_.reset();
 }
 
 void Replica::Perform(backup::Serve& effect) {
   // A role core that served an epoch before is no follower of the new one: its live work belongs to the old
   // epoch, and is gone as if the process had restarted (P3, C3).
   if (!role_is_fresh_) HaltUnless(state_.Rebuild(log_));
+  if (halted_) return;
   role_is_fresh_ = false;
   role_serves_ = true;
   Enqueue(RoleEvent(Serving{effect.epoch}));
@@ -394,6 +420,7 @@ void Replica::Perform(backup::Serve& effect) {
 void Replica::Perform(backup::BecomeFollower& effect) {
   host_.LearnView(effect.view);
   StopServing();
+  snapshot_in_.reset();
   if (!role_is_fresh_) HaltUnless(state_.Rebuild(log_));
   role_is_fresh_ = true;
 }
@@ -403,6 +430,7 @@ void Replica::Perform(backup::Halt& effect) {
 }
 
 void Replica::Perform(backup::OperatorReply& effect) {
+  open_changes_.erase(effect.id);
   host_.AnswerOperator(effect.id, effect.status);
 }
 
@@ -449,8 +477,12 @@ void Replica::Perform(backup::StopSnapshot&) {
   snapshot_out_.reset();
 }
 
+bool Replica::HasSnapshotWork() const {
+  return snapshot_out_ != nullptr && (!snapshot_out_->complete() || !snapshot_reads_.empty());
+}
+
 void Replica::StepSnapshotSource() {
-  if (snapshot_out_ == nullptr) return;
+  if (!HasSnapshotWork()) return;
   const auto complete = snapshot_out_->Step();
   if (!complete.ok()) {
     Enqueue(backup::Event(backup::SnapshotFailed{snapshot_to_, complete.status().ToString()}));

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "common/role.h"
 #include "runtime/log_view.h"
 #include "runtime/log_writer.h"
+#include "runtime/replica_files.h"
 #include "runtime/replica_host.h"
 #include "runtime/snapshot_transfer.h"
 #include "runtime/state_machine.h"
@@ -27,14 +29,7 @@ struct ReplicaConfig {
   std::string snapshot_path;
   StoreIdentity store_identity;
   StoreOptions store_options;
-};
-
-// How a replica takes the place of its store when a snapshot arrives (R6): a note that the log is to be
-// thrown away is made durable before the store is replaced, and removed once the log was reset, so a crash
-// between the two is seen.
-struct InstallNote {
-  std::function<Status()> make;
-  std::function<Status()> remove;
+  uint64_t checkpoint_bytes = 0;  // of SQLite's -wal file, between two checkpoints
 };
 
 // The driver of one replica: feeds its two cores (replication below, the role above) one event at a time, and
@@ -56,7 +51,8 @@ class Replica {
   Replica(ReplicaConfig config, ReplicaHost& host, LogPort& log, std::unique_ptr<Store> store,
           RoleFactory make_role, InstallNote install_note);
 
-  Status Start();
+  // Once, before anything else counts: rebuilds the state from store and log, which may halt the replica.
+  void Start();
 
   // What happened. OnMessage: R2 passed to the cores; a message for another epoch is answered or dropped.
   void OnMessage(Envelope envelope);
@@ -97,6 +93,7 @@ class Replica {
   void CheckpointAndTrim();
   Status InstallSnapshot(const SnapshotPiece& last);
   void StepSnapshotSource();
+  bool HasSnapshotWork() const;
   void AnswerEpoch(const Envelope& envelope);
 
   // Role effects.
@@ -133,6 +130,7 @@ class Replica {
   StateMachine state_;
   backup::ReplicationCore replication_;
 
+  bool started_ = false;
   bool running_ = false;  // inside Run()
   bool halted_ = false;
   std::string halt_reason_;
@@ -141,6 +139,7 @@ class Replica {
 
   // Of clients, that the role core has not answered: what to say if it never will.
   std::map<RequestId, ClientReply> open_calls_;
+  std::set<RequestId> open_changes_;  // of operators, that the replication core has not answered
 
   // Events that effects of the running step caused, in order.
   std::deque<std::variant<RoleEvent, backup::Event>> queue_;

@@ -64,7 +64,8 @@ Result<SnapshotPiece> SnapshotSource::Read(uint64_t offset, size_t bytes_max) co
     const ssize_t n =
         pread(file_, piece.bytes.data() + got, piece.bytes.size() - got, static_cast<off_t>(offset + got));
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return SystemError("read", path_);
+    if (n < 0) return SystemError("read", path_);
+    if (n == 0) return Status(StatusCode::kIo, "read " + path_ + ": it has become shorter");
     got += static_cast<size_t>(n);
   }
   piece.done = offset + got == size_;
@@ -72,7 +73,9 @@ Result<SnapshotPiece> SnapshotSource::Read(uint64_t offset, size_t bytes_max) co
 }
 
 SnapshotSink::~SnapshotSink() {
-  if (file_ >= 0) close(file_);
+  if (file_ < 0) return;
+  close(file_);
+  unlink(path_.c_str());  // it may be as large as the store
 }
 
 Result<uint64_t> SnapshotSink::Write(const SnapshotPiece& piece) {

@@ -43,7 +43,7 @@ class SnapshotSource {
 class SnapshotSink {
  public:
   explicit SnapshotSink(std::string path) : path_(std::move(path)) {}
-  ~SnapshotSink();
+  ~SnapshotSink();  // removes the file unless it is whole
   SnapshotSink(const SnapshotSink&) = delete;
   SnapshotSink& operator=(const SnapshotSink&) = delete;
 

@@ -11,14 +11,16 @@ namespace {
 constexpr size_t kApplyChanges = 1024;
 // Otherwise changes wait this long: an idle group's file follows its log, and a busy one's batches are large.
 constexpr uint64_t kApplyDelayUs = 20'000;
-// SQLite's -wal file, and the log that a restart replays, grow to about this between two checkpoints.
-constexpr uint64_t kCheckpointBytes = 32 << 20;
 constexpr size_t kReplayBytes = 1 << 20;
 
 }  // namespace
 
-StateMachine::StateMachine(GroupId group, RoleFactory make_role, std::unique_ptr<Store> store)
-    : group_(group), make_role_(std::move(make_role)), store_(std::move(store)) {}
+StateMachine::StateMachine(GroupId group, RoleFactory make_role, std::unique_ptr<Store> store,
+                           uint64_t checkpoint_bytes)
+    : group_(group),
+      make_role_(std::move(make_role)),
+      checkpoint_bytes_(checkpoint_bytes),
+      store_(std::move(store)) {}
 
 Status StateMachine::Rebuild(const LogView& log) {
   role_ = make_role_(group_, *store_);
@@ -63,13 +65,14 @@ Status StateMachine::ApplyReplicated(LogPosition at, uint64_t now_us, bool force
 }
 
 Result<bool> StateMachine::MaybeCheckpoint() {
-  if (store_->wal_bytes() < kCheckpointBytes) return false;
+  if (store_->wal_bytes() < checkpoint_bytes_) return false;
   const auto synced = store_->Checkpoint();
   if (!synced.ok()) return synced.status();
   return true;
 }
 
 void StateMachine::CloseStore() {
+  apply_deadline_us_ = UINT64_MAX;
   role_.reset();
   store_.reset();
 }

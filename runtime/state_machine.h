@@ -17,7 +17,8 @@ namespace assent {
 class StateMachine {
  public:
   // `store` holds the state at its applied position, which the log reaches (base <= applied <= last).
-  StateMachine(GroupId group, RoleFactory make_role, std::unique_ptr<Store> store);
+  // `checkpoint_bytes`: how far SQLite's -wal file grows between two checkpoints.
+  StateMachine(GroupId group, RoleFactory make_role, std::unique_ptr<Store> store, uint64_t checkpoint_bytes);
 
   // Builds the role core anew from the store and the log (R4, and at the start).
   Status Rebuild(const LogView& log);
@@ -46,6 +47,7 @@ class StateMachine {
  private:
   const GroupId group_;
   const RoleFactory make_role_;
+  const uint64_t checkpoint_bytes_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<RoleCore> role_;  // after store_: its overlay refers to it
   uint64_t apply_deadline_us_ = UINT64_MAX;

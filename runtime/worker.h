@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -47,7 +48,10 @@ class Worker {
       std::vector<Task> tasks;
       tasks.swap(queue_);
       lock.unlock();
-      for (Task& task : tasks) task();
+      for (Task& task : tasks) {
+        if (stopping_) break;
+        task();
+      }
       tasks.clear();
       lock.lock();
     }
@@ -56,7 +60,7 @@ class Worker {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<Task> queue_;  // by mutex_
-  bool stopping_ = false;    // by mutex_
+  std::atomic<bool> stopping_ = false;  // written by mutex_
   std::thread thread_;
 };
 

@@ -18,7 +18,9 @@ std::string Sql(StatementKind kind, Table table) {
     case StatementKind::kScanOnward:
       return "SELECT k, lsn, v FROM " + name + " WHERE k >= ?1 ORDER BY k";
     case StatementKind::kUpsert:
-      return "REPLACE INTO " + name + " (k, lsn, v) VALUES (?1, ?2, ?3)";
+      return "INSERT INTO " + name +
+             " (k, lsn, v) VALUES (?1, ?2, ?3) "
+             "ON CONFLICT (k) DO UPDATE SET lsn = excluded.lsn, v = excluded.v";
     case StatementKind::kDelete:
       return "DELETE FROM " + name + " WHERE k = ?1";
   }

@@ -223,10 +223,19 @@ Status Log::AppendAndForce(std::span<const LogEntry> entries) {
 }
 
 Status Log::PrepareNextSegment() {
+  for (;;) {
+    const Result<bool> more = StepNextSegment();
+    if (!more.ok()) return more.status();
+    if (!*more) return Status();
+  }
+}
+
+Result<bool> Log::StepNextSegment() {
   if (!status_.ok()) return status_;
-  if (tail_offset_ < tail_bytes_ / 2 || options_.spare_segments_max == 0) return Status();
-  Status status = segment_files_.EnsureSpares(1);
-  return status.ok() || status.code() == StatusCode::kDiskFull ? status : Poison(std::move(status));
+  if (tail_offset_ < tail_bytes_ / 2 || options_.spare_segments_max == 0) return false;
+  Result<bool> more = segment_files_.StepTowardsSpares(1);
+  if (more.ok() || more.status().code() == StatusCode::kDiskFull) return more;
+  return Poison(more.status());
 }
 
 Status Log::Roll(LogPosition previous, bool starts) {

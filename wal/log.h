@@ -80,8 +80,7 @@ class Log {
   // were lost.
   static Result<Opened> Open(FileSystem& files, const std::string& directory, LogOptions options);
 
-  // --- Log thread only
-  // ------------------------------------------------------------------------------------------
+  // Log thread only:
 
   // Writes `entries` behind last(), in as many batches as it takes, without syncing the last of them.
   // kInvalid, with nothing written: LSNs that do not continue last(), an epoch that falls (R9), a payload
@@ -94,6 +93,9 @@ class Log {
   // When idle: makes the next segment ahead of need if the current one is more than half full and there is no
   // spare. kDiskFull is harmless here.
   Status PrepareNextSegment();
+  // The same in steps, each about as long as a force, so that an append that comes meanwhile need not wait for
+  // all of it. True: there is more to do.
+  Result<bool> StepNextSegment();
 
   // Removes every record above `after` (R4). kInvalid if `after` lies below the base. The caller has made
   // sure that nothing above `after` is replicated or applied. Needs a spare segment or room for one.
@@ -103,8 +105,7 @@ class Log {
   // Drops everything; the next record is base.lsn + 1. For a snapshot that was installed (R6).
   Status Reset(LogPosition base);
 
-  // --- Any thread
-  // -----------------------------------------------------------------------------------------------
+  // Any thread, from here on.
 
   // Durable entries from `from` on, in order: at least one if there is one, then up to about `bytes_max` of
   // payload. Empty: `from` is above durable(). kNotFound: at or below the base, or trimmed or truncated
@@ -146,8 +147,7 @@ class Log {
   Status Roll(LogPosition previous, bool starts);
   Status AppendBatch(std::span<const LogEntry> batch);
   Status CheckAppend(std::span<const LogEntry> entries) const;
-  // How many of `entries`, from `first` on, go into one batch, with `room` bytes left in the segment. 0: none
-  // fits.
+  // How many of `entries`, from the front, go into one batch, with `room` bytes left in the segment. 0: none.
   static size_t FitBatch(std::span<const LogEntry> entries, uint64_t room);
   // How many new segments it takes to append `entries`.
   size_t CountRolls(std::span<const LogEntry> entries) const;

@@ -12,6 +12,7 @@ namespace {
 constexpr std::array<std::string_view, 3> kPrefixes = {"log-", "spare-", "new-"};
 constexpr size_t kDigits = 16;
 constexpr uint64_t kZeroChunkBytes = uint64_t{1} << 20;
+constexpr uint64_t kStepBytes = uint64_t{256} << 10;
 
 }  // namespace
 
@@ -72,15 +73,24 @@ Status SegmentFiles::Load() {
 }
 
 Status SegmentFiles::EnsureSpares(size_t count) {
-  while (spares_.size() < count) ASSENT_RETURN_IF_ERROR(MakeSpare());
+  while (spares_.size() < count) ASSENT_RETURN_IF_ERROR(GrowSpare(segment_bytes_));
   return Status();
 }
 
-Status SegmentFiles::MakeSpare() {
-  const uint64_t number = next_number_++;
-  const std::string fresh = Path({SegmentFileKind::kNew, number});
-  Status status = FillWithZeros(fresh);
-  if (status.ok()) status = files_.Rename(fresh, Path({SegmentFileKind::kSpare, number}));
+Result<bool> SegmentFiles::StepTowardsSpares(size_t count) {
+  if (spares_.size() < count) ASSENT_RETURN_IF_ERROR(GrowSpare(kStepBytes));
+  return spares_.size() < count;
+}
+
+// Writes up to `bytes` more of the spare that is being made, or begins one.
+Status SegmentFiles::GrowSpare(uint64_t bytes) {
+  if (!growing_) growing_ = Growing{next_number_++, nullptr, 0};
+  const std::string fresh = Path({SegmentFileKind::kNew, growing_->number});
+  Status status = WriteZeros(bytes);
+  if (status.ok() && growing_->bytes < segment_bytes_) return status;
+  if (status.ok()) status = files_.Rename(fresh, Path({SegmentFileKind::kSpare, growing_->number}));
+  const uint64_t number = growing_->number;
+  growing_.reset();
   if (!status.ok()) {
     // A fragment would hold on to the space that is short. If it cannot go now, Load() removes it.
     (void)files_.Remove(fresh);
@@ -90,15 +100,23 @@ Status SegmentFiles::MakeSpare() {
   return Status();
 }
 
-Status SegmentFiles::FillWithZeros(const std::string& path) {
-  Result<std::unique_ptr<File>> file = files_.Create(path);
-  if (!file.ok()) return file.status();
-  const std::string zeros(std::min(segment_bytes_, kZeroChunkBytes), '\0');
-  for (uint64_t offset = 0; offset < segment_bytes_; offset += zeros.size()) {
-    const uint64_t count = std::min<uint64_t>(zeros.size(), segment_bytes_ - offset);
-    ASSENT_RETURN_IF_ERROR((*file)->WriteAt(offset, std::string_view(zeros).substr(0, count)));
+Status SegmentFiles::WriteZeros(uint64_t bytes) {
+  Growing& spare = *growing_;
+  if (spare.file == nullptr) {
+    Result<std::unique_ptr<File>> file = files_.Create(Path({SegmentFileKind::kNew, spare.number}));
+    if (!file.ok()) return file.status();
+    spare.file = std::move(*file);
   }
-  return (*file)->Sync();  // R9: length and blocks are durable before the log counts on them
+  const uint64_t end = spare.bytes + std::min(bytes, segment_bytes_ - spare.bytes);
+  const std::string zeros(std::min(end - spare.bytes, kZeroChunkBytes), '\0');
+  while (spare.bytes < end) {
+    const uint64_t count = std::min<uint64_t>(zeros.size(), end - spare.bytes);
+    ASSENT_RETURN_IF_ERROR(spare.file->WriteAt(spare.bytes, std::string_view(zeros).substr(0, count)));
+    spare.bytes += count;
+  }
+  // R9: length and blocks are durable before the log counts on them. Each step syncs its own, so that none is
+  // left with much to do.
+  return spare.file->Sync();
 }
 
 Result<std::unique_ptr<File>> SegmentFiles::MakeLive(const SegmentHeader& header) {

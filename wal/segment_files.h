@@ -42,6 +42,9 @@ class SegmentFiles {
 
   // Makes spares until there are `count`: the slow part of a new segment, off the commit path.
   Status EnsureSpares(size_t count);
+  // Likewise, but does only the next part of it, which takes about as long as a force. True: there is more to
+  // do.
+  Result<bool> StepTowardsSpares(size_t count);
   size_t spares() const { return spares_.size(); }
 
   // Above every number in the directory: the number for the next live segment.
@@ -60,15 +63,23 @@ class SegmentFiles {
   std::string Path(SegmentFileName name) const;
 
  private:
-  Status MakeSpare();
-  Status FillWithZeros(const std::string& path);
+  // A spare that is being written through.
+  struct Growing {
+    uint64_t number = 0;
+    std::unique_ptr<File> file;
+    uint64_t bytes = 0;
+  };
+
+  Status GrowSpare(uint64_t bytes);
+  Status WriteZeros(uint64_t bytes);
 
   FileSystem& files_;
   const std::string directory_;
   const uint64_t segment_bytes_;
   const size_t spares_max_;
   std::vector<uint64_t> spares_;  // numbers in the names of the spares
-  uint64_t next_number_ = 1;      // above every number in the directory
+  std::optional<Growing> growing_;
+  uint64_t next_number_ = 1;  // above every number in the directory
   bool directory_dirty_ = false;  // a segment's rename or removal is not durable yet
 };
 

@@ -24,11 +24,12 @@ constexpr size_t kConfigBytesMax = 1024 * 1024;
 constexpr size_t kNodesMax = 256;    // far above what the directory is meant for (G8)
 constexpr size_t kGroupsMax = 1024;  // a shard without a slot would be of no use
 constexpr size_t kNameBytesMax = 64;
-constexpr uint32_t kConnectionsMin = 8;       // peers, an operator and a client
-constexpr uint32_t kConnectionsMax = 10'000;  // each costs a thread
-constexpr uint64_t kSegmentBytesLow =
-    2ull * 1024 * 1024;  // holds the largest branch in one record (faults.md §6)
+constexpr uint32_t kConnectionsMin = 8;                    // peers, an operator and a client
+constexpr uint32_t kConnectionsMax = 10'000;               // each costs a thread
+constexpr uint64_t kSegmentBytesLow = 2ull * 1024 * 1024;  // holds the largest branch in one record
 constexpr uint64_t kSegmentBytesHigh = 1ull * 1024 * 1024 * 1024;
+constexpr uint64_t kCheckpointBytesLow = 64ull * 1024;  // below it, most of the work would be checkpoints
+constexpr uint64_t kCheckpointBytesHigh = 1ull * 1024 * 1024 * 1024;
 
 bool IsUuid(std::string_view text) {
   if (text.size() != 36) return false;
@@ -66,7 +67,7 @@ class Validator {
     return std::string(list) + "[" + std::to_string(index) + "]" + field;
   }
 
-  // Nothing is encrypted or authenticated, so it has to be asked for (faults.md §6).
+  // Nothing is encrypted or authenticated, so it has to be asked for.
   Status CheckPlaintext(const std::string& path, const Endpoint& endpoint) const {
     if (flags_.insecure || IsLoopback(endpoint)) return {};
     return Bad(path,
@@ -176,7 +177,8 @@ class Validator {
       return Bad("log.segment_bytes",
                  "is " + std::to_string(config_.segment_bytes) + "; it must be a multiple of 4096");
     }
-    return {};
+    return CheckRange("log.checkpoint_bytes", config_.checkpoint_bytes, kCheckpointBytesLow,
+                      kCheckpointBytesHigh);
   }
 
   Status CheckRange(const char* path, uint64_t number, uint64_t low, uint64_t high) const {
@@ -331,7 +333,8 @@ std::string WriteToml(const NodeConfig& config) {
   }
   out += "\n[limits]\nconnections_max = " + std::to_string(config.connections_max) +
          "\nreplicas_min = " + std::to_string(config.replicas_min) +
-         "\n\n[log]\nsegment_bytes = " + std::to_string(config.segment_bytes) + "\n";
+         "\n\n[log]\nsegment_bytes = " + std::to_string(config.segment_bytes) +
+         "\ncheckpoint_bytes = " + std::to_string(config.checkpoint_bytes) + "\n";
   return out;
 }
 

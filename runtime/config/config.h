@@ -33,6 +33,7 @@
 //   replicas_min = 1
 //   [log]
 //   segment_bytes = 16777216
+//   checkpoint_bytes = 33554432
 //
 // Errors name file and line, and say what to write: "config.toml:12: groups[1].replicas names n4, which is
 // not in
@@ -46,7 +47,7 @@ struct Endpoint {
 };
 std::string ToString(const Endpoint& endpoint);  // "127.0.0.1:7401", "[::1]:7401"
 Result<Endpoint> ParseEndpoint(std::string_view text);
-// A literal loopback address or "localhost": plaintext to it does not leave the machine (faults.md §6).
+// A literal loopback address or "localhost": plaintext to it does not leave the machine.
 bool IsLoopback(const Endpoint& endpoint);
 
 enum class DirectoryKind : uint8_t { kEmbedded = 1 };
@@ -80,6 +81,8 @@ struct NodeConfig {
   uint32_t connections_max = 256;                // of clients and peers together; each costs a thread (G8)
   uint32_t replicas_min = 1;                     // a view smaller than this does not serve (R3)
   uint64_t segment_bytes = 16ull * 1024 * 1024;  // of each log file
+  // SQLite's -wal file, and the log that a restart replays, grow to about this between two checkpoints.
+  uint64_t checkpoint_bytes = 32ull * 1024 * 1024;
 
   bool operator==(const NodeConfig&) const = default;
   const NodeEntry* FindNode(NodeId id) const;

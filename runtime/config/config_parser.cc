@@ -69,8 +69,9 @@ class Parser {
       Number(*limits, "limits", "replicas_min", config_.replicas_min);
     }
     if (const toml::table* log = Table(root, "log", false)) {
-      CheckKeys(*log, "log", {"segment_bytes"});
+      CheckKeys(*log, "log", {"segment_bytes", "checkpoint_bytes"});
       Number(*log, "log", "segment_bytes", config_.segment_bytes);
+      Number(*log, "log", "checkpoint_bytes", config_.checkpoint_bytes);
     }
   }
 

@@ -47,6 +47,11 @@ void Coordinator::Release() {
   released_.notify_all();
 }
 
+void Coordinator::SetFaults(std::function<Fault()> next_fault) {
+  std::lock_guard lock(mutex_);
+  next_fault_ = std::move(next_fault);
+}
+
 std::string Coordinator::address() const {
   return ToString(server_->address());
 }
@@ -184,7 +189,7 @@ void Coordinator::Judge(Reply& out, const wire::CommitTag& tag, Fault fault, siz
 template <typename Reply>
 void Coordinator::Serve(Reply& out, const wire::CommitTag& tag, size_t results) {
   std::unique_lock lock(mutex_);
-  const Fault fault = next_fault ? next_fault() : Fault::kNone;
+  const Fault fault = next_fault_ ? next_fault_() : Fault::kNone;
   out.__set_token(tag.token);
   out.__set_attempt(tag.attempt);
   switch (fault) {
@@ -246,7 +251,7 @@ void Coordinator::begin_txn(wire::BeginReply& out, const wire::BeginRequest&) {
 
 void Coordinator::work(wire::WorkReply& out, const wire::WorkRequest& request) {
   std::lock_guard lock(mutex_);
-  const Fault fault = next_fault ? next_fault() : Fault::kNone;
+  const Fault fault = next_fault_ ? next_fault_() : Fault::kNone;
   out.txn = request.txn;
   if (fault == Fault::kLostRequest || fault == Fault::kLostReply) Lose();
   if (fault == Fault::kOverloaded) return out.__set_refusal(Refuse(wire::RefusalCode::OVERLOADED));

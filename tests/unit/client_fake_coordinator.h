@@ -43,9 +43,10 @@ class Coordinator final : public wire::TransactionManagerIf {
   void Release();  // lets hanging handlers go
   void Stop();
 
-  // What to do to the next request of a kind that can fail (execute, commit, work); kNone if empty. Before
-  // the start.
-  std::function<Fault()> next_fault;
+  // What to do to the next request of a kind that can fail: execute, commit, work.
+  void SetFaults(std::function<Fault()> next_fault);
+
+  // Before the first connection only:
   // What where_is says; empty: this one leads.
   std::string leader_address;
   std::vector<std::string> other_addresses;
@@ -89,6 +90,7 @@ class Coordinator final : public wire::TransactionManagerIf {
   mutable std::mutex mutex_;
   std::condition_variable released_;
   bool release_ = false;
+  std::function<Fault()> next_fault_;
   int64_t epoch_ = 1;
   int64_t next_client_ = 1;
   int64_t next_txn_ = 1;

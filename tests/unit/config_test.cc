@@ -37,6 +37,7 @@ connections_max = 64
 replicas_min = 2
 [log]
 segment_bytes = 4194304
+checkpoint_bytes = 1048576
 )";
 
 // kGood with one piece of text replaced by another.
@@ -74,6 +75,7 @@ TEST(Config, ReadsEverything) {
   EXPECT_EQ(config->connections_max, 64u);
   EXPECT_EQ(config->replicas_min, 2u);
   EXPECT_EQ(config->segment_bytes, 4194304u);
+  EXPECT_EQ(config->checkpoint_bytes, 1048576u);
 }
 
 TEST(Config, LimitsAndLogHaveDefaults) {
@@ -151,6 +153,8 @@ TEST(ConfigError, NamesLineAndPartInPlainWords) {
        "config.toml:28: log.segment_bytes is 1000; it must be from 2097152 to 1073741824"},
       {With("4194304", "4194305"),
        "config.toml:28: log.segment_bytes is 4194305; it must be a multiple of 4096"},
+      {With("1048576", "1000"),
+       "config.toml:29: log.checkpoint_bytes is 1000; it must be from 65536 to 1073741824"},
       {With("data = \"data/n1\"", "data = \"\""),
        "config.toml:5: node.data is empty; name the directory for this node's data"},
       {With("[[nodes]]", "[nodes]"), ""},

@@ -33,6 +33,22 @@ TEST(CoordinatorInquiry, AppendedCommitIsNotAnsweredYet) {  // C1, C3
   EXPECT_EQ(h.SendCount(), 0u);
 }
 
+// R1: END may be lost in a failover, and the transaction is committed and unended again. (Found by the random
+// test, seed 2663 of 3,000.)
+TEST(CoordinatorInquiry, NothingIsPresumedOfAnEndThatIsNotReplicated) {
+  Harness h;
+  const TxnId txn = h.PhaseTwo(1);
+  h.AckFrom(kS1, txn, Decision::kCommit);
+  h.AckFrom(kS2, txn, Decision::kCommit);
+  ASSERT_EQ(h.Appended<Ended>().size(), 1u);
+  h.Clear();
+  h.From(kS2, Inquire{txn});  // a late duplicate
+  EXPECT_EQ(h.SendCount(), 0u);
+  h.Replicate();
+  h.From(kS2, Inquire{txn});
+  EXPECT_EQ(h.SentTo<Decide>(kS2).decision, Decision::kAbort);
+}
+
 TEST(CoordinatorInquiry, OlderEpochsUndecidedAreDead) {  // C3
   Harness h;
   h.Call(h.Puts(h.Tag(1), {kS1, kS2}));
@@ -59,8 +75,12 @@ TEST(CoordinatorInquiry, NothingIsAnsweredBeforeServing) {  // C3: only after fu
   RoleEffects out;
   h.core->Step(h.now, Received{kS1, Epoch{5}, Inquire{txn}}, out);
   h.core->Step(h.now, Received{kS1, Epoch{5}, Inquire{TxnId{kGroup, Epoch{0}, 9}}}, out);
+  for (const GroupId shard : {kS1, kS2}) {
+    h.core->Step(h.now, Received{shard, Epoch{5}, DecideAck{txn, Decision::kCommit}}, out);
+  }
   h.core->Step(h.now, Tick{}, out);
-  EXPECT_TRUE(out.empty());
+  EXPECT_TRUE(out.empty());  // nor appended: the log is another's until then
+  EXPECT_EQ(h.core->unended_count(), 1u);
   EXPECT_EQ(h.core->NextDeadline(), UINT64_MAX);
   h.core->Step(h.now, ClientCall{RequestId{1}, OpenSession{}}, out);
   ASSERT_EQ(out.size(), 1u);

@@ -210,7 +210,7 @@ TEST_F(EmbeddedDamage, CurrentViewIsReportedAndNoOlderOneTakenInstead) {  // I-R
   MustWin(*directory, 1);
   MustWin(*directory, 2);
   const std::string text = ReadFile(ViewPath("2"));
-  for (size_t bit = 0; bit < text.size() * 8; ++bit) {
+  for (size_t bit = 0; bit < text.size() * 8; bit += 3) {
     std::string bad = text;
     bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
     WriteFile(ViewPath("2"), bad);

@@ -137,6 +137,7 @@ TEST(ParticipantInDoubt, ManyAskInRoundsNotAtOnce) {  // C7
   for (uint64_t seq = 1; seq <= 100; ++seq) shard.Prepare(seq, {Put("k" + std::to_string(seq), "x")});
   shard.Replicate();
   shard.Restart();
+  shard.now.mono_us += 2 * kSecond;  // all are due
   size_t asked = 0;
   size_t rounds = 0;
   while (asked < 100 && rounds < 1'000) {

@@ -209,8 +209,10 @@ TEST(ParticipantTwoPhase, StoreThatDoesNotTakeChangesStopsNewVotes) {  // G8
   Shard shard({.overlay_bytes_max = 2'000});
   shard.Given("a", std::string(3'000, 'x'));
   EXPECT_EQ(shard.Prepare(1, {Put("b", "x")}), Lines{"c1<No(1) overloaded"});
+  EXPECT_EQ(shard.Commit1(2, {Put("b", "x")}), Lines{"3:Refused 2#1"}) << "refusals still can be told";
+  EXPECT_EQ(shard.Replicate(), Lines{"c1<Refused(2) 2#1 overloaded"});
   shard.Flush();
-  EXPECT_EQ(shard.Prepare(2, {Put("b", "x")}), Lines{"3:Prepared(2) w=b"});
+  EXPECT_EQ(shard.Prepare(3, {Put("b", "x")}), Lines{"4:Prepared(3) w=b"});
 }
 
 }  // namespace

@@ -61,6 +61,7 @@ TEST(LinkOrder, WhatGathersIsOneBatchAndTheWindowIsPipelined) {
   echo.handler->Hold();  // the server takes in one batch and answers nothing
   LinkOptions options;
   options.window = 3;
+  options.reply_timeout_ms = 3'600'000;  // or a link that was not woken would get on by its timeout
   auto link = MakeLink(echo.client(), options);
   // One by one: each is a batch of its own, until the window is full.
   for (int64_t i = 0; i < 3; ++i) {

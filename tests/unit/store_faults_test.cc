@@ -16,7 +16,7 @@ namespace assent {
 namespace {
 
 constexpr uint64_t kSeed = 11;
-constexpr uint64_t kRecords = 24;
+constexpr uint64_t kRecords = 18;
 
 StoreOptions Options() {
   StoreOptions options;
@@ -179,7 +179,7 @@ TEST(StoreFaults, PowerCutKeepsWhatWasSynced) {
   std::mt19937_64 random(kSeed);
   const uint64_t changes = CountChanges();
   int lost_something = 0;
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < 120; ++round) {
     SCOPED_TRACE(round);
     const TempDirectory temp;
     TestDisk::Get().Reset();

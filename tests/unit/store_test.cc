@@ -337,6 +337,53 @@ TEST(StoreOpen, UnknownVfsIsInvalid) {
   EXPECT_EQ(store.status().code(), StatusCode::kInvalid);
 }
 
+// What happens to names, in order.
+class RecordingFiles final : public StoreFiles {
+ public:
+  Result<bool> Exists(const std::string& path) override { return PosixStoreFiles().Exists(path); }
+  Status Rename(const std::string& from, const std::string& to) override {
+    calls += "rename " + Name(from) + " " + Name(to) + "; ";
+    return PosixStoreFiles().Rename(from, to);
+  }
+  Status Remove(const std::string& path) override {
+    if (*Exists(path)) calls += "remove " + Name(path) + "; ";
+    return PosixStoreFiles().Remove(path);
+  }
+  Status SyncFile(const std::string& path) override {
+    calls += "sync " + Name(path) + "; ";
+    return PosixStoreFiles().SyncFile(path);
+  }
+  Status SyncDirectory(const std::string& directory) override {
+    calls += "sync-directory; ";
+    return PosixStoreFiles().SyncDirectory(directory);
+  }
+  std::string calls;
+
+ private:
+  static std::string Name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+};
+
+TEST(StoreFilesOrder, EachChangeOfNamesIsSyncedBeforeTheNext) {  // R7
+  const TempDirectory directory;
+  RecordingFiles files;
+  StoreOptions options;
+  options.files = &files;
+  MustOpen(directory / "state", options);
+  EXPECT_EQ(files.calls,
+            "sync state.creating; rename state.creating state.incoming; sync-directory; sync-directory; "
+            "rename state.incoming state; sync-directory; ");
+  files.calls.clear();
+  MustOpen(directory / "state", options);
+  EXPECT_EQ(files.calls, "");
+
+  MustOpen(directory / "copy");
+  WriteFile(directory / "state-wal", "left by a kill");
+  ASSERT_TRUE(Store::InstallSnapshot(directory / "copy", directory / "state", kIdentity, options).ok());
+  EXPECT_EQ(files.calls,
+            "sync copy; rename copy state.incoming; sync-directory; remove state-wal; sync-directory; "
+            "rename state.incoming state; sync-directory; ");
+}
+
 TEST(StoreFull, IsDiskFullLatchesAndLosesNothing) {  // R7
   const TempDirectory directory;
   LogPosition applied;

@@ -254,6 +254,22 @@ TEST_F(WalDamage, SpoiledSinceOpenIsReportedByRead) {
   EXPECT_LT(before->back().position.lsn, batch.first);
 }
 
+TEST(WalJoint, SegmentBehindAnotherEpochIsReported) {
+  MemoryFileSystem files;
+  {
+    const auto log = MustOpen(files);
+    ExpectOk(log->AppendAndForce(Entries(5, 1, 3)));
+    ExpectOk(log->Truncate(Lsn{2}));
+  }
+  MemoryInode& inode = files.inode(LivePaths(files).back());
+  auto header = DecodeSegmentHeader(std::span(inode.cached()).first(kSectorBytes));
+  ASSERT_TRUE(header.ok());
+  EXPECT_EQ(header->previous, (LogPosition{Epoch{5}, Lsn{2}}));
+  header->previous.epoch = Epoch{4};
+  inode.Write(0, EncodeSegmentHeader(*header));
+  EXPECT_EQ(OpenCode(files), StatusCode::kDamaged);
+}
+
 TEST(WalEpochs, AFallOnDiskEndsTheLog) {  // R9
   MemoryFileSystem files;
   ExpectOk(MustOpen(files)->AppendAndForce(Entries(5, 1, 3)));

@@ -74,7 +74,7 @@ inline std::vector<LogEntry> ReadAll(const Log& log, size_t bytes_max = 1000) {
   return all;
 }
 
-// A log that must open.
+// A log that must open; else a null pointer and a failure.
 inline std::unique_ptr<Log> MustOpen(FileSystem& files, LogOptions options = TestOptions(),
                                      RecoveryFacts* facts = nullptr) {
   Result<Log::Opened> opened = Log::Open(files, kDirectory, std::move(options));

@@ -1,0 +1,72 @@
+#include "runtime/replica_files.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace assent {
+namespace {
+
+constexpr const char* kNoteName = "installing";
+
+std::string NotePath(const std::string& directory) {
+  return directory + "/" + kNoteName;
+}
+
+Result<bool> HasNote(wal::FileSystem& files, const std::string& directory) {
+  const auto names = files.List(directory);
+  if (!names.ok()) return names.status();
+  return std::find(names->begin(), names->end(), kNoteName) != names->end();
+}
+
+Status RemoveNote(wal::FileSystem& files, const std::string& directory) {
+  ASSENT_RETURN_IF_ERROR(files.Remove(NotePath(directory)));
+  return files.SyncDirectory(directory);  // R7
+}
+
+}  // namespace
+
+InstallNote MakeInstallNote(wal::FileSystem& files, const std::string& directory) {
+  InstallNote note;
+  note.make = [&files, directory]() -> Status {
+    const auto made = files.Create(NotePath(directory));
+    // It is there already if an installation failed and the replica lives on.
+    if (!made.ok() && made.status().code() != StatusCode::kConflict) return made.status();
+    return files.SyncDirectory(directory);  // R7
+  };
+  note.remove = [&files, directory] { return RemoveNote(files, directory); };
+  return note;
+}
+
+Result<OpenedReplica> OpenReplicaFiles(wal::FileSystem& files, const ReplicaPlaces& places,
+                                       const StoreIdentity& identity, const StoreOptions& store_options,
+                                       wal::LogOptions log_options) {
+  OpenedReplica opened;
+  auto store = Store::Open(places.store, identity, store_options);
+  if (!store.ok()) return store.status();
+  opened.store = std::move(store).value();
+  const LogPosition applied = opened.store->applied();
+
+  // A snapshot was being installed: the log does not lead to the store, and is worth nothing (R6).
+  const auto installing = HasNote(files, places.directory);
+  if (!installing.ok()) return installing.status();
+  log_options.known_acknowledged = *installing ? Lsn{} : applied.lsn;
+  auto log = wal::Log::Open(files, places.log, std::move(log_options));
+  if (!log.ok()) return log.status();
+  opened.log = std::move(log->log);
+  opened.facts = log->facts;
+  if (*installing) {
+    ASSENT_RETURN_IF_ERROR(opened.log->Reset(applied));
+    ASSENT_RETURN_IF_ERROR(RemoveNote(files, places.directory));
+  }
+  if (opened.log->base().lsn > applied.lsn) {
+    return Status(StatusCode::kDamaged,
+                  places.directory + ": the log begins behind LSN " +
+                      std::to_string(Raw(opened.log->base().lsn)) + ", but the store ends at " +
+                      std::to_string(Raw(applied.lsn)) +
+                      ": records between them are lost. Restore both from one copy, or remove this replica's "
+                      "directory and add the replica anew");
+  }
+  return opened;
+}
+
+}  // namespace assent

@@ -1,0 +1,283 @@
+"""The commands as scripts rely on them: what they print where, in which form, and their exit codes."""
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from local import PROGRAM, Cluster, Ports, new_directory, run  # noqa: E402
+
+OK, ERROR, USAGE, ABORTED, UNAVAILABLE = 0, 1, 2, 3, 6
+COMMANDS = ["node", "dev", "demo", "status", "get", "put", "delete", "scan", "exec", "shell", "txn", "group", "wal",
+            "bench", "completion"]
+SUBCOMMANDS = [["txn", "list"], ["txn", "show"], ["wal", "inspect"], ["wal", "verify"], ["completion", "bash"],
+               ["group", "show"], ["group", "add-replica"], ["group", "remove-replica"]]
+
+
+class Commands(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster("cli")
+        cls.failed = False
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.close(keep=cls.failed)
+
+    def run(self, result=None):
+        before = len(result.failures) + len(result.errors)
+        super().run(result)
+        type(self).failed |= len(result.failures) + len(result.errors) > before
+
+    def check(self, code, *arguments, **keywords):
+        """stdout, where the exit code is as wanted."""
+        got, out, err = self.cluster.run(*arguments, **keywords)
+        self.assertEqual(got, code, f"{arguments}: {out}{err}")
+        if code != OK:
+            self.assertIn("assent: ", err)
+        self.err = err
+        return out
+
+    # ---- Rows
+
+    def test_put_get_delete(self):
+        self.assertRegex(self.check(OK, "put", "t1/a", "one"), r"^committed c1\.\d+\.[0-9a-f]+\n$")
+        self.assertEqual(self.check(OK, "get", "t1/a"), "one\n")
+        self.assertEqual(self.err, "")
+        self.check(OK, "delete", "t1/a")
+        self.assertEqual(self.check(ERROR, "get", "t1/a"), "")
+        self.assertEqual(self.err, "assent: no such key: t1/a\n")
+
+    def test_get_in_json_and_csv(self):
+        self.check(OK, "put", "t2/a", 'say "hi", twice')
+        row, = json.loads(self.check(OK, "get", "t2/a", "-o", "json"))
+        self.assertEqual((row["key"], row["value"]), ("t2/a", 'say "hi", twice'))
+        self.assertIsInstance(row["version"], int)
+        row, = csv.DictReader(io.StringIO(self.check(OK, "get", "t2/a", "-o", "csv")))
+        self.assertEqual((row["key"], row["value"]), ("t2/a", 'say "hi", twice'))
+
+    def test_scan_in_order_with_limit(self):
+        for key in ("t3/b", "t3/a", "t3/c", "t30"):
+            self.check(OK, "put", key, key.upper())
+        rows = json.loads(self.check(OK, "scan", "t3/", "-o", "json"))
+        self.assertEqual([row["key"] for row in rows], ["t3/a", "t3/b", "t3/c"])
+        rows = list(csv.DictReader(io.StringIO(self.check(OK, "scan", "t3/", "--limit", "2", "-o", "csv"))))
+        self.assertEqual([row["value"] for row in rows], ["T3/A", "T3/B"])
+        table = self.check(OK, "scan", "t3/").splitlines()
+        self.assertRegex(table[0], r"^KEY +VALUE +VERSION$")
+        self.assertEqual(len(table), 4)
+        self.assertEqual(json.loads(self.check(OK, "scan", "t3/nothing", "-o", "json")), [])
+
+    def test_values_that_are_no_text(self):
+        self.check(OK, "exec", 'put t4/b "\\x00\\xff\\n"')
+        row, = json.loads(self.check(OK, "get", "t4/b", "-o", "json"))
+        self.assertEqual(row["value"], "\\x00\\xff\\x0a")
+
+    # ---- exec
+
+    def test_exec_is_one_transaction(self):
+        out = self.check(OK, "exec", "put t5/alice 100", "put t5/bob 0")
+        self.assertRegex(out, r"committed c1\.")
+        out = self.check(OK, "exec", "add t5/alice -10 min=0", "add t5/bob 10", "get t5/bob")
+        self.assertEqual(out.splitlines()[:3], ["t5/alice = 90", "t5/bob = 10", "t5/bob = 10"])
+        self.assertEqual(self.check(ABORTED, "exec", "add t5/alice -1000 min=0", "add t5/bob 1000"), "")
+        self.assertRegex(self.err, r"^assent: aborted c1\.\S+: ")
+        self.assertEqual(self.check(OK, "get", "t5/bob"), "10\n")
+        self.check(ABORTED, "exec", "check t5/alice absent", "put t5/alice 1")
+        self.check(ABORTED, "exec", "check t5/alice value=1", "put t5/alice 1")
+
+    def test_exec_in_json_and_csv(self):
+        done = json.loads(self.check(OK, "exec", "put t6/a 1", "add t6/n 5", "get t6/a", "-o", "json"))
+        self.assertEqual(done["outcome"], "committed")
+        self.assertRegex(done["txn"], r"^c1\.\d+\.[0-9a-f]+$")
+        self.assertEqual(done["results"][1]["number"], 5)
+        self.assertEqual(done["results"][2]["rows"][0]["value"], "1")
+        done = json.loads(self.check_aborted_json("exec", "check t6/a absent", "-o", "json"))
+        self.assertEqual(done["outcome"], "aborted")
+        self.assertTrue(done["reason"])
+        row, = csv.DictReader(io.StringIO(self.check(OK, "exec", "put t6/a 1", "-o", "csv")))
+        self.assertEqual(row["outcome"], "committed")
+
+    def check_aborted_json(self, *arguments):
+        code, out, _ = self.cluster.run(*arguments)
+        self.assertEqual(code, ABORTED)
+        return out
+
+    def test_bad_operations_are_usage_errors(self):
+        for operation, hint in (("frobnicate a", "get KEY"), ("add a ten", "not a number"), ("put a", "put KEY"),
+                                ('put a "open', "quote"), ("", "get KEY")):
+            self.check(USAGE, "exec", operation)
+            self.assertIn(hint, self.err)
+        self.check(USAGE, "exec", "put " + "k" * 2000 + " v")
+        self.assertIn("1024", self.err)
+        self.check(USAGE, "put", "", "v")
+
+    # ---- shell
+
+    def test_shell_from_a_pipe(self):
+        out = self.check(OK, "shell", stdin="put t7/a 1\nbegin\nadd t7/a 4\nget t7/a\ncommit\nget t7/a\n")
+        self.assertRegex(out, r"begun c1\.\d+\.\w+\n")
+        self.assertEqual(out.count("t7/a = 5"), 3)
+        self.assertNotIn("assent>", out)
+        out = self.check(OK, "shell", stdin="begin\nput t7/b 1\nrollback\nget t7/b\n.quit\nput t7/c 1\n")
+        self.assertIn("rolled back\nt7/b is absent\n", out)
+        self.check(ERROR, "get", "t7/c")
+        self.check(OK, "shell", stdin="begin\nput t7/d 1\n")  # its end rolls back
+        self.check(ERROR, "get", "t7/d")
+        self.check(ERROR, "shell", stdin="frobnicate\n")
+        self.check(ABORTED, "shell", stdin="check t7/a absent\n")
+        self.assertIn("begin | commit | rollback", self.check(OK, "shell", stdin=".help\n"))
+
+    # ---- Looking
+
+    def test_status(self):
+        rows = json.loads(self.check(OK, "status", "-o", "json"))
+        self.assertEqual(len(rows), 6)
+        self.assertEqual({(row["group"], row["node"]) for row in rows if row["role"] == "primary"},
+                         {("c1", "n1"), ("s1", "n2"), ("s2", "n3")})
+        self.assertEqual({row["state"] for row in rows}, {"serving", "following"})
+        for row in rows:
+            self.assertIsInstance(row["replicated"], int)
+            self.assertIsInstance(row["in_doubt"], int)
+        self.assertEqual(len(list(csv.DictReader(io.StringIO(self.check(OK, "status", "-o", "csv"))))), 6)
+        self.assertRegex(self.check(OK, "status").splitlines()[0], r"^GROUP +NODE +ROLE +EPOCH ")
+
+    def test_group_show(self):
+        rows = json.loads(self.check(OK, "group", "show", "-o", "json"))
+        self.assertEqual([(row["group"], row["primary"], row["backups"]) for row in rows],
+                         [("c1", "n1", "n2"), ("s1", "n2", "n3"), ("s2", "n3", "n1")])
+        self.check(USAGE, "group", "remove-replica", "shard", "n1")
+        self.check(USAGE, "group", "remove-replica", "s1", "third")
+        self.check(ERROR, "group", "remove-replica", "s9", "n1")
+        self.check(ERROR, "group", "remove-replica", "s1", "n1")
+        self.check(USAGE, "group", "remove-replica", "s1", "n2")
+        self.assertIn("primary", self.err)
+
+    def test_txn(self):
+        self.assertEqual(self.check(OK, "txn", "list", "--state", "in-doubt"), "no transactions in doubt\n")
+        self.assertEqual(json.loads(self.check(OK, "txn", "list", "--state", "in-doubt", "-o", "json")), [])
+        shell = subprocess.Popen([PROGRAM, "shell", "--connect", self.cluster.connect], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, text=True)
+        self.addCleanup(shell.stdout.close)
+        shell.stdin.write("begin\nput t8/a 1\n")
+        shell.stdin.flush()
+        txn = re.search(r"begun (\S+)", shell.stdout.readline()).group(1)
+        listed = {row["txn"]: row for row in json.loads(self.check(OK, "txn", "list", "-o", "json"))}
+        self.assertEqual(listed[txn]["state"], "active")
+        shown = json.loads(self.check(OK, "txn", "show", txn, "-o", "json"))
+        self.assertEqual(shown[0]["at"], "c1")
+        shell.communicate("rollback\n", timeout=60)
+        self.assertEqual(shell.returncode, OK)
+        self.check(ERROR, "txn", "show", "c1.1.ffffff")
+        self.check(USAGE, "txn", "show", "nonsense")
+        self.assertIn("c1.4.93e4", self.err)
+        self.check(USAGE, "txn", "list", "--state", "odd")
+
+    def test_wal_of_a_running_node(self):
+        self.check(OK, "put", "t9/a", "1")
+        log = os.path.join(self.cluster.data(1), "c1", "log")
+        self.assertRegex(self.check(OK, "wal", "verify", log), r"^ok  [\d,]+ records in \d+ segments, ")
+        out = self.check(OK, "wal", "inspect", log)
+        self.assertIn("segment " + log, out)
+        self.assertRegex(out, r"\(e\d+, 1\)")
+        self.check(ERROR, "wal", "verify", os.path.join(self.cluster.directory, "nowhere"))
+        self.assertIn("nowhere", self.err)
+
+    # ---- Configuration, completion, help
+
+    def test_check_config(self):
+        out = self.check(OK, "node", "--config", self.cluster.config(2), "--check-config")
+        self.assertIn("ok, node n2 with 2 replicas", out)
+        with open(self.cluster.config(2)) as config:
+            text = config.read()
+        bad = os.path.join(self.cluster.directory, "bad.toml")
+        with open(bad, "w") as config:
+            config.write(text.replace("segment_bytes", "segment_byts"))
+        self.check(USAGE, "node", "--config", bad, "--check-config")
+        self.assertRegex(self.err, r"bad\.toml:\d+: unknown key log\.segment_byts; did you mean log\.segment_bytes\?")
+
+    def test_completion_in_bash(self):
+        script = self.check(OK, "completion", "bash")
+        done = subprocess.run(["bash", "-c", script + """
+            COMP_WORDS=(assent txn li) COMP_CWORD=2; _assent; echo "${COMPREPLY[@]}"
+            COMP_WORDS=(assent st) COMP_CWORD=1; _assent; echo "${COMPREPLY[@]}" """],
+                              capture_output=True, text=True)
+        self.assertEqual((done.stdout, done.stderr), ("list\nstatus\n", ""))
+
+    def test_help_has_examples(self):
+        self.assertIn("Exit codes: 0 ok", self.check(OK, "--help"))
+        for command in [[name] for name in COMMANDS] + SUBCOMMANDS:
+            out = self.check(OK, *command, "--help")
+            has_subcommands = any(other[:-1] == command for other in SUBCOMMANDS)
+            if not has_subcommands:
+                self.assertIn("Example:\n  ", out, command)
+                self.assertIn("assent " + " ".join(command), out, command)
+        self.assertRegex(self.check(OK, "--version"), r"^assent \d+\.\d+\.\d+\n$")
+
+    def test_usage_errors(self):
+        for arguments in ([], ["frobnicate"], ["get"], ["get", "a", "b"], ["status", "-o", "xml"], ["node"],
+                          ["txn"], ["scan", "a", "--limit", "-1"], ["bench", "unheard-of"]):
+            code, out, err = self.cluster.run(*arguments)
+            self.assertEqual(code, USAGE, f"{arguments}: {out}{err}")
+            self.assertEqual(out, "", arguments)
+            self.assertNotEqual(err, "", arguments)
+
+    def test_no_escape_codes_where_output_is_no_terminal(self):
+        for env in ({}, {"NO_COLOR": "1"}):
+            for arguments in (["status"], ["txn", "list"], ["group", "show"], ["exec", "get t10/a"]):
+                code, out, err = self.cluster.run(*arguments, env=env)
+                self.assertEqual(code, OK)
+                self.assertNotIn("\x1b", out + err)
+
+    def test_bench_in_json(self):
+        out = self.check(OK, "bench", "transfer", "--clients", "4", "--seconds", "1", "--rows", "100", "-o", "json")
+        report = json.loads(out)
+        self.assertGreater(len(report), 0)
+
+
+class Unreachable(unittest.TestCase):
+    def test_no_cluster_there(self):
+        ports = Ports()
+        self.addCleanup(ports.close)
+        for arguments in (["status"], ["get", "a"], ["exec", "get a"], ["txn", "list"], ["group", "show"]):
+            code, out, err = run(*arguments, connect=f"127.0.0.1:{ports.first}")
+            self.assertEqual((code, out), (UNAVAILABLE, ""), arguments)
+            self.assertIn("Is the cluster up? `assent dev` starts one here", err)
+
+    def test_bad_address(self):
+        code, _, err = run("status", "--connect", "nonsense")
+        self.assertEqual(code, USAGE)
+        self.assertIn("nonsense", err)
+
+
+class Dev(unittest.TestCase):
+    def test_stops_on_interrupt_and_takes_up_its_data_again(self):
+        cluster = Cluster("dev")
+        try:
+            self.assertEqual(cluster.run("put", "kept", "1")[0], OK)
+            self.assertEqual(cluster.stop(), OK)
+            before = cluster.connect
+            cluster.start()
+            self.assertEqual(cluster.connect, before)
+            self.assertEqual(cluster.run("get", "kept")[:2], (OK, "1\n"))
+        finally:
+            cluster.close()
+
+    def test_directory_of_something_else_is_refused(self):
+        directory = new_directory("other")
+        with open(os.path.join(directory, "letter"), "w"):
+            pass
+        code, _, err = run("dev", "--dir", directory)
+        self.assertEqual(code, USAGE)
+        self.assertIn("--dir", err)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

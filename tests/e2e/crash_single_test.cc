@@ -1,0 +1,118 @@
+// kill -9 of any one process, and of all at once, at random moments under load: what was acknowledged is
+// there once, what was not is not half there, replicas are equal, and nothing stays in doubt.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <iostream>
+#include <random>
+#include <thread>
+
+#include "tests/e2e/bank_load.h"
+#include "tests/e2e/test_cluster.h"
+
+namespace assent::e2e {
+namespace {
+
+using cli::LocalCluster;
+using std::chrono::steady_clock;
+
+constexpr int kSingleKills = 50;
+constexpr int kTotalKills = 5;
+constexpr double kProgressSeconds = 120;
+constexpr uint64_t kCommitsBetweenMax = 120;  // kills come after 1 to so many commits
+
+double SecondsSince(steady_clock::time_point begun) {
+  return std::chrono::duration<double>(steady_clock::now() - begun).count();
+}
+
+class CrashSingle : public testing::Test {
+ protected:
+  void SetUp() override {
+    const Status started = cluster_.StartAll();
+    ASSERT_TRUE(started.ok()) << started.ToString();
+  }
+
+  // Waits for commits, so that each kill meets work under way; some kills come while the last victim
+  // recovers.
+  void AwaitWork(const BankLoad& load, std::mt19937_64& random) {
+    const uint64_t wanted = load.committed() + 1 + random() % kCommitsBetweenMax;
+    ASSERT_TRUE(load.AwaitCommitted(wanted, kProgressSeconds)) << "no progress after a restart";
+    // Commits come in step with forces; moments between them are wanted, too.
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 3'000));
+  }
+
+  TestCluster cluster_{"crash_single"};
+};
+
+TEST_F(CrashSingle, EachAcknowledgedCommitIsThereOnceAfterFiftyKillsOfOneProcess) {
+  const uint64_t seed = Seed(20240607);
+  std::mt19937_64 random(seed);
+  LoadOptions options;
+  options.seed = seed;
+  BankLoad load("one", cluster_.addresses(), cluster_.placement(), options);
+  const Status loaded = load.LoadRows();
+  ASSERT_TRUE(loaded.ok()) << loaded.ToString();
+  load.Start();
+  int killed[LocalCluster::kNodes + 1] = {};
+  int in_recovery = 0;
+  double longest_s = 0;
+  const auto begun = steady_clock::now();
+  for (int kill = 0; kill < kSingleKills; ++kill) {
+    ASSERT_NO_FATAL_FAILURE(AwaitWork(load, random));
+    const int node = 1 + static_cast<int>(random() % LocalCluster::kNodes);
+    cluster_.nodes().Kill(node);
+    ++killed[node];
+    const auto down = steady_clock::now();
+    ASSERT_TRUE(cluster_.nodes().Start(node).ok());
+    if (random() % 4 == 0 && kill + 1 < kSingleKills) {
+      // Again, somewhere in its recovery.
+      std::this_thread::sleep_for(std::chrono::milliseconds(random() % 200));
+      cluster_.nodes().Kill(node);
+      ++killed[node];
+      ++kill;
+      ++in_recovery;
+      ASSERT_TRUE(cluster_.nodes().Start(node).ok());
+    }
+    const Status serving = cluster_.AwaitServing();
+    ASSERT_TRUE(serving.ok()) << "after kill " << kill << ", of n" << node << ": " << serving.ToString();
+    longest_s = std::max(longest_s, SecondsSince(down));
+  }
+  load.Stop();
+  std::cout << "kill -9: n1 " << killed[1] << ", n2 " << killed[2] << ", n3 " << killed[3] << " times ("
+            << in_recovery << " in recovery) in " << SecondsSince(begun) << " s; longest until all served "
+            << longest_s << " s" << std::endl;
+  const auto view = cluster_.View();
+  ASSERT_TRUE(view.ok()) << view.status().ToString();
+  load.Audit("single kills", *view);
+}
+
+TEST_F(CrashSingle, EachAcknowledgedCommitIsThereOnceAfterAllProcessesAreKilledAtOnce) {
+  const uint64_t seed = Seed(20240608);
+  std::mt19937_64 random(seed);
+  LoadOptions options;
+  options.seed = seed;
+  BankLoad load("all", cluster_.addresses(), cluster_.placement(), options);
+  const Status loaded = load.LoadRows();
+  ASSERT_TRUE(loaded.ok()) << loaded.ToString();
+  load.Start();
+  double longest_s = 0;
+  for (int kill = 0; kill < kTotalKills; ++kill) {
+    ASSERT_NO_FATAL_FAILURE(AwaitWork(load, random));
+    // Stopped first, so that none acts on the death of another.
+    for (int node = 1; node <= LocalCluster::kNodes; ++node) cluster_.nodes().Pause(node, true);
+    for (int node = 1; node <= LocalCluster::kNodes; ++node) cluster_.nodes().Kill(node);
+    const auto down = steady_clock::now();
+    const Status serving = cluster_.StartAll();
+    ASSERT_TRUE(serving.ok()) << "after kill " << kill << ": " << serving.ToString();
+    longest_s = std::max(longest_s, SecondsSince(down));
+  }
+  load.Stop();
+  std::cout << "kill -9 of all at once " << kTotalKills << " times; longest until all served " << longest_s
+            << " s" << std::endl;
+  const auto view = cluster_.View();
+  ASSERT_TRUE(view.ok()) << view.status().ToString();
+  load.Audit("total kills", *view);
+}
+
+}  // namespace
+}  // namespace assent::e2e

@@ -1,0 +1,184 @@
+// A backup leaves its group's view under load, loses its disk, and joins again: from the log, and, where that
+// was trimmed meanwhile, by a snapshot (R6). Through `assent group`, as an operator does it.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <boost/process.hpp>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cli/audit.h"
+#include "tests/e2e/bank_load.h"
+#include "tests/e2e/test_cluster.h"
+#include "thrift/codec_fields.h"
+
+namespace assent::e2e {
+namespace {
+
+namespace bp = boost::process;
+using std::chrono::steady_clock;
+
+constexpr int kBackupNode = 3;  // of s1; also the primary of s2
+constexpr int kPrimaryNode = 2;
+constexpr GroupId kGroup{GroupKind::kShard, 1};
+constexpr uint64_t kSegmentBytes = 2 << 20;
+constexpr uint64_t kCheckpointBytes = 256 << 10;
+constexpr double kSettleSeconds = 120;
+
+double SecondsSince(steady_clock::time_point begun) {
+  return std::chrono::duration<double>(steady_clock::now() - begun).count();
+}
+
+struct Ran {
+  int exit_code = -1;
+  std::string out;  // stdout and stderr
+};
+
+class Membership : public testing::Test {
+ protected:
+  void SetUp() override {
+    cluster_.options().segment_bytes = kSegmentBytes;
+    cluster_.options().checkpoint_bytes = kCheckpointBytes;
+    const Status started = cluster_.StartAll();
+    ASSERT_TRUE(started.ok()) << started.ToString();
+    LoadOptions options;
+    options.seed = Seed(3);
+    options.one_shot_clients = 6;
+    load_.emplace("members", cluster_.addresses(), cluster_.placement(), options);
+    const Status loaded = load_->LoadRows();
+    ASSERT_TRUE(loaded.ok()) << loaded.ToString();
+    load_->Start();
+    ASSERT_TRUE(load_->AwaitCommitted(50, kSettleSeconds));
+  }
+
+  Ran Run(const std::vector<std::string>& arguments) {
+    std::string connect;
+    for (const std::string& address : cluster_.addresses()) connect += (connect.empty() ? "" : ",") + address;
+    std::vector<std::string> all = arguments;
+    all.insert(all.end(), {"--connect", connect});
+    bp::ipstream out;
+    Ran ran;
+    bp::child child(bp::exe = ASSENT_PROGRAM, bp::args = all, (bp::std_out & bp::std_err) > out,
+                    bp::std_in < bp::null);
+    ran.out.assign(std::istreambuf_iterator<char>(out), std::istreambuf_iterator<char>());
+    child.wait();
+    ran.exit_code = child.exit_code();
+    return ran;
+  }
+
+  // The replica of the group on the node, as it shows itself.
+  Result<wire::ReplicaStatus> StatusOf(int node) {
+    const auto view = cluster_.View();
+    if (!view.ok()) return view.status();
+    for (const cli::NodeView& shown : view->NodeStatuses()) {
+      if (!shown.status.ok() || shown.reply.node != node) continue;
+      for (const wire::ReplicaStatus& replica : shown.reply.replicas) {
+        if (replica.view.group == codec::Encode(kGroup)) return replica;
+      }
+    }
+    return Status(StatusCode::kUnavailable, "n" + std::to_string(node) + " does not show its replica");
+  }
+
+  // kill -9 of the backup's node, and its replica's directory gone.
+  void WipeBackup() {
+    cluster_.nodes().Kill(kBackupNode);
+    const std::string replica = cluster_.nodes().config(kBackupNode).data + "/" + ToString(kGroup);
+    ASSERT_GT(std::filesystem::remove_all(replica), 0U) << replica;
+    const Status serving = cluster_.Restart(kBackupNode);
+    ASSERT_TRUE(serving.ok()) << serving.ToString();
+  }
+
+  void RemoveBackup() {
+    const Ran removed = Run({"group", "remove-replica", "s1", "n3"});
+    ASSERT_EQ(removed.exit_code, 0) << removed.out;
+    ASSERT_TRUE(load_->AwaitCommitted(load_->committed() + 50, kSettleSeconds))
+        << "no commits without the backup";
+  }
+
+  void AddBackup(const std::string& what) {
+    const auto begun = steady_clock::now();
+    const uint64_t before = load_->committed();
+    Ran added;
+    // What a restarted node has registered shows in the directory a moment after it serves.
+    do {
+      added = Run({"group", "add-replica", "s1", "n3"});
+    } while (added.exit_code != 0 && SecondsSince(begun) < kSettleSeconds);
+    ASSERT_EQ(added.exit_code, 0) << added.out;
+    const double took_s = SecondsSince(begun);
+    std::cout << what << ": joined after " << took_s << " s, " << load_->committed() - before
+              << " commits meanwhile" << std::endl;
+    const auto now = StatusOf(kBackupNode);
+    ASSERT_TRUE(now.ok()) << now.status().ToString();
+    EXPECT_EQ(now->role, wire::ReplicaRole::BACKUP);
+    EXPECT_TRUE(load_->AwaitCommitted(load_->committed() + 50, kSettleSeconds)) << "no commits with it";
+  }
+
+  // Until the primary's log has been trimmed: its files are no longer all that it ever wrote.
+  void AwaitTrim() {
+    const auto begun = steady_clock::now();
+    const std::string log = cluster_.nodes().config(kPrimaryNode).data + "/" + ToString(kGroup) + "/log";
+    uint64_t base = 0;
+    do {
+      ASSERT_LT(SecondsSince(begun), kSettleSeconds) << "the log was not trimmed";
+      ASSERT_TRUE(load_->AwaitCommitted(load_->committed() + 200, kSettleSeconds));
+      const Ran verified = Run({"wal", "verify", log});
+      // "ok  N records in M segments, (eE, BASE) < LSN <= ..."
+      const size_t at = verified.out.find("segments, (");
+      const size_t comma = verified.out.find(", ", at + 11);
+      if (at != std::string::npos && comma != std::string::npos) {
+        base = std::strtoull(verified.out.c_str() + comma + 2, nullptr, 10);
+      }
+    } while (base == 0);
+    std::cout << "the primary's log begins behind LSN " << base << " after " << SecondsSince(begun) << " s"
+              << std::endl;
+  }
+
+  void Finish(const std::string& what) {
+    load_->Stop();
+    const auto view = cluster_.View();
+    ASSERT_TRUE(view.ok()) << view.status().ToString();
+    load_->Audit(what, *view);
+  }
+
+  TestCluster cluster_{"membership"};
+  std::optional<BankLoad> load_;
+};
+
+TEST_F(Membership, WipedBackupCatchesUpFromTheLog) {
+  ASSERT_NO_FATAL_FAILURE(RemoveBackup());
+  ASSERT_NO_FATAL_FAILURE(WipeBackup());
+  ASSERT_NO_FATAL_FAILURE(AddBackup("from the log"));
+  Finish("from the log");
+}
+
+TEST_F(Membership, WipedBackupJoinsBySnapshotWhereTheLogWasTrimmed) {
+  ASSERT_NO_FATAL_FAILURE(RemoveBackup());
+  ASSERT_NO_FATAL_FAILURE(AwaitTrim());
+  ASSERT_NO_FATAL_FAILURE(WipeBackup());
+  ASSERT_NO_FATAL_FAILURE(AddBackup("by snapshot"));
+  // It stands on its own: the primary of s2 is there, too, and a restart finds log and store of one piece.
+  cluster_.nodes().Kill(kBackupNode);
+  const Status serving = cluster_.Restart(kBackupNode);
+  ASSERT_TRUE(serving.ok()) << serving.ToString();
+  Finish("by snapshot");
+}
+
+TEST_F(Membership, WipedMemberIsNoMemberUntilItIsRemovedAndAdded) {
+  ASSERT_NO_FATAL_FAILURE(WipeBackup());
+  const Ran added = Run({"group", "add-replica", "s1", "n3"});
+  EXPECT_NE(added.exit_code, 0);
+  EXPECT_NE(added.out.find("remove-replica n3 first"), std::string::npos) << added.out;
+  ASSERT_NO_FATAL_FAILURE(RemoveBackup());
+  ASSERT_NO_FATAL_FAILURE(AddBackup("after a lost disk"));
+  const Ran primary = Run({"group", "remove-replica", "s1", "n2"});
+  EXPECT_NE(primary.exit_code, 0);
+  EXPECT_NE(primary.out.find("primary"), std::string::npos) << primary.out;
+  Finish("after a lost disk");
+}
+
+}  // namespace
+}  // namespace assent::e2e

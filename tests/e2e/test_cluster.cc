@@ -1,0 +1,113 @@
+#include "tests/e2e/test_cluster.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <utility>
+
+#include "common/check.h"
+#include "runtime/transport/socket.h"
+
+namespace assent::e2e {
+namespace {
+
+constexpr int kFirstPort = 20'000;
+constexpr int kBlocks = 1'500;
+
+bool AllFree(int first) {
+  for (int i = 0; i < PortBlock::kPorts; ++i) {
+    if (!ListenTcp({"127.0.0.1", static_cast<uint16_t>(first + i)}).ok()) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+PortBlock::PortBlock() {
+  const std::string directory =
+      std::filesystem::temp_directory_path() / ("assent-test-ports-" + std::to_string(getuid()));
+  std::filesystem::create_directories(directory);
+  for (int i = 0; i < kBlocks; ++i) {
+    const int block = (static_cast<int>(getpid()) + i) % kBlocks;
+    const std::string path = directory + "/" + std::to_string(block);
+    const int lock = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ASSENT_CHECK(lock >= 0, path);
+    if (flock(lock, LOCK_EX | LOCK_NB) == 0 && AllFree(kFirstPort + block * kPorts)) {
+      lock_ = lock;
+      first_ = kFirstPort + block * kPorts;
+      return;
+    }
+    close(lock);
+  }
+  ASSENT_CHECK(false, "no block of ports is free");
+}
+
+PortBlock::~PortBlock() {
+  close(lock_);
+}
+
+std::string NewTestDirectory(const std::string& name) {
+  std::string path = std::string(ASSENT_E2E_DIRECTORY) + "/" + name + "-XXXXXX";
+  std::filesystem::create_directories(ASSENT_E2E_DIRECTORY);
+  ASSENT_CHECK(mkdtemp(path.data()) != nullptr, path);
+  return path;
+}
+
+uint64_t Seed(uint64_t otherwise) {
+  const char* given = std::getenv("ASSENT_E2E_SEED");
+  const uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : otherwise;
+  std::cout << "seed " << seed << " (set ASSENT_E2E_SEED for another)" << std::endl;
+  return seed;
+}
+
+TestCluster::TestCluster(const std::string& name, cli::LocalClusterOptions options, std::string directory)
+    : options_(std::move(options)) {
+  options_.directory = directory.empty() ? NewTestDirectory(name) : std::move(directory);
+  options_.base_port = ports_.port(0);
+  options_.program = ASSENT_PROGRAM;
+}
+
+TestCluster::~TestCluster() {
+  nodes_.reset();
+  if (testing::Test::HasFailure()) {
+    std::cout << "configurations, data and logs are kept in " << options_.directory << std::endl;
+    return;
+  }
+  std::error_code ignored;
+  std::filesystem::remove_all(options_.directory, ignored);
+}
+
+Status TestCluster::Prepare() {
+  auto prepared = cli::LocalCluster::Prepare(options_);
+  if (!prepared.ok()) return prepared.status();
+  nodes_ = std::move(prepared).value();
+  return {};
+}
+
+Status TestCluster::StartAll() {
+  if (nodes_ == nullptr) ASSENT_RETURN_IF_ERROR(Prepare());
+  for (int node = 1; node <= cli::LocalCluster::kNodes; ++node) {
+    ASSENT_RETURN_IF_ERROR(nodes_->Start(node));
+  }
+  return AwaitServing();
+}
+
+Status TestCluster::Restart(int node) {
+  ASSENT_RETURN_IF_ERROR(nodes_->Start(node));
+  return AwaitServing();
+}
+
+Placement TestCluster::placement() const {
+  std::vector<GroupId> shards;
+  for (const GroupEntry& group : nodes_->config(1).groups) {
+    if (group.id.kind == GroupKind::kShard) shards.push_back(group.id);
+  }
+  return Placement::Even(shards);
+}
+
+}  // namespace assent::e2e

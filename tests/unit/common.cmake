@@ -1,0 +1,6 @@
+assent_test(common_ids_test common_ids_test.cc LINK assent_common)
+assent_test(common_operations_test common_operations_test.cc common_number_test.cc LINK assent_common)
+assent_test(common_placement_test common_placement_test.cc LINK assent_common)
+assent_test(common_overlay_test common_overlay_test.cc LINK assent_common)
+assent_test(common_records_test common_records_test.cc LINK assent_common)
+assent_test(common_status_test common_status_test.cc LINK assent_common)

@@ -1,0 +1,173 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <queue>
+#include <random>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "common/placement.h"
+#include "runtime/replica.h"
+#include "tests/unit/memory_file.h"
+
+// A cluster in one thread: the production driver, cores, log and store, on a simulated disk, network, clock and
+// directory. All follows from the seed. (SQLite's file lies in shared memory; a power cut takes its unsynced
+// part away.)
+//
+// Checked all along, and a violation aborts the process after printing the seed:
+//   I-R1  one (epoch, LSN), one record: what a primary called replicated is in every history alike
+//   R13   no store has applied what was not replicated
+//   the cores' own invariants; and that no deadline in the past keeps a loop spinning
+namespace assent::driver {
+
+struct GroupSpec {
+  GroupId id;
+  std::vector<NodeId> replicas;  // the first one founds the group
+  std::vector<NodeId> others;    // nodes with a replica that is no member: learners
+};
+
+struct WorldOptions {
+  std::vector<GroupSpec> groups;
+  double loss = 0;
+  double duplication = 0;
+  uint64_t delay_us_max = 300;      // of a message
+  uint64_t force_us_max = 200;      // of a force
+  uint64_t slice_us_max = 20;       // how long events gather before the driver flushes
+  double directory_trouble = 0;     // reads without an answer, compare-and-swaps of unknown fate
+  uint64_t segment_bytes = 1 << 14;
+  uint64_t checkpoint_bytes = 1 << 16;
+};
+
+class World {
+ public:
+  World(uint64_t seed, WorldOptions options);
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  // ---- Life ----
+  void StartAll();
+  void Start(NodeId node);
+  // `power`: of what no sync made durable an arbitrary part is lost; else the process alone dies.
+  void Crash(NodeId node, bool power);
+  // It dies just before the `count`-th effect from now on: nothing that it does from there on happens.
+  void CrashAtEffect(NodeId node, uint64_t count, bool power);
+  bool IsUp(NodeId node) const;
+  void RunFor(uint64_t us);
+  // False: `done` did not come true within `patience_us`.
+  bool RunUntil(const std::function<bool()>& done, uint64_t patience_us);
+  uint64_t now_us() const { return now_us_; }
+
+  // ---- Faults ----
+  // The log's commands wait, unperformed.
+  void HoldLog(NodeId node, GroupId group, bool hold);
+  // The `effect`-th write, sync or rename of the log's files from now on goes wrong.
+  void BreakDisk(NodeId node, GroupId group, uint64_t effect, wal::MemoryFileSystem::Fault fault);
+  uint64_t DiskEffects(NodeId node, GroupId group);
+  void Cut(NodeId from, NodeId to, bool cut);
+  void Wipe(NodeId node, GroupId group);  // REQUIRES: the node is down
+  // Makes a view that `node`'s running process leads, as a failover does.
+  void Promote(GroupId group, NodeId node);
+  WorldOptions& options() { return options_; }
+
+  // ---- Looking ----
+  Replica* Find(NodeId node, GroupId group);    // nullptr: down
+  Replica* Primary(GroupId group);              // the one that serves; nullptr: none
+  std::optional<NodeId> PrimaryNode(GroupId group);
+  std::optional<View> ViewOf(GroupId group) const;
+  const Placement& placement() const { return placement_; }
+  std::string KeyOn(GroupId shard, int n) const;  // the n-th key there
+  std::optional<std::string> Value(const Replica& replica, const std::string& key) const;
+  size_t forces(NodeId node, GroupId group) const;
+  const std::vector<std::string>& reports(NodeId node) const;
+  // The rows of the store and of a role core that took in the rest of the log are those of a core that took in
+  // the whole log, from its first record on. Aborts if not.
+  void CheckState(NodeId node, GroupId group);
+  // True if all replicas of the group have applied the same, all of it.
+  bool AreEqual(GroupId group);
+
+  // ---- Speaking ----
+  using OnReply = std::function<void(std::optional<ClientReply>)>;  // nullopt: the node died
+  void Call(NodeId node, GroupId group, ClientRequest request, OnReply reply);
+  // The caller of the last Call gives up.
+  void AbandonLast(NodeId node, GroupId group);
+  std::optional<Status> Change(NodeId node, GroupId group, backup::ChangeKind kind, NodeId member,
+                               uint64_t patience_us);
+  // From outside, as if over the network, at once.
+  void Inject(NodeId to, Envelope envelope);
+  // A group that no node of this world hosts; what is sent to it comes to sent() like all else.
+  void AddOutside(const View& view);
+  // All that left a node, lost or not, since the last Clear.
+  const std::vector<std::pair<NodeId, Envelope>>& sent() const { return sent_; }
+  void ClearSent() { sent_.clear(); }
+  template <typename M>
+  std::vector<std::pair<Envelope, M>> Sent() const {
+    std::vector<std::pair<Envelope, M>> found;
+    for (const auto& [to, envelope] : sent_) {
+      if (const auto* message = std::get_if<M>(&envelope.message)) found.emplace_back(envelope, *message);
+    }
+    return found;
+  }
+  bool record_sent = false;
+  uint64_t Random(uint64_t below) { return std::uniform_int_distribution<uint64_t>(0, below - 1)(random_); }
+  bool Chance(double p) { return p > 0 && std::uniform_real_distribution<>(0, 1)(random_) < p; }
+  void After(uint64_t delay_us, std::function<void()> run);
+
+  struct Counts {
+    uint64_t crashes = 0, at_effect = 0, messages = 0, slices = 0, log_commands = 0, epochs = 0, trims = 0,
+             truncations = 0, resets = 0,
+             stray_answers = 0;  // to calls that nobody makes any more
+  };
+  const Counts& counts() const { return counts_; }
+
+ private:
+  class Node;
+  class Log;
+  struct Disk;
+  struct Event {
+    uint64_t at_us;
+    uint64_t order;
+    std::function<void()> run;
+    bool operator>(const Event& other) const {
+      return std::tie(at_us, order) > std::tie(other.at_us, other.order);
+    }
+  };
+  struct History {  // what a group's primaries called replicated
+    std::vector<LogEntry> entries;  // by LSN - 1
+  };
+
+  std::unique_ptr<RoleCore> MakeRole(GroupId group, const StateReader& state) const;
+  void Deliver(NodeId to, Envelope envelope);
+  void Observe(Node& node);  // after everything that it did: extends histories, checks
+  bool Step();               // false: nothing is left to happen
+  Disk& DiskOf(NodeId node, GroupId group);
+
+  const uint64_t seed_;
+  WorldOptions options_;
+  std::mt19937_64 random_;
+  uint64_t now_us_ = 1'000'000;
+  uint64_t orders_ = 0;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  std::string root_;  // of the stores
+  Placement placement_;
+  std::map<std::pair<NodeId, GroupId>, std::unique_ptr<Disk>> disks_;
+  std::map<NodeId, std::unique_ptr<Node>> nodes_;
+  std::set<std::pair<NodeId, NodeId>> cut_;
+  std::map<GroupId, View> views_;  // the directory's
+  std::map<GroupId, std::map<NodeId, Member>> registered_;
+  std::map<GroupId, History> histories_;
+  std::vector<std::pair<NodeId, Envelope>> sent_;
+  uint64_t next_random_ = 1;
+  uint64_t next_request_ = 1;
+  Counts counts_;
+};
+
+}  // namespace assent::driver
