@@ -34,6 +34,8 @@ std::string_view ToString(AbortReason reason) {
       return "refused attempt";
     case AbortReason::kOverloaded:
       return "overloaded";
+    case AbortReason::kTokenExpired:
+      return "token expired";
   }
   return "?";
 }
@@ -56,6 +58,7 @@ bool IsTransient(AbortReason reason) {
     case AbortReason::kRolledBack:
     case AbortReason::kForeignRefused:
     case AbortReason::kTooLarge:
+    case AbortReason::kTokenExpired:
       return false;
   }
   return false;

@@ -194,7 +194,7 @@ void CoordinatorCore::OnGroupEpoch(const GroupEpoch& event) {
 Lsn CoordinatorCore::AppendRecord(LogRecord record) {
   const Lsn lsn = Next(last_lsn_);
   Apply(lsn, record);
-  effects_->push_back(Append{lsn, std::move(record)});
+  effects_->emplace_back(Append{lsn, std::move(record)});
   return lsn;
 }
 

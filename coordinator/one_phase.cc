@@ -37,7 +37,7 @@ void CoordinatorCore::OnOnePhaseReply(GroupId from, const OnePhaseReply& reply) 
     if (has_results) ending.results = Merge(txn->plan, {reply.results});
     AnswerWaiters(*txn, ending);
     Remember(*txn, Outcome::kCommitted, AbortReason::kNone, "");
-  } else if (reply.reason == AbortReason::kBelowMark) {
+  } else if (reply.reason == AbortReason::kTokenExpired) {
     // C5: the shard has the token below its floor or horizon and may have forgotten its outcome: no proof of
     // an abort. (A live id is never below the mark itself, C8.)
     AnswerWaiters(*txn, Refusal{RefusalCode::kTokenExpired, reply.detail, epoch_});

@@ -85,8 +85,9 @@ class Temporary {
       const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
       if (fd < 0 && errno == EEXIST) continue;
       if (fd < 0) return Failed(errno, "creating", path_);
-      // A cleaner that came in between has the lock, and removes the name: take another.
-      if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      // A cleaner that came in between has the lock, or had it and removed the name: take another.
+      struct stat info {};
+      if (::flock(fd, LOCK_EX | LOCK_NB) != 0 || ::fstat(fd, &info) != 0 || info.st_nlink == 0) {
         ::close(fd);
         continue;
       }
@@ -127,11 +128,7 @@ Status CreateFileOnce(const std::string& path, std::string_view contents) {
   ASSENT_RETURN_IF_ERROR(temporary.Write(contents));
   // R12: whole and durable before it has its name, and the name is given at most once.
   if (::link(temporary.path().c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    // ENOENT: a cleaner took the temporary, in the instant before it was locked.
-    return error == ENOENT
-               ? Status(StatusCode::kIo, "linking " + path + ": the temporary file vanished; try again")
-               : Failed(error, "linking", path);
+    return Failed(errno, "linking", path);
   }
   return SyncDirectory(directory);
 }
@@ -145,14 +142,15 @@ Status ReplaceFile(const std::string& path, std::string_view contents) {
 }
 
 Status MakeDirectories(const std::string& path) {
-  if (::mkdir(path.c_str(), 0755) != 0) {
+  int made = ::mkdir(path.c_str(), 0755);
+  if (made != 0 && errno == ENOENT) {
+    const std::string parent = ParentOf(path);
+    if (parent == path) return Failed(ENOENT, "creating the directory", path);
+    ASSENT_RETURN_IF_ERROR(MakeDirectories(parent));
+    made = ::mkdir(path.c_str(), 0755);  // once: there are places, such as /proc, where it is never found
+  }
+  if (made != 0) {
     const int error = errno;
-    if (error == ENOENT) {
-      const std::string parent = ParentOf(path);
-      if (parent == path) return Failed(error, "creating", path);
-      ASSENT_RETURN_IF_ERROR(MakeDirectories(parent));
-      return MakeDirectories(path);
-    }
     struct stat info {};
     if (error != EEXIST || ::stat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
       const Status failed = Failed(error, "creating the directory", path);

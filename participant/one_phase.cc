@@ -8,8 +8,8 @@
 // one attempt of it runs at a time, and each answer follows a replicated record: the commit, or the refusal
 // of the attempt.
 //
-// A no with kBelowMark for a token below its client's floor or the group's horizon says that what became of
-// it may be forgotten here (C5): it is no proof of an abort.
+// A no with kTokenExpired for a token below its client's floor or the group's horizon says that what became
+// of it may be forgotten here (C5): it is no proof of an abort.
 namespace assent::participant {
 namespace {
 
@@ -123,7 +123,7 @@ bool ParticipantCore::AnswerFromRecord(const TxnId& txn, const Token& token, uin
       reply.detail = "this attempt was refused before";
       break;
     case ShardState::TokenFate::kExpired:
-      reply.reason = AbortReason::kBelowMark;
+      reply.reason = AbortReason::kTokenExpired;
       reply.detail = "the token is below its client's floor or the horizon";
       break;
   }

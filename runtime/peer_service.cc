@@ -16,7 +16,7 @@ void PeerService::deliver(wire::DeliverReply& reply, const wire::DeliverRequest&
   if (!delivery.detail.empty()) {
     LOG_EVERY_N(WARNING, 100) << "from a peer: " << delivery.detail;  // a macro of several statements
   }
-  reply = MakeDeliverReply(delivery, {});
+  reply = MakeDeliverReply(delivery);
   if (!delivery.envelopes.empty()) node_.Deliver(std::move(delivery.envelopes));
 }
 

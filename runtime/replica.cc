@@ -193,9 +193,7 @@ void Replica::OnTime() {
 uint64_t Replica::NextDeadline() const {
   if (halted_ || !started_) return UINT64_MAX;
   if (HasSnapshotWork()) return 0;
-  uint64_t deadline = std::min(replication_.NextDeadline(), append_deadline_us_);
-  // While a truncation is carried out nothing is applied: its end wakes us, not the clock.
-  if (!truncating_) deadline = std::min(deadline, state_.ApplyDeadline());
+  uint64_t deadline = std::min({replication_.NextDeadline(), append_deadline_us_, state_.ApplyDeadline()});
   if (role_serves_) deadline = std::min(deadline, state_.find_role()->NextDeadline());
   return deadline;
 }
@@ -437,7 +435,8 @@ void Replica::Perform(backup::OperatorReply& effect) {
 // ---- The store ----
 
 void Replica::ApplyToStore(bool force) {
-  if (halted_ || state_.find_role() == nullptr || truncating_) return;
+  // Also while a truncation is carried out: what it takes is not replicated (R4).
+  if (halted_ || state_.find_role() == nullptr) return;
   const Lsn replicated = replication_.replicated();
   const auto epoch = log_.EpochAt(replicated);
   if (!epoch) return;  // below the log's base: applied long ago

@@ -18,14 +18,15 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // Any thread. After Stop() the task is dropped.
-  void Post(Task task) {
+  // Any thread. False after Stop(): the task is dropped.
+  bool Post(Task task) {
     {
       const std::lock_guard lock(mutex_);
-      if (stopping_) return;
+      if (stopping_) return false;
       queue_.push_back(std::move(task));
     }
     wake_.notify_one();
+    return true;
   }
 
   // Finishes the task that runs, drops the others. Idempotent.

@@ -128,6 +128,7 @@ enum AbortReason {
   BELOW_MARK = 12     // the shard may have forgotten this id. Transient
   REFUSED_ATTEMPT = 13  // this attempt of the token was ended before. Transient
   OVERLOADED = 14     // a bound of a participant was reached. Transient
+  TOKEN_EXPIRED = 15  // between nodes only: no proof of an abort
 }
 
 /** Why a request was not run: nothing was done for it, and nothing will be. */
@@ -597,23 +598,16 @@ struct DeliverRequest {
 
 enum DeliverStatus {
   UNSPECIFIED = 0
-  OK = 1                         // taken, but for what is in `stale`
+  OK = 1                         // taken
   WRONG_CLUSTER = 2
   WRONG_NODE = 3
   INVALID = 4                    // some of it was malformed and dropped; `detail` says what. The rest was taken
   OVERLOADED = 5                 // dropped; the sender's timers repeat it
 }
 
-/** A message named an epoch of `group` that is not its current one, here `epoch`, and was dropped. */
-struct StaleEpoch {
-  1: GroupId group
-  2: Epoch epoch
-}
-
 struct DeliverReply {
   1: DeliverStatus status
-  2: optional list<StaleEpoch> stale   // one for each group
-  3: optional string detail
+  2: optional string detail
 }
 
 /** Between nodes. Pipelined; delivery promises nothing: the protocols repeat by timer. */

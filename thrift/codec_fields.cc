@@ -128,12 +128,14 @@ wire::AbortReason::type Encode(AbortReason reason) {
       return wire::AbortReason::REFUSED_ATTEMPT;
     case AbortReason::kOverloaded:
       return wire::AbortReason::OVERLOADED;
+    case AbortReason::kTokenExpired:
+      return wire::AbortReason::TOKEN_EXPIRED;
   }
   return wire::AbortReason::UNSPECIFIED;
 }
 
 bool Decode(wire::AbortReason::type in, AbortReason& out, Fault& fault) {
-  for (int i = 0; i <= static_cast<int>(AbortReason::kOverloaded); ++i) {
+  for (int i = 0; i <= static_cast<int>(AbortReason::kTokenExpired); ++i) {
     if (Encode(static_cast<AbortReason>(i)) == in) {
       out = static_cast<AbortReason>(i);
       return true;

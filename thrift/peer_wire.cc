@@ -1,7 +1,6 @@
 #include "thrift/peer_wire.h"
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "common/check.h"
@@ -131,36 +130,11 @@ Delivery OpenDeliverRequest(const std::string& cluster, NodeId self, wire::Deliv
   return out;
 }
 
-wire::DeliverReply MakeDeliverReply(const Delivery& delivery, const std::vector<StaleEpoch>& stale) {
+wire::DeliverReply MakeDeliverReply(const Delivery& delivery) {
   wire::DeliverReply reply;
-  reply.status = delivery.status;
+  reply.__set_status(delivery.status);
   if (!delivery.detail.empty()) reply.__set_detail(codec::CutDetail(delivery.detail));
-  // A batch of many messages to one group asks for one answer.
-  std::map<GroupId, Epoch> latest;
-  for (const StaleEpoch& one : stale) {
-    Epoch& epoch = latest[one.group];
-    epoch = std::max(epoch, one.epoch);
-  }
-  for (const auto& [group, epoch] : latest) {
-    wire::StaleEpoch one;
-    one.group = codec::Encode(group);
-    one.epoch = codec::Number(epoch);
-    reply.stale.push_back(one);
-  }
-  reply.__isset.stale = !reply.stale.empty();
   return reply;
-}
-
-std::vector<StaleEpoch> OpenDeliverReply(const wire::DeliverReply& reply) {
-  std::vector<StaleEpoch> out;
-  for (const wire::StaleEpoch& one : reply.stale) {
-    StaleEpoch stale;
-    codec::Fault fault;
-    if (codec::Decode(one.group, stale.group, fault) && codec::DecodeNumber(one.epoch, stale.epoch, fault)) {
-      out.push_back(stale);
-    }
-  }
-  return out;
 }
 
 }  // namespace assent

@@ -39,17 +39,6 @@ struct Delivery {
 // At the receiving node `self`. Consumes the request. Whatever the bytes, this does not throw or abort.
 Delivery OpenDeliverRequest(const std::string& cluster, NodeId self, wire::DeliverRequest&& request);
 
-// ---- Answers with epochs (R2)
-
-// `epoch` is the group's current one; the message to it named another.
-struct StaleEpoch {
-  GroupId group;
-  Epoch epoch{};
-};
-
-wire::DeliverReply MakeDeliverReply(const Delivery& delivery, const std::vector<StaleEpoch>& stale);
-
-// The epochs in a reply. Malformed ones are left out.
-std::vector<StaleEpoch> OpenDeliverReply(const wire::DeliverReply& reply);
+wire::DeliverReply MakeDeliverReply(const Delivery& delivery);
 
 }  // namespace assent

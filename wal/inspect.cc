@@ -26,6 +26,7 @@ class Inspector {
     ASSENT_RETURN_IF_ERROR(ReadHeaders(directory));
     Plan();
     for (const Candidate& candidate : candidates_) ASSENT_RETURN_IF_ERROR(Walk(candidate));
+    if (candidates_.empty()) summary_.status = JudgeNoSegments(directory, options_.known_acknowledged);
     return std::move(summary_);
   }
 

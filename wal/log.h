@@ -93,8 +93,8 @@ class Log {
   // When idle: makes the next segment ahead of need if the current one is more than half full and there is no
   // spare. kDiskFull is harmless here.
   Status PrepareNextSegment();
-  // The same in steps, each about as long as a force, so that an append that comes meanwhile need not wait for
-  // all of it. True: there is more to do.
+  // The same in steps, each about as long as a force, so that an append that comes meanwhile need not wait
+  // for all of it. True: there is more to do.
   Result<bool> StepNextSegment();
 
   // Removes every record above `after` (R4). kInvalid if `after` lies below the base. The caller has made

@@ -65,6 +65,13 @@ Status JudgeJoint(const std::string& path, const SegmentHeader& header, LogPosit
                               ", but what is before it ends with " + ToString(last)});
 }
 
+Status JudgeNoSegments(const std::string& directory, Lsn known_acknowledged) {
+  if (known_acknowledged == Lsn{}) return Status();
+  return Status(StatusCode::kDamaged, directory + " holds no log segment, but records up to LSN " +
+                                          std::to_string(Raw(known_acknowledged)) +
+                                          " are known to have been acknowledged" + std::string(kWhatToDo));
+}
+
 Result<std::vector<uint64_t>> ListSegments(FileSystem& files, const std::string& directory) {
   const Result<std::vector<std::string>> names = files.List(directory);
   if (!names.ok()) return names.status();
@@ -151,10 +158,8 @@ Result<Recovered> Examine(FileSystem& files, const std::string& directory, const
     log.tail = std::move(scan);
     log.tail_bytes = std::move(*bytes);
   }
-  if (!log.segments.empty() || query.known_acknowledged == Lsn{}) return log;
-  return Status(StatusCode::kDamaged, directory + " holds no log segment, but records up to LSN " +
-                                          std::to_string(Raw(query.known_acknowledged)) +
-                                          " are known to have been acknowledged" + std::string(kWhatToDo));
+  if (log.segments.empty()) ASSENT_RETURN_IF_ERROR(JudgeNoSegments(directory, query.known_acknowledged));
+  return log;
 }
 
 }  // namespace assent::wal

@@ -73,6 +73,8 @@ Status JudgeSegment(const std::string& path, const SegmentPlan& plan, const Segm
                     Lsn known_acknowledged);
 // kDamaged unless the segment of `header` continues a log that ends with `last`.
 Status JudgeJoint(const std::string& path, const SegmentHeader& header, LogPosition last);
+// kDamaged for a directory without a segment if something was acknowledged.
+Status JudgeNoSegments(const std::string& directory, Lsn known_acknowledged);
 // "<path>, offset 512, LSN 7: <what>; <what to do>"
 Status DamagedAt(const std::string& path, const BadSpot& spot);
 

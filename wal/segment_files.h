@@ -79,7 +79,7 @@ class SegmentFiles {
   const size_t spares_max_;
   std::vector<uint64_t> spares_;  // numbers in the names of the spares
   std::optional<Growing> growing_;
-  uint64_t next_number_ = 1;  // above every number in the directory
+  uint64_t next_number_ = 1;      // above every number in the directory
   bool directory_dirty_ = false;  // a segment's rename or removal is not durable yet
 };
 

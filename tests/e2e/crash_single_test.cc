@@ -2,10 +2,12 @@
 // there once, what was not is not half there, replicas are equal, and nothing stays in doubt.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <iostream>
 #include <random>
 #include <thread>
+#include <vector>
 
 #include "tests/e2e/bank_load.h"
 #include "tests/e2e/test_cluster.h"
@@ -35,13 +37,24 @@ class CrashSingle : public testing::Test {
   // Waits for commits, so that each kill meets work under way; some kills come while the last victim
   // recovers.
   void AwaitWork(const BankLoad& load, std::mt19937_64& random) {
-    const uint64_t wanted = load.committed() + 1 + random() % kCommitsBetweenMax;
-    ASSERT_TRUE(load.AwaitCommitted(wanted, kProgressSeconds)) << "no progress after a restart";
+    const uint64_t before = load.committed();
+    const auto begun = steady_clock::now();
+    ASSERT_TRUE(load.AwaitCommitted(before + 1, kProgressSeconds)) << "no progress after a restart";
+    idle_s_.push_back(SecondsSince(begun));
+    ASSERT_TRUE(load.AwaitCommitted(before + 1 + random() % kCommitsBetweenMax, kProgressSeconds));
     // Commits come in step with forces; moments between them are wanted, too.
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 3'000));
   }
 
+  // From when all groups served to the first commit.
+  void PrintIdle() {
+    std::sort(idle_s_.begin(), idle_s_.end());
+    std::cout << "then, until the first commit: median " << idle_s_[idle_s_.size() / 2] << " s, longest "
+              << idle_s_.back() << " s" << std::endl;
+  }
+
   TestCluster cluster_{"crash_single"};
+  std::vector<double> idle_s_;
 };
 
 TEST_F(CrashSingle, EachAcknowledgedCommitIsThereOnceAfterFiftyKillsOfOneProcess) {
@@ -81,6 +94,7 @@ TEST_F(CrashSingle, EachAcknowledgedCommitIsThereOnceAfterFiftyKillsOfOneProcess
   std::cout << "kill -9: n1 " << killed[1] << ", n2 " << killed[2] << ", n3 " << killed[3] << " times ("
             << in_recovery << " in recovery) in " << SecondsSince(begun) << " s; longest until all served "
             << longest_s << " s" << std::endl;
+  PrintIdle();
   const auto view = cluster_.View();
   ASSERT_TRUE(view.ok()) << view.status().ToString();
   load.Audit("single kills", *view);
@@ -109,6 +123,7 @@ TEST_F(CrashSingle, EachAcknowledgedCommitIsThereOnceAfterAllProcessesAreKilledA
   load.Stop();
   std::cout << "kill -9 of all at once " << kTotalKills << " times; longest until all served " << longest_s
             << " s" << std::endl;
+  PrintIdle();
   const auto view = cluster_.View();
   ASSERT_TRUE(view.ok()) << view.status().ToString();
   load.Audit("total kills", *view);

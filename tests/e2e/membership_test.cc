@@ -27,6 +27,8 @@ constexpr int kPrimaryNode = 2;
 constexpr GroupId kGroup{GroupKind::kShard, 1};
 constexpr uint64_t kSegmentBytes = 2 << 20;
 constexpr uint64_t kCheckpointBytes = 256 << 10;
+constexpr int kPutsAtOnce = 10;
+constexpr size_t kFillerBytes = 100'000;  // a segment holds about twenty
 constexpr double kSettleSeconds = 120;
 
 double SecondsSince(steady_clock::time_point begun) {
@@ -55,11 +57,12 @@ class Membership : public testing::Test {
     ASSERT_TRUE(load_->AwaitCommitted(50, kSettleSeconds));
   }
 
-  Ran Run(const std::vector<std::string>& arguments) {
+  // The program. `connects`: it is told where the cluster is.
+  Ran Run(const std::vector<std::string>& arguments, bool connects = true) {
     std::string connect;
     for (const std::string& address : cluster_.addresses()) connect += (connect.empty() ? "" : ",") + address;
     std::vector<std::string> all = arguments;
-    all.insert(all.end(), {"--connect", connect});
+    if (connects) all.insert(all.end(), {"--connect", connect});
     bp::ipstream out;
     Ran ran;
     bp::child child(bp::exe = ASSENT_PROGRAM, bp::args = all, (bp::std_out & bp::std_err) > out,
@@ -117,22 +120,27 @@ class Membership : public testing::Test {
     EXPECT_TRUE(load_->AwaitCommitted(load_->committed() + 50, kSettleSeconds)) << "no commits with it";
   }
 
-  // Until the primary's log has been trimmed: its files are no longer all that it ever wrote.
+  // Writes until the primary's log has been trimmed: its files are no longer all that it ever wrote.
   void AwaitTrim() {
     const auto begun = steady_clock::now();
+    auto client = Client::Connect(cluster_.addresses());
+    ASSERT_TRUE(client.ok()) << client.status().ToString();
+    std::string key = "filler";
+    while (cluster_.placement().ShardOf(key) != kGroup) key += '.';
     const std::string log = cluster_.nodes().config(kPrimaryNode).data + "/" + ToString(kGroup) + "/log";
     uint64_t base = 0;
-    do {
+    while (base == 0) {
       ASSERT_LT(SecondsSince(begun), kSettleSeconds) << "the log was not trimmed";
-      ASSERT_TRUE(load_->AwaitCommitted(load_->committed() + 200, kSettleSeconds));
-      const Ran verified = Run({"wal", "verify", log});
+      for (int i = 0; i < kPutsAtOnce; ++i) {
+        const CommitResult put = client->Put(key, std::string(kFillerBytes, static_cast<char>('a' + i)));
+        ASSERT_TRUE(put.committed()) << Describe(put);
+      }
+      const Ran verified = Run({"wal", "verify", log}, /*connects=*/false);
       // "ok  N records in M segments, (eE, BASE) < LSN <= ..."
       const size_t at = verified.out.find("segments, (");
-      const size_t comma = verified.out.find(", ", at + 11);
-      if (at != std::string::npos && comma != std::string::npos) {
-        base = std::strtoull(verified.out.c_str() + comma + 2, nullptr, 10);
-      }
-    } while (base == 0);
+      const size_t number = at == std::string::npos ? at : verified.out.find(", ", at + 11);
+      if (number != std::string::npos) base = std::strtoull(verified.out.c_str() + number + 2, nullptr, 10);
+    }
     std::cout << "the primary's log begins behind LSN " << base << " after " << SecondsSince(begun) << " s"
               << std::endl;
   }

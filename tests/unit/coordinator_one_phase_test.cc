@@ -118,7 +118,7 @@ TEST(CoordinatorOnePhase, OtherContentAtTheShardIsAMismatch) {  // C5
 TEST(CoordinatorOnePhase, TokenThatTheShardHasForgottenIsExpiredNotAborted) {  // C5, I-U1
   Harness h;
   const RequestId call = h.Call(h.Puts(h.Tag(1), {kS1}));
-  h.From(kS1, No(h.SentTo<CommitOnePhase>(kS1), AbortReason::kBelowMark));
+  h.From(kS1, No(h.SentTo<CommitOnePhase>(kS1), AbortReason::kTokenExpired));
   EXPECT_EQ(h.AnswerTo<Refusal>(call).code, RefusalCode::kTokenExpired);
   EXPECT_TRUE(h.Appended<AttemptRefused>().empty());
 }

@@ -2,7 +2,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
+#include <string>
+#include <thread>
 
 #include "directory/durable_files.h"
 #include "directory/text_record.h"
@@ -43,6 +46,8 @@ TEST(DurableFiles, DirectoriesAreMadeAllTheWay) {
   EXPECT_TRUE(MakeDirectories(directory / "a/b/c").ok());
   EXPECT_TRUE(MakeDirectories(directory / "a/b/c").ok());
   EXPECT_TRUE(std::filesystem::is_directory(directory / "a/b/c"));
+  // Where nothing can be made, the kernel says "no such file" for ever.
+  EXPECT_NE(MakeDirectories("/proc/assent/a").message().find("/proc/assent"), std::string::npos);
 }
 
 TEST(DurableFiles, TemporariesOfTheDeadAreRemovedAndThoseOfTheLivingStay) {
@@ -55,6 +60,24 @@ TEST(DurableFiles, TemporariesOfTheDeadAreRemovedAndThoseOfTheLivingStay) {
   for (int i = 0; i < 50; ++i)
     WriteFile(directory / (".tmp." + std::to_string(::getpid()) + "." + std::to_string(i)), "");
   EXPECT_TRUE(ReplaceFile(directory / "a", "one").ok());
+}
+
+// A cleaner of another process (here a thread: locks are the open file's) may take a temporary between its
+// making and its lock; several nodes that start at once did so.
+TEST(DurableFiles, CleanerBesideAWriterDoesNoHarm) {
+  const TempDirectory directory;
+  std::atomic<bool> stop{false};
+  std::thread cleaner([&] {
+    while (!stop) EXPECT_TRUE(RemoveStaleTemporaries(directory.path()).ok());
+  });
+  for (int i = 0; i < 300; ++i) {
+    const Status created = CreateFileOnce(directory / std::to_string(i), "x");
+    EXPECT_TRUE(created.ok()) << created.ToString();
+    const Status replaced = ReplaceFile(directory / std::to_string(i), "y");
+    EXPECT_TRUE(replaced.ok()) << replaced.ToString();
+  }
+  stop = true;
+  cleaner.join();
 }
 
 TextRecord Sample() {

@@ -169,6 +169,11 @@ class World::Node final : public ReplicaHost {
 
 void World::Log::Submit(LogCommand command) {
   if (node_.Effect()) return;
+  if (const auto* trim = std::get_if<TrimLog>(&command)) {  // R13, I-L2
+    const Lsn synced = node_.hosted_.at(group_).replica->state().find_store()->synced().lsn;
+    ASSENT_CHECK(Previous(trim->below) <= synced, "R13: seed", world_.seed_, "trims below", trim->below,
+                 "but synced is", synced);
+  }
   queue_.push_back(std::move(command));
   Schedule();
 }
@@ -668,7 +673,11 @@ void World::Observe(Node& node) {
 }
 
 void World::CheckState(NodeId node, GroupId group) {
-  const Replica& replica = *Find(node, group);
+  Replica& replica = *Find(node, group);
+  if (replica.serving()) {  // what it holds back goes to the log before any event of replication
+    replica.OnReplicationEvent(backup::Tick{});
+    nodes_.at(node)->Touch();
+  }
   const auto& history = histories_[group].entries;
   const MapState nothing;
   const auto reference = MakeRole(group, nothing);
@@ -687,8 +696,46 @@ void World::CheckState(NodeId node, GroupId group) {
     next = Next(entries.back().position.lsn);
   }
   auto& overlay = const_cast<RoleCore*>(replica.state().find_role())->overlay();
-  ASSENT_CHECK(AllRows(overlay) == AllRows(reference->overlay()), "seed", seed_, ToString(node),
-               ToString(group), "the state is not what the log says, up to", replica.log().last().lsn);
+  const auto live = AllRows(overlay);
+  const auto expected = AllRows(reference->overlay());
+  if (live == expected) return;
+  const auto print = [&](const char* what, const auto& rows, const auto& others) {
+    for (const auto& [place, row] : rows) {
+      const auto other = others.find(place);
+      if (other != others.end() && other->second == row) continue;
+      std::fprintf(stderr, "%s: table %d, %zu bytes of key, LSN %llu\n", what, static_cast<int>(place.first),
+                   place.second.size(), static_cast<unsigned long long>(Raw(row.lsn)));
+    }
+  };
+  print("shows", live, expected);
+  print("should show", expected, live);
+  ASSENT_CHECK(false, "seed", seed_, ToString(node), ToString(group),
+               "the state is not what the log says, up to", replica.log().last().lsn);
+}
+
+std::string World::Describe() const {
+  std::string text = "at " + std::to_string(now_us_) + " us";
+  for (const auto& [group, view] : views_) text += "\n" + ToString(view);
+  for (const auto& [id, node] : nodes_) {
+    if (!node->up_) text += "\n" + ToString(id) + " is down";
+    for (const auto& [group, hosted] : node->hosted_) {
+      const Replica& replica = *hosted.replica;
+      const auto status = replica.replication().Describe(now_us_);
+      text += "\n" + ToString(id) + " " + ToString(group) + " " + std::string(ToString(status.role)) +
+              (replica.serving() ? " serving" : "") + " epoch " +
+              std::to_string(Raw(replica.replication().epoch())) + " last " + ToString(status.last) +
+              " durable " + std::to_string(Raw(status.durable)) + " replicated " +
+              std::to_string(Raw(status.replicated)) + " " + status.waiting_for;
+      if (replica.halted()) text += " HALTED " + replica.halt_reason();
+      if (const Store* store = replica.state().find_store()) text += " applied " + ToString(store->applied());
+      if (replica.replication().role() == backup::Role::kPrimary && group.kind == GroupKind::kShard) {
+        const auto* core = static_cast<const participant::ParticipantCore*>(replica.state().find_role());
+        for (const auto& branch : core->InDoubt({now_us_, 0})) text += " in doubt " + ToString(branch.txn);
+      }
+    }
+    for (const std::string& report : node->reports_) text += "\n" + ToString(id) + " reports " + report;
+  }
+  return text;
 }
 
 bool World::AreEqual(GroupId group) {

@@ -24,7 +24,7 @@
 //
 // Checked all along, and a violation aborts the process after printing the seed:
 //   I-R1  one (epoch, LSN), one record: what a primary called replicated is in every history alike
-//   R13   no store has applied what was not replicated
+//   R13   no store has applied what was not replicated; no log is trimmed above what its store has synced
 //   the cores' own invariants; and that no deadline in the past keeps a loop spinning
 namespace assent::driver {
 
@@ -59,6 +59,7 @@ class World {
   // `power`: of what no sync made durable an arbitrary part is lost; else the process alone dies.
   void Crash(NodeId node, bool power);
   // It dies just before the `count`-th effect from now on: nothing that it does from there on happens.
+  // 0: it does not, after all.
   void CrashAtEffect(NodeId node, uint64_t count, bool power);
   bool IsUp(NodeId node) const;
   void RunFor(uint64_t us);
@@ -93,6 +94,7 @@ class World {
   void CheckState(NodeId node, GroupId group);
   // True if all replicas of the group have applied the same, all of it.
   bool AreEqual(GroupId group);
+  std::string Describe() const;  // for a failed test
 
   // ---- Speaking ----
   using OnReply = std::function<void(std::optional<ClientReply>)>;  // nullopt: the node died

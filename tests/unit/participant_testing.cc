@@ -170,7 +170,7 @@ void Shard::CheckNothingLeftEarly(const Message& message) const {
                      const auto* r = std::get_if<AttemptRefused>(&record);
                      return r != nullptr && r->token == reply->token && r->attempt >= reply->attempt;
                    }) ||
-                       reply->reason == AbortReason::kBelowMark,
+                       reply->reason == AbortReason::kTokenExpired,
                    "refusal left early");
       return;
     }

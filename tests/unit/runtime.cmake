@@ -2,9 +2,8 @@ include(${CMAKE_SOURCE_DIR}/cmake/thrift.cmake)
 assent_thrift(runtime_echo_thrift echo.thrift)
 
 foreach(part framed server client link loop call_gate)
-  assent_test(runtime_${part}_test runtime_${part}_test.cc runtime_echo.cc LINK assent_transport runtime_echo_thrift)
-  set_tests_properties(runtime_${part}_test PROPERTIES
-    ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp")
+  assent_test(runtime_${part}_test runtime_${part}_test.cc runtime_echo.cc LINK assent_transport runtime_echo_thrift
+    LABELS unit tsan)
 endforeach()
 # It watches every allocation of its program.
 target_sources(runtime_framed_test PRIVATE runtime_allocations.cc)

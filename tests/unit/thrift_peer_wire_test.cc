@@ -89,18 +89,5 @@ TEST(PeerWire, OneBadEnvelopeDoesNotHoldUpTheOthers) {
   EXPECT_EQ(delivery.detail, "not a group id");
 }
 
-TEST(PeerWire, StaleEpochsAreAnsweredOnceForEachGroup) {  // R2
-  const GroupId a{GroupKind::kShard, 1}, b{GroupKind::kCoordinator, 1};
-  wire::DeliverReply reply = MakeDeliverReply(Delivery{}, {{a, Epoch{3}}, {b, Epoch{9}}, {a, Epoch{4}}});
-  wire::StaleEpoch bad;
-  reply.stale.push_back(bad);
-  const auto stale = OpenDeliverReply(FromBytes<wire::DeliverReply>(ToBytes(reply)));
-  ASSERT_EQ(stale.size(), 2u);
-  EXPECT_EQ(stale[0].group, b);
-  EXPECT_EQ(stale[0].epoch, Epoch{9});
-  EXPECT_EQ(stale[1].group, a);
-  EXPECT_EQ(stale[1].epoch, Epoch{4});
-}
-
 }  // namespace
 }  // namespace assent

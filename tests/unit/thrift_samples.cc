@@ -289,7 +289,7 @@ LogPosition Position(Random& random) {
   return {RandomEpoch(random), Lsn{Big(random)}};
 }
 AbortReason Reason(Random& random) {
-  return static_cast<AbortReason>(Upto(random, static_cast<uint64_t>(AbortReason::kOverloaded)));
+  return static_cast<AbortReason>(Upto(random, static_cast<uint64_t>(AbortReason::kTokenExpired)));
 }
 Decision RandomDecision(Random& random) {
   return Coin(random) ? Decision::kCommit : Decision::kAbort;

@@ -206,7 +206,7 @@ std::function<bool()> Keep(unsigned variant, uint64_t seed) {
   return [random] { return (*random)() % 2 == 0; };
 }
 
-constexpr unsigned kVariants = 8;
+constexpr unsigned kVariants = kSanitized ? 3 : 8;
 
 TEST(WalCrash, WorkloadRunsClean) {
   Trial run;

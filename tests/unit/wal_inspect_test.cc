@@ -133,6 +133,9 @@ TEST(WalInspect, EmptyDirectory) {
   const Inspected inspected = InspectAll(files);
   EXPECT_EQ(inspected.summary.segments, 0U);
   ExpectOk(inspected.summary.status);
+  InspectOptions acknowledged;
+  acknowledged.known_acknowledged = Lsn{1};
+  EXPECT_EQ(InspectAll(files, acknowledged).summary.status.code(), StatusCode::kDamaged);
 }
 
 }  // namespace

@@ -14,6 +14,13 @@
 // What the log's tests share: records whose payload follows from their position, and reads of a whole log.
 namespace assent::wal {
 
+// Under a sanitizer, enumerations that would take minutes take each nth of what they vary beside the place.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 inline const std::string kDirectory = "/log";
 inline constexpr GroupId kTestGroup{GroupKind::kShard, 1};
 
