@@ -3,6 +3,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit
 jobs=$(nproc)
+# Clones in other folders share what ccache keeps.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=true
 
 say() { printf '%s\n' "$*" >&2; }
 
