@@ -174,7 +174,8 @@ void ReplicationCore::OnSnapshotPiece(NodeId from, const SnapshotPiece& piece) {
   if (role_ != Role::kLearner || from != view_->primary || truncating_) return;
   if (!IsPosition(piece.at) || Raw(piece.at.lsn) == 0 || piece.at.epoch > epoch()) return;
   if (piece.bytes.size() > kPieceBytesAccepted) return;
-  if (piece.at.lsn <= replicated_) {  // held, or installed before
+  // Held, or installed before. What was acknowledged is never installed over, late pieces or not (R4).
+  if (piece.at.lsn <= std::max(replicated_, MatchedDurable())) {
     AckSnapshot(piece.at, 0, true);
     return;
   }

@@ -27,8 +27,8 @@ void LogWriter::Submit(LogCommand command) {
   if (was_empty) wake_.notify_one();
 }
 
-// Off the commit path: nothing waits now. In steps, since the whole of it takes some hundred milliseconds, and
-// what is submitted meanwhile waits for one step at most. True: there is more to do.
+// Off the commit path: nothing waits now. In steps, since the whole of it takes some hundred milliseconds,
+// and what is submitted meanwhile waits for one step at most. True: there is more to do.
 bool LogWriter::Prepare() {
   if (disk_full_) return false;
   const Result<bool> more = log_->StepNextSegment();

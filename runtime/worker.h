@@ -60,7 +60,7 @@ class Worker {
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<Task> queue_;  // by mutex_
+  std::vector<Task> queue_;             // by mutex_
   std::atomic<bool> stopping_ = false;  // written by mutex_
   std::thread thread_;
 };

@@ -27,7 +27,7 @@ LIBRARIES = {
         span stack stdexcept string string_view system_error tuple type_traits typeinfo utility valarray variant
         vector version""",
     "posix": """unistd.h fcntl.h poll.h dirent.h signal.h pthread.h netdb.h ifaddrs.h termios.h spawn.h arpa/* net/*
-        netinet/* sys/* linux/* time.h""",
+        netinet/* sys/* linux/* sched.h time.h""",
     "sqlite": "sqlite3.h",
     "xxhash": "xxhash.h",
     "thrift library": "thrift/*",

@@ -1,7 +1,7 @@
-// Two shards and a coordinator, each with a backup, on three nodes: transfers by clients that retry and give up,
-// while processes die (at any effect, with the power or without), restart, and lose, repeat and reorder each
-// other's messages. After healing: every transaction has ended, each token took effect as its client was told,
-// and once; the sum is what it was; replicas are equal, and are what their logs say.
+// Two shards and a coordinator, each with a backup, on three nodes: transfers by clients that retry and give
+// up, while processes die (at any effect, with the power or without), restart, and lose, repeat and reorder
+// each other's messages. After healing: every transaction has ended, each token took effect as its client was
+// told, and once; the sum is what it was; replicas are equal, and are what their logs say.
 //
 //   ASSENT_SEEDS=1000 ASSENT_FIRST_SEED=1 driver_random_test
 #include <gtest/gtest.h>
@@ -269,14 +269,14 @@ TEST(DriverRandom, TransfersSurviveCrashesRestartsAndALossyNetwork) {
     RunSeed(seed, totals);
     if (HasFailure()) break;
   }
-  std::printf("seeds %llu..%llu: %llu committed, %llu aborted; %llu crashes (%llu at an effect), %llu epochs, "
-              "%llu messages, %llu trims; at rest within %.1f s of healing\n",
-              static_cast<unsigned long long>(first), static_cast<unsigned long long>(first + count - 1),
-              static_cast<unsigned long long>(totals.committed), static_cast<unsigned long long>(totals.aborted),
-              static_cast<unsigned long long>(totals.crashes),
-              static_cast<unsigned long long>(totals.at_effect), static_cast<unsigned long long>(totals.epochs),
-              static_cast<unsigned long long>(totals.messages), static_cast<unsigned long long>(totals.trims),
-              static_cast<double>(totals.longest_heal_us) / 1e6);
+  std::printf(
+      "seeds %llu..%llu: %llu committed, %llu aborted; %llu crashes (%llu at an effect), %llu epochs, "
+      "%llu messages, %llu trims; at rest within %.1f s of healing\n",
+      static_cast<unsigned long long>(first), static_cast<unsigned long long>(first + count - 1),
+      static_cast<unsigned long long>(totals.committed), static_cast<unsigned long long>(totals.aborted),
+      static_cast<unsigned long long>(totals.crashes), static_cast<unsigned long long>(totals.at_effect),
+      static_cast<unsigned long long>(totals.epochs), static_cast<unsigned long long>(totals.messages),
+      static_cast<unsigned long long>(totals.trims), static_cast<double>(totals.longest_heal_us) / 1e6);
   EXPECT_GT(totals.committed, 0u);
   EXPECT_GT(totals.at_effect, 0u);
 }

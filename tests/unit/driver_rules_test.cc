@@ -247,8 +247,8 @@ TEST_F(DriverOfAShard, ServeAgainKeepsWhatIsPreparedAndForgetsUnpreparedWork) {
   EXPECT_TRUE(world.AreEqual(kS1));
 }
 
-// R13: whatever the moment of a crash, the store holds only what is replicated (World checks it), and store and
-// log together give the state that was (Start checks it).
+// R13: whatever the moment of a crash, the store holds only what is replicated (World checks it), and store
+// and log together give the state that was (Start checks it).
 TEST_F(DriverOfAShard, R13StoreAndLogGiveTheStateBackWhereverThePowerGoes) {
   uint64_t seq = 1;
   for (uint64_t effect = 1; effect <= 40; ++effect) {
@@ -320,8 +320,8 @@ TEST_F(DriverSnapshot, CrashBetweenInstallationAndResetLosesNothingAndStartsClea
     world.HoldLog(kN3, kS1, true);  // the store is replaced, the log is not reset
     const auto adding = world.Change(kN1, kS1, backup::ChangeKind::kAddReplica, kN3, 1);
     ASSERT_FALSE(adding.has_value());
-    ASSERT_TRUE(world.RunUntil([&] { return world.Find(kN3, kS1)->state().find_role() == nullptr; },
-                               10 * kSecond));
+    ASSERT_TRUE(
+        world.RunUntil([&] { return world.Find(kN3, kS1)->state().find_role() == nullptr; }, 10 * kSecond));
     const LogPosition installed = world.Find(kN3, kS1)->state().find_store()->applied();
     world.Crash(kN3, power);
     world.Start(kN3);  // checks that store and log fit
@@ -349,7 +349,6 @@ TEST_F(DriverSnapshot, CrashAtEachEffectOfAnInstallationOnTheLogsDiskIsSurvived)
     world.RunFor(2 * kSecond);
     world.BreakDisk(kN3, kS1, effect, wal::MemoryFileSystem::Fault::kStop);
     const uint64_t before = world.DiskEffects(kN3, kS1);
-    // `at_once`: the effect was reached before the learner was a member and had more to write than this.
     const auto added = world.Change(kN1, kS1, backup::ChangeKind::kAddReplica, kN3, 3 * kSecond);
     const bool reached = world.DiskEffects(kN3, kS1) - before >= effect;
     world.Crash(kN3, /*power=*/true);
@@ -370,15 +369,17 @@ TEST_F(DriverSnapshot, CrashAtEachEffectOfAnInstallationOnTheLogsDiskIsSurvived)
   }
 }
 
-TEST_F(DriverSnapshot, HalfASnapshotIsNotKept) {
+TEST_F(DriverSnapshot, LearnerThatDiesInTheMiddleOfASnapshotBeginsAnew) {
   world.Crash(kN3, false);
   Fill();
   world.Start(kN3);
   world.RunFor(kSecond);
   world.CrashAtEffect(kN3, 2, false);  // it has acknowledged a piece at most
   const auto adding = world.Change(kN1, kS1, backup::ChangeKind::kAddReplica, kN3, kSecond);
-  world.RunFor(40 * kSecond);
-  if (!world.IsUp(kN3)) world.Start(kN3);
+  world.RunFor(40 * kSecond);  // the primary gives it up
+  ASSERT_FALSE(adding && adding->ok());
+  ASSERT_FALSE(world.IsUp(kN3));
+  world.Start(kN3);
   world.RunFor(kSecond);
   EXPECT_TRUE(Add().ok());
 }

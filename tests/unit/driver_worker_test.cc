@@ -14,11 +14,9 @@ namespace {
 class Gate {
  public:
   void Open() {
-    {
-      const std::lock_guard lock(mutex_);
-      open_ = true;
-    }
-    opened_.notify_all();
+    const std::lock_guard lock(mutex_);
+    open_ = true;
+    opened_.notify_all();  // under the lock: who waits may end the gate's life at once
   }
   void Await() {
     std::unique_lock lock(mutex_);
@@ -32,10 +30,10 @@ class Gate {
 };
 
 TEST(Worker, RunsTasksInTheOrderPostedOnAThreadOfItsOwn) {
-  Worker worker;
   std::vector<int> ran;
   std::thread::id thread;
   Gate done;
+  Worker worker;
   for (int i = 0; i < 100; ++i) worker.Post([&ran, i] { ran.push_back(i); });
   worker.Post([&] {
     thread = std::this_thread::get_id();
@@ -48,13 +46,13 @@ TEST(Worker, RunsTasksInTheOrderPostedOnAThreadOfItsOwn) {
 }
 
 TEST(Worker, StopFinishesTheTaskThatRunsAndDropsTheOthers) {
-  Worker worker;
+  Gate posted;
   Gate running;
   Gate go_on;
   bool first = false;
   int others = 0;
-  // Posted from a task, so that all three are taken by the worker together.
-  Gate posted;
+  Worker worker;
+  // While the first task waits all others gather, and are taken together.
   worker.Post([&] { posted.Await(); });
   worker.Post([&] {
     running.Open();

@@ -18,9 +18,9 @@
 #include "runtime/replica.h"
 #include "tests/unit/memory_file.h"
 
-// A cluster in one thread: the production driver, cores, log and store, on a simulated disk, network, clock and
-// directory. All follows from the seed. (SQLite's file lies in shared memory; a power cut takes its unsynced
-// part away.)
+// A cluster in one thread: the production driver, cores, log and store, on a simulated disk, network, clock
+// and directory. All follows from the seed. (SQLite's file lies in shared memory; a power cut takes its
+// unsynced part away.)
 //
 // Checked all along, and a violation aborts the process after printing the seed:
 //   I-R1  one (epoch, LSN), one record: what a primary called replicated is in every history alike
@@ -38,10 +38,10 @@ struct WorldOptions {
   std::vector<GroupSpec> groups;
   double loss = 0;
   double duplication = 0;
-  uint64_t delay_us_max = 300;      // of a message
-  uint64_t force_us_max = 200;      // of a force
-  uint64_t slice_us_max = 20;       // how long events gather before the driver flushes
-  double directory_trouble = 0;     // reads without an answer, compare-and-swaps of unknown fate
+  uint64_t delay_us_max = 300;   // of a message
+  uint64_t force_us_max = 200;   // of a force
+  uint64_t slice_us_max = 20;    // how long events gather before the driver flushes
+  double directory_trouble = 0;  // reads without an answer, compare-and-swaps of unknown fate
   uint64_t segment_bytes = 1 << 14;
   uint64_t checkpoint_bytes = 1 << 16;
 };
@@ -80,8 +80,8 @@ class World {
   WorldOptions& options() { return options_; }
 
   // ---- Looking ----
-  Replica* Find(NodeId node, GroupId group);    // nullptr: down
-  Replica* Primary(GroupId group);              // the one that serves; nullptr: none
+  Replica* Find(NodeId node, GroupId group);  // nullptr: down
+  Replica* Primary(GroupId group);            // the one that serves; nullptr: none
   std::optional<NodeId> PrimaryNode(GroupId group);
   std::optional<View> ViewOf(GroupId group) const;
   const Placement& placement() const { return placement_; }
@@ -89,8 +89,8 @@ class World {
   std::optional<std::string> Value(const Replica& replica, const std::string& key) const;
   size_t forces(NodeId node, GroupId group) const;
   const std::vector<std::string>& reports(NodeId node) const;
-  // The rows of the store and of a role core that took in the rest of the log are those of a core that took in
-  // the whole log, from its first record on. Aborts if not.
+  // The rows of the store and of a role core that took in the rest of the log are those of a core that took
+  // in the whole log, from its first record on. Aborts if not.
   void CheckState(NodeId node, GroupId group);
   // True if all replicas of the group have applied the same, all of it.
   bool AreEqual(GroupId group);
@@ -142,7 +142,7 @@ class World {
       return std::tie(at_us, order) > std::tie(other.at_us, other.order);
     }
   };
-  struct History {  // what a group's primaries called replicated
+  struct History {                  // what a group's primaries called replicated
     std::vector<LogEntry> entries;  // by LSN - 1
   };
 

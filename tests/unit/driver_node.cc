@@ -1,0 +1,276 @@
+#include "tests/unit/driver_node.h"
+
+#include <filesystem>
+
+#include "common/check.h"
+
+namespace assent::driver {
+namespace {
+
+constexpr const char* kCluster = "driver-world";
+constexpr const char* kLogDirectory = "/log";
+constexpr const char* kNoteDirectory = "/replica";
+constexpr Incarnation kDirectoryIncarnation{77};
+constexpr uint64_t kRefreshUs = 500'000;
+constexpr uint64_t kDirectoryUsMax = 2'000;
+// A loop that wakes so often without the clock moving, and without a word from outside, would do so for ever.
+// A snapshot's copying is the most that may come.
+constexpr uint64_t kSpinsMax = 5'000;
+
+}  // namespace
+
+// ---- The log ----
+
+void World::Log::Submit(LogCommand command) {
+  if (node_.Effect()) return;
+  if (const auto* trim = std::get_if<TrimLog>(&command)) {  // R13, I-L2
+    const Lsn synced = node_.hosted_.at(group_).replica->state().find_store()->synced().lsn;
+    ASSENT_CHECK(Previous(trim->below) <= synced, "R13: seed", world_.seed_, "trims below", trim->below,
+                 "but synced is", synced);
+  }
+  queue_.push_back(std::move(command));
+  Schedule();
+}
+
+void World::Log::Schedule() {
+  if (scheduled_ || held_ || queue_.empty()) return;
+  scheduled_ = true;
+  node_.After(world_.Random(world_.options_.force_us_max + 1), [this] {
+    scheduled_ = false;
+    if (!held_) Work();
+    Schedule();
+  });
+}
+
+// What the log thread does in one go: a command, or all appends that gathered (R10).
+void World::Log::Work() {
+  if (queue_.empty()) return;
+  ++world_.counts_.log_commands;
+  LogCommand command = std::move(queue_.front());
+  queue_.pop_front();
+  if (auto* append = std::get_if<AppendToLog>(&command)) {
+    std::vector<LogEntry> entries = std::move(append->entries);
+    while (!queue_.empty()) {
+      auto* more = std::get_if<AppendToLog>(&queue_.front());
+      if (more == nullptr) break;
+      entries.insert(entries.end(), more->entries.begin(), more->entries.end());
+      queue_.pop_front();
+    }
+    ++forces_;
+    Answer(LogDone::What::kForced, log_->AppendAndForce(entries));
+  } else if (const auto* truncate = std::get_if<TruncateLog>(&command)) {
+    ++world_.counts_.truncations;
+    Answer(LogDone::What::kTruncated, log_->Truncate(truncate->after));
+  } else if (const auto* trim = std::get_if<TrimLog>(&command)) {
+    ++world_.counts_.trims;
+    Answer(LogDone::What::kTrimmed, log_->Trim(trim->below));
+  } else if (const auto* reset = std::get_if<ResetLog>(&command)) {
+    ++world_.counts_.resets;
+    Answer(LogDone::What::kReset, log_->Reset(reset->base));
+  }
+}
+
+void World::Log::Answer(LogDone::What what, Status status) {
+  done_.push_back({what, std::move(status), log_->durable()});
+  node_.After(world_.Random(20), [this] {
+    const LogDone done = std::move(done_.front());
+    done_.pop_front();
+    node_.hosted_.at(group_).replica->OnLogDone(done);
+    node_.Touch();
+  });
+}
+
+// ---- A node ----
+
+void World::Node::Slice() {
+  uint64_t next_us = UINT64_MAX;
+  for (auto& [group, hosted] : hosted_) {
+    if (hosted.replica->NextDeadline() <= world_.now_us_) hosted.replica->OnTime();
+    hosted.replica->Flush();
+    next_us = std::min(next_us, hosted.replica->NextDeadline());
+  }
+  ++world_.counts_.slices;
+  world_.Observe(*this);
+  if (!up_ || next_us >= wake_us_) return;
+  if (spun_at_us_ != world_.now_us_) spins_ = 0;
+  spun_at_us_ = world_.now_us_;
+  if (next_us <= world_.now_us_) {
+    ASSENT_CHECK(++spins_ < kSpinsMax, "seed", world_.seed_, "a deadline in the past keeps spinning",
+                 ToString(id_));
+  }
+  wake_us_ = next_us;
+  After(next_us > world_.now_us_ ? next_us - world_.now_us_ : 0, [this, next_us] {
+    if (wake_us_ != next_us) return;  // an earlier one came
+    wake_us_ = UINT64_MAX;
+    Slice();
+  });
+}
+
+void World::Node::Start() {
+  ASSENT_CHECK(!up_);
+  up_ = true;
+  doomed_ = false;
+  doom_in_ = 0;
+  slice_due_ = refreshing_ = false;
+  wake_us_ = UINT64_MAX;
+  ++life_;
+  views_.clear();
+  process_life_ = world_.next_random_++;
+  for (const GroupSpec& spec : world_.options_.groups) {
+    const bool member = std::find(spec.replicas.begin(), spec.replicas.end(), id_) != spec.replicas.end();
+    const bool other = std::find(spec.others.begin(), spec.others.end(), id_) != spec.others.end();
+    if (spec.replicas.empty() || (!member && !other)) continue;
+    Disk& disk = world_.DiskOf(id_, spec.id);
+    if (Raw(disk.incarnation) == 0) disk.incarnation = Incarnation{world_.next_random_++};
+
+    ReplicaConfig config;
+    config.replication.group = spec.id;
+    config.replication.self = id_;
+    config.replication.incarnation = disk.incarnation;
+    config.replication.life = process_life_;
+    config.replication.initial_members = spec.replicas;
+    std::sort(config.replication.initial_members.begin(), config.replication.initial_members.end());
+    config.replication.initial_primary = spec.replicas.front();
+    config.started.seen_epoch = disk.seen_epoch;
+    config.started.directory_incarnation = disk.directory;
+    config.store_path = disk.store_path;
+    config.snapshot_path = disk.store_path + ".snapshot";
+    config.store_identity = {kCluster, spec.id};
+    config.store_options.cache_bytes = 1 << 20;
+    config.checkpoint_bytes = world_.options_.checkpoint_bytes;
+
+    wal::LogOptions log_options;
+    log_options.cluster = kCluster;
+    log_options.group = spec.id;
+    log_options.segment_bytes = world_.options_.segment_bytes;
+    log_options.random = [this] { return world_.next_random_++; };
+    auto opened = OpenReplicaFiles(disk.files, {kNoteDirectory, kLogDirectory, disk.store_path},
+                                   config.store_identity, config.store_options, log_options);
+    ASSENT_CHECK(opened.ok(), "seed", world_.seed_, ToString(id_), ToString(spec.id),
+                 opened.status().ToString());
+    Hosted& hosted = hosted_[spec.id];
+    hosted.log = std::make_unique<Log>(world_, *this, spec.id, std::move(opened->log));
+    hosted.replica = std::make_unique<Replica>(
+        std::move(config), *this, *hosted.log, std::move(opened->store),
+        [this](GroupId group, const StateReader& state) { return world_.MakeRole(group, state); },
+        MakeInstallNote(disk.files, kNoteDirectory));
+  }
+  After(0, [this] {
+    for (auto& [group, hosted] : hosted_) hosted.replica->Start();
+    for (auto& [group, hosted] : hosted_) {
+      if (!hosted.replica->halted()) world_.CheckState(id_, group);
+    }
+    Refresh();
+    Touch();
+  });
+}
+
+void World::Node::Stop(bool power) {
+  ASSENT_CHECK(up_);
+  up_ = false;
+  for (auto& [group, hosted] : hosted_) {
+    Disk& disk = world_.DiskOf(id_, group);
+    // What SQLite has not synced is in its -wal file, which a power cut takes.
+    const std::string kept = disk.store_path + ".kept";
+    if (power) {
+      std::filesystem::copy_file(disk.store_path, kept, std::filesystem::copy_options::overwrite_existing);
+    }
+    hosted.replica.reset();
+    hosted.log.reset();
+    disk.files.ClearFaults();
+    if (power) {
+      std::filesystem::rename(kept, disk.store_path);
+      std::filesystem::remove(disk.store_path + "-wal");
+      disk.files.Crash([this] { return world_.Chance(0.5); });
+    }
+  }
+  hosted_.clear();
+  for (auto& [id, reply] : std::exchange(calls_, {})) {
+    world_.After(0, [reply = std::move(reply)] { reply(std::nullopt); });
+  }
+}
+
+void World::Node::Transmit(NodeId to, Envelope envelope) {
+  if (Effect()) return;
+  ++world_.counts_.messages;
+  if (world_.record_sent) world_.sent_.emplace_back(to, envelope);
+  if (world_.cut_.contains({id_, to})) return;
+  const WorldOptions& options = world_.options_;
+  if (to != id_ && world_.Chance(options.loss)) return;
+  const int copies = to != id_ && world_.Chance(options.duplication) ? 2 : 1;
+  for (int i = 0; i < copies; ++i) {
+    world_.After(world_.Random(options.delay_us_max + 1),
+                 [this, to, envelope] { world_.Deliver(to, envelope); });
+  }
+}
+
+void World::Node::LearnView(const View& view) {
+  const auto known = views_.find(view.group);
+  if (known != views_.end() && known->second.epoch >= view.epoch) return;
+  views_[view.group] = view;
+  After(0, [this, group = view.group, epoch = view.epoch] {
+    for (auto& [id, hosted] : hosted_) hosted.replica->OnGroupEpoch(group, epoch);
+    Touch();
+  });
+}
+
+void World::Node::Refresh() {
+  if (refreshing_) return;
+  refreshing_ = true;
+  After(world_.Random(kDirectoryUsMax), [this] {
+    refreshing_ = false;
+    for (const auto& [group, view] : std::map(world_.views_)) LearnView(view);
+  });
+  After(kRefreshUs, [this] { Refresh(); });
+}
+
+void World::Node::ReadDirectory(GroupId group) {
+  After(world_.Random(kDirectoryUsMax), [this, group] {
+    backup::Event event = backup::ViewUnread{};
+    if (!world_.Chance(world_.options_.directory_trouble)) {
+      backup::ViewRead read;
+      read.view = world_.ViewOf(group);
+      read.directory_incarnation = kDirectoryIncarnation;
+      for (const auto& [node, member] : world_.registered_[group]) read.registered.push_back(member);
+      if (read.view) LearnView(*read.view);
+      event = std::move(read);
+    }
+    After(world_.Random(kDirectoryUsMax), [this, group, event = std::move(event)] {
+      hosted_.at(group).replica->OnReplicationEvent(event);
+      Touch();
+    });
+  });
+}
+
+void World::Node::ProposeView(const View& view) {
+  if (Effect()) return;
+  const auto apply = [&world = world_, view] {
+    const auto now = world.views_.find(view.group);
+    const Epoch epoch = now == world.views_.end() ? Epoch{} : now->second.epoch;
+    if (Next(epoch) != view.epoch) return false;
+    world.views_[view.group] = view;
+    ++world.counts_.epochs;
+    return true;
+  };
+  const bool trouble = world_.Chance(world_.options_.directory_trouble);
+  // Of unknown fate: now, later, or never; and no answer tells.
+  if (trouble && world_.Chance(0.3)) {
+    world_.After(world_.Random(20 * kDirectoryUsMax), [apply] { apply(); });
+  } else if (!trouble || world_.Chance(0.5)) {
+    world_.After(world_.Random(kDirectoryUsMax), [this, life = life_, apply, view, trouble] {
+      const auto outcome = apply() ? backup::CasOutcome::kOk : backup::CasOutcome::kLost;
+      if (trouble || !up_ || life != life_) return;
+      After(world_.Random(kDirectoryUsMax), [this, view, outcome] {
+        hosted_.at(view.group).replica->OnReplicationEvent(backup::CasDone{view, outcome});
+        Touch();
+      });
+    });
+  }
+  if (!trouble) return;
+  After(5 * kDirectoryUsMax, [this, view] {
+    hosted_.at(view.group).replica->OnReplicationEvent(backup::CasDone{view, backup::CasOutcome::kUnknown});
+    Touch();
+  });
+}
+
+}  // namespace assent::driver

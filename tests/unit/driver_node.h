@@ -1,0 +1,158 @@
+#pragma once
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/unit/driver_world.h"
+
+// The parts of a World: a replica's disk, its log's commands on it, and a node, which is what a replica needs
+// of the process around it.
+namespace assent::driver {
+
+inline constexpr uint64_t kWallUs = 1'800'000'000'000'000;
+
+// What a replica finds again when its process comes back.
+struct World::Disk {
+  wal::MemoryFileSystem files;
+  std::string store_path;
+  Incarnation incarnation{};
+  Epoch seen_epoch{};
+  Incarnation directory{};
+};
+
+// The log's commands on a simulated disk: carried out, and answered, when the world says so.
+class World::Log final : public LogPort {
+ public:
+  Log(World& world, Node& node, GroupId group, std::unique_ptr<wal::Log> log)
+      : world_(world), node_(node), group_(group), log_(std::move(log)) {}
+
+  void Submit(LogCommand command) override;
+  const wal::Log& log() const override { return *log_; }
+  uint64_t forces() const override { return forces_; }
+  void Hold(bool hold) {
+    held_ = hold;
+    if (!held_) Schedule();
+  }
+
+ private:
+  void Schedule();
+  void Work();
+  void Answer(LogDone::What what, Status status);
+
+  World& world_;
+  Node& node_;
+  const GroupId group_;
+  const std::unique_ptr<wal::Log> log_;
+  std::deque<LogCommand> queue_;
+  std::deque<LogDone> done_;
+  bool scheduled_ = false;
+  bool held_ = false;
+  uint64_t forces_ = 0;
+};
+
+class World::Node final : public ReplicaHost {
+ public:
+  struct Hosted {
+    std::unique_ptr<Log> log;
+    std::unique_ptr<Replica> replica;  // after its log
+    LogPosition applied;
+  };
+
+  Node(World& world, NodeId id) : world_(world), id_(id) {}
+
+  // Runs `run` later, unless this life of the node is over by then.
+  void After(uint64_t delay_us, std::function<void()> run) {
+    world_.After(delay_us, [this, life = life_, run = std::move(run)] {
+      if (up_ && life == life_) run();
+    });
+  }
+  // After anything that a replica was told: the slice that flushes is due.
+  void Touch() {
+    world_.Observe(*this);
+    if (!up_ || slice_due_) return;
+    slice_due_ = true;
+    After(world_.Random(world_.options_.slice_us_max + 1), [this] {
+      slice_due_ = false;
+      Slice();
+    });
+  }
+  void Slice();
+  void Start();
+  void Stop(bool power);
+  // True: the process is dead from here on, though the call that it is in has yet to return.
+  bool Effect() {
+    if (doom_in_ > 0 && --doom_in_ == 0) doomed_ = true;
+    return doomed_;
+  }
+
+  // ReplicaHost.
+  Instant Now() override { return {world_.now_us_, kWallUs + world_.now_us_}; }
+  void Transmit(NodeId to, Envelope envelope) override;
+  std::optional<Leader> LeaderOf(GroupId group) override {
+    const auto view = views_.find(group);
+    if (view == views_.end()) return std::nullopt;
+    return Leader{view->second.primary, view->second.epoch};
+  }
+  void LearnView(const View& view) override;
+  void LearnEpoch(GroupId group, Epoch epoch) override {
+    const auto known = views_.find(group);
+    if (known == views_.end() || known->second.epoch < epoch) Refresh();
+  }
+  void ReadDirectory(GroupId group) override;
+  void ProposeView(const View& view) override;
+  void Register(GroupId group, const Member& self) override {
+    if (!Effect()) world_.registered_[group][id_] = self;
+  }
+  Status PersistView(GroupId group, const backup::PersistView& seen) override {
+    if (Effect()) return Status(StatusCode::kIo, "dead");
+    Disk& disk = world_.DiskOf(id_, group);
+    disk.seen_epoch = seen.seen_epoch;
+    disk.directory = seen.directory_incarnation;
+    return {};
+  }
+  void AnswerClient(RequestId id, ClientReply reply) override {
+    if (Effect()) return;
+    const auto call = calls_.find(id);
+    if (call == calls_.end()) {
+      ++world_.counts_.stray_answers;
+      return;
+    }
+    auto answer = std::move(call->second);
+    calls_.erase(call);
+    world_.After(0, [answer = std::move(answer), reply = std::move(reply)] { answer(reply); });
+  }
+  void AnswerOperator(RequestId id, const Status& status) override { operator_answers_[id] = status; }
+  void PerformForeign(GroupId, const CallForeign&) override {}
+  void Report(GroupId group, const std::string& text, bool halted) override {
+    if (!doomed_) reports_.push_back(ToString(group) + (halted ? " halted: " : ": ") + text);
+  }
+  void BeforeEffect(const RoleEffect&) override { Effect(); }
+  void Refresh();
+
+  World& world_;
+  const NodeId id_;
+  bool up_ = false;
+  uint64_t life_ = 0;
+  uint64_t process_life_ = 0;
+  uint64_t doom_in_ = 0;
+  bool doomed_ = false;
+  bool doom_power_ = false;
+  bool slice_due_ = false;
+  uint64_t wake_us_ = UINT64_MAX;
+  uint64_t spins_ = 0;
+  uint64_t spun_at_us_ = 0;
+  bool refreshing_ = false;
+  std::map<GroupId, Hosted> hosted_;
+  std::map<GroupId, View> views_;
+  std::map<RequestId, OnReply> calls_;
+  RequestId last_call_{};
+  std::map<RequestId, Status> operator_answers_;
+  std::vector<std::string> reports_;
+};
+
+}  // namespace assent::driver
