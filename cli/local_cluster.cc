@@ -87,6 +87,7 @@ Status LocalCluster::Impl::WriteConfigs() {
   NodeConfig config;
   config.cluster = NewClusterId();
   config.directory_path = "directory";
+  config.connections_max = 1024;  // a bench with its clients, and room for whoever looks on
   for (int node = 1; node <= kNodes; ++node) {
     config.nodes.push_back({Id(node), {"127.0.0.1", ports[static_cast<size_t>(node - 1)]}});
   }
