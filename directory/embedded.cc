@@ -74,16 +74,22 @@ Status EmbeddedDirectory::OpenIdentity(DirectoryIncarnation fresh) {
   auto found = ReadIdentity();
   if (!found.ok() && found.status().code() == StatusCode::kNotFound) {
     // Views without an identity: it was lost, and a new one would pass for a directory that never agreed on
-    // anything.
+    // anything. Looked for once more behind the views, since another process may have made it, and they
+    // theirs, meanwhile.
     const auto groups = ListDirectory(path_ + "/groups");
     if (!groups.ok()) return groups.status();
-    for (const std::string& name : *groups) {
-      if (!ParseGroupId(name)) continue;
+    const bool has_views = std::any_of(groups->begin(), groups->end(), [](const std::string& name) {
+      return ParseGroupId(name).has_value();
+    });
+    found = ReadIdentity();
+    if (has_views && !found.ok() && found.status().code() == StatusCode::kNotFound) {
       return Status(StatusCode::kDamaged,
                     path_ +
                         "/identity is missing, but there are views of groups. Put the file "
                         "back from a copy of the directory");
     }
+  }
+  if (!found.ok() && found.status().code() == StatusCode::kNotFound) {
     TextRecord record{"directory", kFormat, {{"cluster", cluster_}, {"incarnation", Hex16(Raw(fresh))}}};
     const Status made = CreateFileOnce(path_ + "/identity", EncodeTextRecord(record));
     if (!made.ok() && made.code() != StatusCode::kConflict) return made;

@@ -1,3 +1,4 @@
+#include "cli/cluster_view.h"
 #include "cli/commands/commands.h"
 
 namespace assent::cli {
@@ -20,12 +21,12 @@ void AddOutputOption(CLI::App& command, Globals& globals) {
 Result<Client> ConnectClient(const Globals& globals, ClientOptions options) {
   std::vector<std::string> addresses = globals.connect;
   if (addresses.empty()) addresses = CLI::detail::split(kDefaultConnect, ',');
+  // Where no node answers, say so at once. A cluster that is up, but has no leader yet, is waited for.
+  if (const auto found = ClusterView::Find(addresses); !found.ok()) return found.status();
   auto client = Client::Connect(addresses, std::move(options));
   if (client.ok() || client.status().code() != StatusCode::kUnavailable) return client;
   return Status(StatusCode::kUnavailable,
-                client.status().message() +
-                    "\nIs the cluster up? `assent dev` starts one here; --connect or "
-                    "ASSENT_CONNECT names another.");
+                client.status().message() + "\nThe nodes answer; `assent status` says what they wait for.");
 }
 
 }  // namespace assent::cli

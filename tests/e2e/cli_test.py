@@ -5,8 +5,10 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import time
 import unittest
 
 sys.dont_write_bytecode = True
@@ -247,7 +249,9 @@ class Unreachable(unittest.TestCase):
         ports = Ports()
         self.addCleanup(ports.close)
         for arguments in (["status"], ["get", "a"], ["exec", "get a"], ["txn", "list"], ["group", "show"]):
+            begun = time.monotonic()
             code, out, err = run(*arguments, connect=f"127.0.0.1:{ports.first}")
+            print(f"  {arguments[0]}: {time.monotonic() - begun:.2f} s")
             self.assertEqual((code, out), (UNAVAILABLE, ""), arguments)
             self.assertIn("Is the cluster up? `assent dev` starts one here", err)
 
@@ -272,6 +276,7 @@ class Dev(unittest.TestCase):
 
     def test_directory_of_something_else_is_refused(self):
         directory = new_directory("other")
+        self.addCleanup(shutil.rmtree, directory)
         with open(os.path.join(directory, "letter"), "w"):
             pass
         code, _, err = run("dev", "--dir", directory)

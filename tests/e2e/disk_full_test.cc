@@ -32,7 +32,7 @@ constexpr char kSmall[] = "size=32m,mode=755";
 constexpr char kLarger[] = "size=256m,mode=755";
 constexpr size_t kValueBytes = 100'000;
 constexpr int kPutsMax = 2'000;  // many times what fits
-constexpr int kCallMs = 5'000;   // of a call, once the disk is full
+constexpr int kCallMs = 3'000;   // of a call, once the disk is full
 constexpr int kUnanswered = 3;   // calls in a row without a commit: the disk is full
 constexpr double kSettleSeconds = 120;
 

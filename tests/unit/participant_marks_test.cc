@@ -132,8 +132,8 @@ TEST(ParticipantMarks, HorizonDropsOldOutcomesAndRefusesTheirTokens) {  // C5
   shard.Wait(kSecond);
   EXPECT_FALSE(shard.HasRow(Table::kOutcome, OutcomeKey(TokenOf(1))));
   shard.Replicate();
-  EXPECT_EQ(shard.Commit1(9, {Put("a", "y")}, {.token = 1}), Lines{"c1<Refused(9) 1#1 below mark"});
-  EXPECT_EQ(shard.Commit1(10, {Put("a", "y")}, {.token = 2}), Lines{"c1<Refused(10) 2#1 below mark"});
+  EXPECT_EQ(shard.Commit1(9, {Put("a", "y")}, {.token = 1}), Lines{"c1<Refused(9) 1#1 token expired"});
+  EXPECT_EQ(shard.Commit1(10, {Put("a", "y")}, {.token = 2}), Lines{"c1<Refused(10) 2#1 token expired"});
   EXPECT_EQ(shard.Value("a"), "x");
 }
 

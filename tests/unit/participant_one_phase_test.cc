@@ -157,8 +157,8 @@ TEST(ParticipantOnePhase, AcknowledgedTokensAreDroppedAndRefused) {  // C5
   shard.Replicate();
   EXPECT_FALSE(shard.HasRow(Table::kOutcome, OutcomeKey(TokenOf(1))));
   EXPECT_TRUE(shard.HasRow(Table::kOutcome, OutcomeKey(TokenOf(2))));
-  EXPECT_EQ(shard.Commit1(9, {Put("a", "again")}, {.token = 1}), Lines{"c1<Refused(9) 1#1 below mark"});
-  EXPECT_EQ(shard.Settle(10, 1, 1), Lines{"c1<Refused(10) 1#1 below mark"});
+  EXPECT_EQ(shard.Commit1(9, {Put("a", "again")}, {.token = 1}), Lines{"c1<Refused(9) 1#1 token expired"});
+  EXPECT_EQ(shard.Settle(10, 1, 1), Lines{"c1<Refused(10) 1#1 token expired"});
   EXPECT_EQ(shard.Value("a"), "x");
 }
 

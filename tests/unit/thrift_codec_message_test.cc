@@ -107,7 +107,7 @@ TEST(CodecMessage, UnknownEnumsAreRefusedNeverTakenForAnother) {
             "");
   EXPECT_NE(FaultAfter(Sample<BranchAborted>(),
                        [](wire::Envelope& w) {
-                         w.branch_aborted->__set_reason(samples::Unknown<wire::AbortReason::type>(15));
+                         w.branch_aborted->__set_reason(samples::Unknown<wire::AbortReason::type>(16));
                        }),
             "");
 }
