@@ -15,7 +15,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr double kSettleSeconds = 120;   // generous; the time taken is printed
-constexpr int kCallMs = 120'000;         // outlasts every restart
+constexpr int kCallMs = 60'000;          // outlasts every restart
 constexpr int kBriefMs = 150;            // of the session that gives up early
 constexpr uint64_t kBriefEvery = 11;     // transactions
 constexpr uint64_t kAskAgainEvery = 13;  // transactions that committed
@@ -54,6 +54,7 @@ BankLoad::BankLoad(const std::string& name, std::vector<std::string> addresses, 
       tallies_(options.one_shot_clients + options.interactive_clients) {}
 
 BankLoad::~BankLoad() {
+  abandon_ = true;
   Stop();
 }
 
@@ -90,8 +91,10 @@ bool BankLoad::AwaitCommitted(uint64_t count, double timeout_s) const {
 
 void BankLoad::Stop() {
   stop_ = true;
+  if (threads_.empty()) return;
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  for (const Tally& tally : tallies_) EXPECT_EQ(tally.problem, "");
 }
 
 std::vector<Operation> BankLoad::Operations(bench::Random& random, uint32_t who, uint64_t n) const {
@@ -106,7 +109,7 @@ std::vector<Operation> BankLoad::Operations(bench::Random& random, uint32_t who,
 CommitResult BankLoad::UntilKnown(Client& client, const Token& token,
                                   const std::vector<Operation>& operations, Tally& tally) {
   CommitResult result = client.Execute(token, operations);
-  for (int ask = 0; ask < kAsksMax && result.outcome == Outcome::kUnknown; ++ask) {
+  for (int ask = 0; ask < kAsksMax && result.outcome == Outcome::kUnknown && !abandon_; ++ask) {
     ++tally.asked_again;
     result = client.Execute(token, operations);
   }
@@ -223,7 +226,6 @@ void BankLoad::Audit(const std::string& what, const cli::ClusterView& cluster) {
   uint64_t counts[4] = {};
   uint64_t asked_again = 0, unknown_there = 0;
   for (const Tally& tally : tallies_) {
-    EXPECT_EQ(tally.problem, "");
     asked_again += tally.asked_again;
     for (const Done& done : tally.done) ++counts[static_cast<size_t>(done.outcome)];
   }

@@ -44,7 +44,8 @@ class BankLoad {
   uint64_t committed() const { return committed_; }  // so far
   // True once so many are committed; false if that takes longer than `timeout_s`, or a client gave up.
   bool AwaitCommitted(uint64_t count, double timeout_s) const;
-  // Each client ends what it has begun. All nodes have to be up, or come up.
+  // Each client ends what it has begun, for which all nodes have to be up, or come up. What a client saw that
+  // must not be is a failure.
   void Stop();
 
   // With nothing running: waits until nothing is in doubt, and checks that each acknowledged transaction is
@@ -76,6 +77,7 @@ class BankLoad {
   bench::Tpcb tpcb_;
   std::string abort_key_;  // exists
   std::atomic<bool> stop_{false};
+  std::atomic<bool> abandon_{false};  // the test is over: nobody asks any more what became of it
   std::atomic<uint64_t> committed_{0};
   std::atomic<bool> gave_up_{false};
   std::vector<Tally> tallies_;

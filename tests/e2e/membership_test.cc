@@ -114,7 +114,11 @@ class Membership : public testing::Test {
     const double took_s = SecondsSince(begun);
     std::cout << what << ": joined after " << took_s << " s, " << load_->committed() - before
               << " commits meanwhile" << std::endl;
-    const auto now = StatusOf(kBackupNode);
+    // The replica reads the view that names it a moment after its primary does.
+    auto now = StatusOf(kBackupNode);
+    while (now.ok() && now->role != wire::ReplicaRole::BACKUP && SecondsSince(begun) < kSettleSeconds) {
+      now = StatusOf(kBackupNode);
+    }
     ASSERT_TRUE(now.ok()) << now.status().ToString();
     EXPECT_EQ(now->role, wire::ReplicaRole::BACKUP);
     EXPECT_TRUE(load_->AwaitCommitted(load_->committed() + 50, kSettleSeconds)) << "no commits with it";
