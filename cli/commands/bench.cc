@@ -160,8 +160,7 @@ void PrintTable(const nlohmann::ordered_json& runs, Format format) {
 }
 
 ExitCode RunBench(const Globals& globals, Options options) {
-  options.run.addresses =
-      globals.connect.empty() ? CLI::detail::split(kDefaultConnect, ',') : globals.connect;
+  options.run.addresses = AddressesOf(globals);
   std::unique_ptr<LocalCluster> local;
   std::string directory;
   struct Cleanup {

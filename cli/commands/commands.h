@@ -24,6 +24,9 @@ inline constexpr char kDefaultConnect[] = "127.0.0.1:7401,127.0.0.1:7402,127.0.0
 void AddClusterOptions(CLI::App& command, Globals& globals);
 void AddOutputOption(CLI::App& command, Globals& globals);
 
+// What --connect names, or the default.
+std::vector<std::string> AddressesOf(const Globals& globals);
+
 Result<Client> ConnectClient(const Globals& globals, ClientOptions options = {});
 
 void AddNode(CLI::App& app, Globals& globals);

@@ -18,9 +18,12 @@ void AddOutputOption(CLI::App& command, Globals& globals) {
       ->default_str("table");
 }
 
+std::vector<std::string> AddressesOf(const Globals& globals) {
+  return globals.connect.empty() ? CLI::detail::split(kDefaultConnect, ',') : globals.connect;
+}
+
 Result<Client> ConnectClient(const Globals& globals, ClientOptions options) {
-  std::vector<std::string> addresses = globals.connect;
-  if (addresses.empty()) addresses = CLI::detail::split(kDefaultConnect, ',');
+  const std::vector<std::string> addresses = AddressesOf(globals);
   // Where no node answers, say so at once. A cluster that is up, but has no leader yet, is waited for.
   if (const auto found = ClusterView::Find(addresses); !found.ok()) return found.status();
   auto client = Client::Connect(addresses, std::move(options));

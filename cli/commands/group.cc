@@ -57,8 +57,7 @@ void PrintViews(const std::vector<wire::View>& views, Format format) {
 }
 
 Result<ClusterView> FindCluster(const Globals& globals) {
-  return ClusterView::Find(globals.connect.empty() ? CLI::detail::split(kDefaultConnect, ',')
-                                                   : globals.connect);
+  return ClusterView::Find(AddressesOf(globals));
 }
 
 ExitCode Show(const Globals& globals) {

@@ -32,8 +32,7 @@ std::string GroupName(wire::GroupId group) {
 }
 
 ExitCode ShowStatus(const Globals& globals) {
-  const auto cluster =
-      ClusterView::Find(globals.connect.empty() ? CLI::detail::split(kDefaultConnect, ',') : globals.connect);
+  const auto cluster = ClusterView::Find(AddressesOf(globals));
   if (!cluster.ok()) return Fail(cluster.status());
   Table table({"group", "node", "role", "epoch", "last", "replicated", "applied", "lag", "live", "in doubt",
                "state"});

@@ -74,8 +74,7 @@ std::string BranchesOf(const Merged& merged) {
 }
 
 ExitCode List(const Globals& globals, const std::string& state) {
-  const auto cluster =
-      ClusterView::Find(globals.connect.empty() ? CLI::detail::split(kDefaultConnect, ',') : globals.connect);
+  const auto cluster = ClusterView::Find(AddressesOf(globals));
   if (!cluster.ok()) return Fail(cluster.status());
   wire::TransactionsRequest request;
   request.__set_cluster(cluster->cluster());
@@ -126,8 +125,7 @@ ExitCode List(const Globals& globals, const std::string& state) {
 ExitCode Show(const Globals& globals, const std::string& id) {
   const auto txn = ParseTxnId(id);
   if (!txn) return Fail(kUsage, "not a transaction's id: " + id + " (they look like c1.4.93e4)");
-  const auto cluster =
-      ClusterView::Find(globals.connect.empty() ? CLI::detail::split(kDefaultConnect, ',') : globals.connect);
+  const auto cluster = ClusterView::Find(AddressesOf(globals));
   if (!cluster.ok()) return Fail(cluster.status());
   wire::TransactionRequest request;
   request.__set_cluster(cluster->cluster());
