@@ -6,8 +6,6 @@
 #include <thread>
 #include <utility>
 
-#include "thrift/codec_fields.h"
-
 namespace assent::cli {
 namespace {
 
@@ -17,12 +15,6 @@ constexpr auto kPoll = std::chrono::milliseconds(50);
 
 double SecondsSince(steady_clock::time_point begun) {
   return std::chrono::duration<double>(steady_clock::now() - begun).count();
-}
-
-std::string GroupName(wire::GroupId group) {
-  GroupId id;
-  codec::Fault fault;
-  return codec::Decode(group, id, fault) ? ToString(id) : "?";
 }
 
 struct Digest {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "TransactionManager.h"
+#include "thrift/codec_fields.h"
 
 namespace assent::cli {
 
@@ -32,6 +33,12 @@ Status StatusOf(const wire::AdminResult& result) {
       return Status(StatusCode::kUnavailable, result.detail);
   }
   return Status(StatusCode::kUnavailable, result.detail);
+}
+
+std::string GroupName(const wire::GroupId& group) {
+  GroupId id;
+  codec::Fault fault;
+  return codec::Decode(group, id, fault) ? ToString(id) : "?";
 }
 
 Result<ClusterView> ClusterView::Find(const std::vector<std::string>& addresses) {

@@ -49,16 +49,27 @@ NodeId Id(int node) {
   return NodeId{static_cast<uint32_t>(node)};
 }
 
-// Ports that were free a moment ago. All are held until the last is drawn, so that they differ.
+// Ports that were free a moment ago, from below the range of which the system serves itself (32768 and up on
+// Linux): there an outgoing connection could take the port of a node that was killed, before it is started
+// again.
 Result<std::vector<uint16_t>> FreePorts(int count) {
-  std::vector<OwnedFd> held;
+  constexpr uint16_t kFirst = 10'000, kPorts = 10'000;
+  uint16_t at = 0;
+  if (getrandom(&at, sizeof at, 0) != sizeof at) return Status(StatusCode::kIo, "no random numbers");
+  std::vector<OwnedFd> held;  // all until the last is drawn, so that they differ
   std::vector<uint16_t> ports;
-  for (int i = 0; i < count; ++i) {
-    auto listening = ListenTcp({"127.0.0.1", 0});
-    if (!listening.ok()) return listening.status();
-    ports.push_back(listening->second);
+  Status last;
+  for (int tried = 0; tried < kPorts && std::ssize(ports) < count; ++tried) {
+    const auto port = static_cast<uint16_t>(kFirst + (at + tried) % kPorts);
+    auto listening = ListenTcp({"127.0.0.1", port});
+    if (!listening.ok()) {
+      last = listening.status();
+      continue;
+    }
+    ports.push_back(port);
     held.push_back(std::move(listening->first));
   }
+  if (std::ssize(ports) < count) return last;
   return ports;
 }
 
@@ -210,7 +221,7 @@ Status LocalCluster::AwaitServing(int timeout_ms) const {
     for (const auto& [node, config] : impl_->configs) {
       wire::NodeStatusReply reply;
       wire::AdminRequest request;
-      const auto admin = ConnectAdmin({config.listen.host, config.listen.port});
+      const auto admin = ConnectAdmin(config.listen);
       const CallStatus called = admin->Call([&](wire::AdminClient& c) { c.node_status(reply, request); });
       if (!called.ok()) {
         missing += "\n  n" + std::to_string(node) + ": " + called.status.message();
@@ -260,7 +271,7 @@ Status LocalCluster::ArmCrash(int node, const std::string& point, int64_t count)
   wire::ArmCrashRequest request;
   request.__set_point(point);
   request.__set_count(count);
-  const auto admin = ConnectAdmin({config.listen.host, config.listen.port});
+  const auto admin = ConnectAdmin(config.listen);
   const CallStatus called = admin->Call([&](wire::AdminClient& c) { c.arm_crash(reply, request); });
   return called.ok() ? StatusOf(reply.result) : called.status;
 }

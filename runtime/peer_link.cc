@@ -15,11 +15,10 @@ constexpr size_t kFrameRoom = 256 << 10;  // of a peer frame, for the request's 
 }  // namespace
 
 struct PeerLink::Impl {
-  Impl(const Endpoint& peer_address, const std::string& cluster, NodeId self, NodeId peer)
+  Impl(const Address& peer_address, const std::string& cluster, NodeId self, NodeId peer)
       : route{cluster, self, peer},
         link(
-            {.peer = {peer_address.host, peer_address.port}, .service = "Peer", .limits = kPeerLimits},
-            LinkOptions{},
+            {.peer = peer_address, .service = "Peer", .limits = kPeerLimits}, LinkOptions{},
             [this](wire::PeerClient& client, std::vector<Envelope>& batch) {
               client.send_deliver(TakeDeliverRequest(route, batch, kPeerLimits.frame_bytes_max - kFrameRoom));
             },
@@ -32,7 +31,7 @@ struct PeerLink::Impl {
   PipelinedLink<wire::PeerClient, Envelope> link;
 };
 
-PeerLink::PeerLink(const Endpoint& peer_address, const std::string& cluster, NodeId self, NodeId peer)
+PeerLink::PeerLink(const Address& peer_address, const std::string& cluster, NodeId self, NodeId peer)
     : impl_(std::make_unique<Impl>(peer_address, cluster, self, peer)) {}
 
 PeerLink::~PeerLink() = default;

@@ -12,7 +12,7 @@ namespace assent {
 // away.
 class PeerLink {
  public:
-  PeerLink(const Endpoint& peer_address, const std::string& cluster, NodeId self, NodeId peer);
+  PeerLink(const Address& peer_address, const std::string& cluster, NodeId self, NodeId peer);
   ~PeerLink();
   PeerLink(const PeerLink&) = delete;
   PeerLink& operator=(const PeerLink&) = delete;

@@ -205,8 +205,8 @@ ExitCode RunDemo(const Options& options) {
   std::string audit;
   for (const bench::Audit& sum : *sums) {
     ok = ok && sum.ok();
-    audit += sum.what + " " + Grouped(sum.found) + " = " + Grouped(sum.expected) +
-             (sum.ok() ? " ok" : " VIOLATED") + "   ";
+    audit += (audit.empty() ? "" : "   ") + sum.what + " " + Grouped(sum.found) + " = " +
+             Grouped(sum.expected) + (sum.ok() ? " ok" : " VIOLATED");
   }
   std::cout << Line("audit", audit) << '\n';
   const bool once = history->rows == total.committed && total.repeated_wrong == 0;

@@ -39,18 +39,12 @@ Result<std::vector<wire::View>> ReadViews(const ClusterView& cluster) {
   return last;
 }
 
-std::string GroupName(const wire::View& view) {
-  GroupId id;
-  codec::Fault fault;
-  return codec::Decode(view.group, id, fault) ? ToString(id) : "?";
-}
-
 void PrintViews(const std::vector<wire::View>& views, Format format) {
   Table table({"group", "epoch", "primary", "backups"});
   for (const wire::View& view : views) {
     std::string backups;
     for (const wire::NodeId node : view.backups) backups += (backups.empty() ? "" : " ") + NodeName(node);
-    table.Add({Table::Text(GroupName(view)), Table::Number(int64_t{view.epoch}),
+    table.Add({Table::Text(GroupName(view.group)), Table::Number(int64_t{view.epoch}),
                Table::Text(NodeName(view.primary)), Table::Text(backups)});
   }
   table.Print(format);
@@ -72,8 +66,9 @@ ExitCode Show(const Globals& globals) {
 Result<Found> FindPrimary(const ClusterView& cluster, const std::string& group) {
   const auto views = ReadViews(cluster);
   if (!views.ok()) return views.status();
-  const auto view = std::find_if(views->begin(), views->end(),
-                                 [&](const wire::View& candidate) { return GroupName(candidate) == group; });
+  const auto view = std::find_if(views->begin(), views->end(), [&](const wire::View& candidate) {
+    return GroupName(candidate.group) == group;
+  });
   if (view == views->end()) {
     return Status(StatusCode::kNotFound, "no group " + group + " with a view; see `assent group show`");
   }

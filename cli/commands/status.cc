@@ -4,7 +4,6 @@
 
 #include "cli/cluster_view.h"
 #include "cli/commands/commands.h"
-#include "thrift/codec_fields.h"
 
 namespace assent::cli {
 namespace {
@@ -23,12 +22,6 @@ std::string NameOf(wire::ReplicaRole::type role) {
       return "starting";
   }
   return "?";
-}
-
-std::string GroupName(wire::GroupId group) {
-  GroupId id;
-  codec::Fault fault;
-  return codec::Decode(group, id, fault) ? ToString(id) : "?";
 }
 
 ExitCode ShowStatus(const Globals& globals) {

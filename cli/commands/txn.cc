@@ -12,15 +12,7 @@ namespace {
 
 std::string BranchName(const wire::Branch& branch) {
   if (!branch.foreign.empty()) return branch.foreign;
-  GroupId group;
-  codec::Fault fault;
-  return codec::Decode(branch.group, group, fault) ? ToString(group) : "?";
-}
-
-std::string GroupName(wire::GroupId group) {
-  wire::Branch branch;
-  branch.group = group;
-  return BranchName(branch);
+  return GroupName(branch.group);
 }
 
 std::string NameOf(wire::TxnState::type state) {

@@ -1,6 +1,7 @@
 #include "cli/serve/admin_service.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "cli/serve/inspect.h"
@@ -111,16 +112,26 @@ bool AdminService::IsForUs(const std::string& cluster, wire::AdminResult& result
 }
 
 template <typename Reply, typename Fn>
-Result<Reply> AdminService::OnLoop(Fn fn) {
-  return gate_.Call<Reply>(kAnswerUs, [this, fn = std::move(fn)](ReplyTo<Reply> reply) mutable {
+void AdminService::Answer(Reply& reply, const std::string& cluster, Fn fill) {
+  wire::AdminResult result;
+  if (IsForUs(cluster, result)) {
+    if (const Status filled = fill(); !filled.ok()) Set(result, filled);
+  }
+  reply.__set_result(result);
+}
+
+template <typename Shown, typename Fn>
+Status AdminService::OnLoop(Shown& shown, Fn fn) {
+  auto answer = gate_.Call<Shown>(kAnswerUs, [this, fn = std::move(fn)](ReplyTo<Shown> reply) mutable {
     return node_.Inspect([fn = std::move(fn), reply = std::move(reply)]() mutable { reply(fn()); });
   });
+  if (answer.ok()) shown = std::move(answer).value();
+  return answer.status();
 }
 
 void AdminService::node_status(wire::NodeStatusReply& reply, const wire::AdminRequest& request) {
-  wire::AdminResult result;
-  if (IsForUs(request.cluster, result)) {
-    auto shown = OnLoop<wire::NodeStatusReply>([this] {
+  Answer(reply, request.cluster, [&] {
+    return OnLoop(reply, [this] {
       wire::NodeStatusReply out;
       const Instant now = Loop::Now();
       for (const Replica* replica : node_.replicas()) {
@@ -130,13 +141,7 @@ void AdminService::node_status(wire::NodeStatusReply& reply, const wire::AdminRe
       out.__set_uptime_ms(codec::Number((now.mono_us - node_.started_us()) / 1000));
       return out;
     });
-    if (shown.ok()) {
-      reply = std::move(shown).value();
-    } else {
-      Set(result, shown.status());
-    }
-  }
-  reply.__set_result(result);
+  });
   reply.__set_cluster(node_.config().cluster);
   reply.__set_node(codec::SmallNumber(Raw(node_.config().node)));
   reply.__set_address(ToString(node_.config().listen));
@@ -144,11 +149,10 @@ void AdminService::node_status(wire::NodeStatusReply& reply, const wire::AdminRe
 }
 
 void AdminService::transactions(wire::TransactionsReply& reply, const wire::TransactionsRequest& request) {
-  wire::AdminResult result;
-  if (IsForUs(request.cluster, result)) {
+  Answer(reply, request.cluster, [&] {
     const size_t asked = request.limit <= 0 ? kTransactionsMax : static_cast<size_t>(request.limit);
     const size_t count_max = std::min(asked, kTransactionsMax);
-    auto shown = OnLoop<wire::TransactionsReply>([this, count_max, filter = request.filter] {
+    return OnLoop(reply, [this, count_max, filter = request.filter] {
       wire::TransactionsReply out;
       const Instant now = Loop::Now();
       for (const Replica* replica : node_.replicas()) {
@@ -161,63 +165,41 @@ void AdminService::transactions(wire::TransactionsReply& reply, const wire::Tran
       out.__isset.transactions = out.__isset.truncated = true;
       return out;
     });
-    if (shown.ok()) {
-      reply = std::move(shown).value();
-    } else {
-      Set(result, shown.status());
-    }
-  }
-  reply.__set_result(result);
+  });
 }
 
 void AdminService::transaction(wire::TransactionReply& reply, const wire::TransactionRequest& request) {
-  wire::AdminResult result;
-  TxnId txn;
-  codec::Fault fault;
-  if (IsForUs(request.cluster, result)) {
-    if (!codec::Decode(request.txn, txn, fault)) {
-      Set(result, wire::AdminStatus::INVALID, fault.what);
-    } else {
-      auto shown = OnLoop<wire::TransactionReply>([this, txn] {
-        wire::TransactionReply out;
-        const Instant now = Loop::Now();
-        for (const Replica* replica : node_.replicas()) {
-          if (auto detail = DetailOf(*replica, now, txn)) out.at.push_back(std::move(*detail));
-        }
-        out.__isset.at = true;
-        return out;
-      });
-      if (shown.ok()) {
-        reply = std::move(shown).value();
-      } else {
-        Set(result, shown.status());
+  Answer(reply, request.cluster, [&]() -> Status {
+    TxnId txn;
+    codec::Fault fault;
+    if (!codec::Decode(request.txn, txn, fault)) return Status(StatusCode::kInvalid, fault.what);
+    return OnLoop(reply, [this, txn] {
+      wire::TransactionReply out;
+      const Instant now = Loop::Now();
+      for (const Replica* replica : node_.replicas()) {
+        if (auto detail = DetailOf(*replica, now, txn)) out.at.push_back(std::move(*detail));
       }
-    }
-  }
-  reply.__set_result(result);
+      out.__isset.at = true;
+      return out;
+    });
+  });
 }
 
 void AdminService::group_views(wire::GroupViewsReply& reply, const wire::AdminRequest& request) {
-  wire::AdminResult result;
-  if (IsForUs(request.cluster, result)) {
+  Answer(reply, request.cluster, [&]() -> Status {
     for (const GroupEntry& group : node_.config().groups) {
       const auto read = node_.directory().Read(group.id);
-      if (!read.ok()) {
-        Set(result, read.status());
-        break;
-      }
+      if (!read.ok()) return read.status();
       if (read->view) reply.views.push_back(ViewOf(*read->view));
     }
     reply.__isset.views = true;
-  }
-  reply.__set_result(result);
+    return {};
+  });
 }
 
 void AdminService::ChangeReplica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request,
                                  backup::ChangeKind kind) {
-  wire::AdminResult result;
-  const Status done = [&]() -> Status {
-    if (!IsForUs(request.cluster, result)) return {};
+  Answer(reply, request.cluster, [&]() -> Status {
     backup::OperatorChange change;
     change.kind = kind;
     change.member.node = NodeId{static_cast<uint32_t>(request.node)};
@@ -257,9 +239,7 @@ void AdminService::ChangeReplica(wire::ChangeReplicaReply& reply, const wire::Ch
       reply.__set_view(ViewOf(*after->view));
     }
     return {};
-  }();
-  if (!done.ok()) Set(result, done);
-  reply.__set_result(result);
+  });
 }
 
 void AdminService::add_replica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request) {
@@ -272,40 +252,28 @@ void AdminService::remove_replica(wire::ChangeReplicaReply& reply,
 }
 
 void AdminService::digest(wire::DigestReply& reply, const wire::DigestRequest& request) {
-  wire::AdminResult result;
-  GroupId group;
-  codec::Fault fault;
-  if (IsForUs(request.cluster, result)) {
-    if (!codec::Decode(request.group, group, fault)) {
-      Set(result, wire::AdminStatus::INVALID, fault.what);
-    } else {
-      struct Shown {
-        Result<StoreDigest> digest;
-      };
-      const auto shown = OnLoop<Shown>([this, group]() -> Shown {
-        const Replica* replica = node_.FindReplica(group);
-        const Store* store = replica == nullptr ? nullptr : replica->state().find_store();
-        if (store == nullptr)
-          return {Status(StatusCode::kNotFound, ToString(group) + " has no replica here")};
-        return {store->Digest(kTables)};
-      });
-      const Status status = !shown.ok() ? shown.status() : shown->digest.status();
-      if (status.ok()) {
-        const StoreDigest& digest = shown->digest.value();
-        reply.__set_applied(codec::Encode(digest.at));
-        reply.__set_hash(codec::Number(digest.hash_low ^ digest.hash_high));
-        reply.__set_rows(codec::Number(digest.rows));
-      } else {
-        Set(result, status);
-      }
-    }
-  }
-  reply.__set_result(result);
+  Answer(reply, request.cluster, [&]() -> Status {
+    GroupId group;
+    codec::Fault fault;
+    if (!codec::Decode(request.group, group, fault)) return Status(StatusCode::kInvalid, fault.what);
+    std::optional<Result<StoreDigest>> digest;
+    ASSENT_RETURN_IF_ERROR(OnLoop(digest, [this, group]() -> std::optional<Result<StoreDigest>> {
+      const Replica* replica = node_.FindReplica(group);
+      const Store* store = replica == nullptr ? nullptr : replica->state().find_store();
+      if (store == nullptr) return Status(StatusCode::kNotFound, ToString(group) + " has no replica here");
+      return store->Digest(kTables);
+    }));
+    if (!digest->ok()) return digest->status();
+    const StoreDigest& shown = digest->value();
+    reply.__set_applied(codec::Encode(shown.at));
+    reply.__set_hash(codec::Number(shown.hash_low ^ shown.hash_high));
+    reply.__set_rows(codec::Number(shown.rows));
+    return {};
+  });
 }
 
 void AdminService::placement(wire::PlacementReply& reply, const wire::AdminRequest& request) {
-  wire::AdminResult result;
-  if (IsForUs(request.cluster, result)) {
+  Answer(reply, request.cluster, [&]() -> Status {
     const auto& slots = node_.placement().slots();
     for (size_t slot = 0; slot < slots.size(); ++slot) {
       const auto shard = codec::Encode(slots[slot]);
@@ -320,20 +288,15 @@ void AdminService::placement(wire::PlacementReply& reply, const wire::AdminReque
       reply.ranges.push_back(range);
     }
     reply.__isset.ranges = true;
-  }
-  reply.__set_result(result);
+    return {};
+  });
 }
 
 void AdminService::arm_crash(wire::ArmCrashReply& reply, const wire::ArmCrashRequest& request) {
-  wire::AdminResult result;
-  if (IsForUs(request.cluster, result)) {
-    if (request.count <= 0) {
-      Set(result, wire::AdminStatus::INVALID, "count counts from 1");
-    } else {
-      Set(result, node_.Arm(request.point, static_cast<uint64_t>(request.count)));
-    }
-  }
-  reply.__set_result(result);
+  Answer(reply, request.cluster, [&]() -> Status {
+    if (request.count <= 0) return Status(StatusCode::kInvalid, "count counts from 1");
+    return node_.Arm(request.point, static_cast<uint64_t>(request.count));
+  });
 }
 
 }  // namespace assent::cli

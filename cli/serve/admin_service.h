@@ -24,9 +24,12 @@ class AdminService final : public wire::AdminIf {
   void arm_crash(wire::ArmCrashReply& reply, const wire::ArmCrashRequest& request) override;
 
  private:
-  // Runs `fn` on the loop thread and waits for what it returns.
+  // Asks `fill` for what the reply holds, unless the caller means another cluster, and says how that went.
   template <typename Reply, typename Fn>
-  Result<Reply> OnLoop(Fn fn);
+  void Answer(Reply& reply, const std::string& cluster, Fn fill);
+  // Runs `fn` on the loop thread and waits for what it returns.
+  template <typename Shown, typename Fn>
+  Status OnLoop(Shown& shown, Fn fn);
   bool IsForUs(const std::string& cluster, wire::AdminResult& result) const;
   void ChangeReplica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request,
                      backup::ChangeKind kind);

@@ -96,7 +96,7 @@ Status RunNode(const NodeProcessOptions& options) {
 
   std::vector<ForeignTarget> targets;
   for (const ResourceManagerEntry& rm : config.resource_managers) {
-    targets.push_back({.name = rm.name, .address = {rm.address.host, rm.address.port}});
+    targets.push_back({.name = rm.name, .address = rm.address});
   }
   foreign = std::make_unique<ForeignCaller>(
       ForeignCallerOptions{.cluster = config.cluster}, targets,
@@ -106,13 +106,15 @@ Status RunNode(const NodeProcessOptions& options) {
   Gateway gateway(node);
   auto processor = std::make_shared<apache::thrift::TMultiplexedProcessor>();
   processor->registerProcessor("TransactionManager",
-                               MakeTransactionManager({.cluster = config.cluster}, gateway, gate));
+                               LimitFrames(MakeTransactionManager({.cluster = config.cluster}, gateway, gate),
+                                           kClientLimits.frame_bytes_max));
   processor->registerProcessor("Peer",
                                std::make_shared<wire::PeerProcessor>(std::make_shared<PeerService>(node)));
   processor->registerProcessor(
-      "Admin", std::make_shared<wire::AdminProcessor>(std::make_shared<AdminService>(node, gate)));
+      "Admin", LimitFrames(std::make_shared<wire::AdminProcessor>(std::make_shared<AdminService>(node, gate)),
+                           kClientLimits.frame_bytes_max));
   ServerOptions server_options;
-  server_options.listen = {config.listen.host, config.listen.port};
+  server_options.listen = config.listen;
   server_options.connections_max = config.connections_max;
   auto server = Server::Start(server_options, processor);
   if (!server.ok()) return server.status();

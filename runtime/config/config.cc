@@ -1,11 +1,8 @@
 #include "runtime/config/config.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <functional>
@@ -68,7 +65,7 @@ class Validator {
   }
 
   // Nothing is encrypted or authenticated, so it has to be asked for.
-  Status CheckPlaintext(const std::string& path, const Endpoint& endpoint) const {
+  Status CheckPlaintext(const std::string& path, const Address& endpoint) const {
     if (flags_.insecure || IsLoopback(endpoint)) return {};
     return Bad(path,
                "is " + ToString(endpoint) +
@@ -81,7 +78,7 @@ class Validator {
     if (config_.nodes.size() > kNodesMax)
       return Bad("nodes", "has more than " + std::to_string(kNodesMax) + " entries");
     std::set<NodeId> ids;
-    std::map<Endpoint, NodeId> addresses;
+    std::map<Address, NodeId> addresses;
     for (size_t i = 0; i < config_.nodes.size(); ++i) {
       const NodeEntry& node = config_.nodes[i];
       if (!ids.insert(node.id).second)
@@ -218,47 +215,6 @@ std::string Resolved(const std::string& base, const std::string& path) {
 }
 
 }  // namespace
-
-std::string ToString(const Endpoint& endpoint) {
-  const bool v6 = endpoint.host.find(':') != std::string::npos;
-  return (v6 ? "[" + endpoint.host + "]" : endpoint.host) + ":" + std::to_string(endpoint.port);
-}
-
-Result<Endpoint> ParseEndpoint(std::string_view text) {
-  const auto bad = [&] {
-    return Status(
-        StatusCode::kInvalid,
-        "\"" + std::string(text) + "\" is no address; write host:port, such as 127.0.0.1:7401 or [::1]:7401");
-  };
-  const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) return bad();
-  std::string_view host = text.substr(0, colon);
-  const std::string_view digits = text.substr(colon + 1);
-  uint16_t port = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-  if (error != std::errc{} || end != digits.data() + digits.size() || port == 0) return bad();
-  if (host.front() == '[') {
-    if (host.size() < 4 || host.back() != ']') return bad();
-    host = host.substr(1, host.size() - 2);
-    in6_addr ignored{};
-    if (::inet_pton(AF_INET6, std::string(host).c_str(), &ignored) != 1) return bad();
-    return Endpoint{std::string(host), port};
-  }
-  const bool plain = std::all_of(host.begin(), host.end(), [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '.' || c == '_';
-  });
-  if (!plain || host.size() > 253) return bad();  // 253: the longest DNS name
-  return Endpoint{std::string(host), port};
-}
-
-bool IsLoopback(const Endpoint& endpoint) {
-  if (endpoint.host == "localhost") return true;
-  in_addr v4{};
-  if (::inet_pton(AF_INET, endpoint.host.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
-  in6_addr v6{};
-  if (::inet_pton(AF_INET6, endpoint.host.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
-  return false;  // a name may lead anywhere
-}
 
 const NodeEntry* NodeConfig::FindNode(NodeId id) const {
   const auto found =

@@ -7,6 +7,7 @@
 
 #include "common/ids.h"
 #include "common/status.h"
+#include "runtime/transport/address.h"
 
 // The configuration of one node, as a TOML file. It says who is who; what was agreed at run time (views,
 // placement) lives in the directory, and wins. All nodes of a cluster have the same file but for [node].
@@ -40,21 +41,11 @@
 // [[nodes]]". Unknown keys are errors. Arrays count from 0, as in TOML tools.
 namespace assent {
 
-struct Endpoint {
-  std::string host;  // a name, an IPv4 address, or an IPv6 address without its brackets
-  uint16_t port = 0;
-  auto operator<=>(const Endpoint&) const = default;
-};
-std::string ToString(const Endpoint& endpoint);  // "127.0.0.1:7401", "[::1]:7401"
-Result<Endpoint> ParseEndpoint(std::string_view text);
-// A literal loopback address or "localhost": plaintext to it does not leave the machine.
-bool IsLoopback(const Endpoint& endpoint);
-
 enum class DirectoryKind : uint8_t { kEmbedded = 1 };
 
 struct NodeEntry {
   NodeId id{};
-  Endpoint address;
+  Address address;
   bool operator==(const NodeEntry&) const = default;
 };
 struct GroupEntry {
@@ -64,14 +55,14 @@ struct GroupEntry {
 };
 struct ResourceManagerEntry {
   std::string name;
-  Endpoint address;
+  Address address;
   bool operator==(const ResourceManagerEntry&) const = default;
 };
 
 struct NodeConfig {
   std::string cluster;
   NodeId node{};
-  Endpoint listen;
+  Address listen;
   std::string data;
   DirectoryKind directory_kind = DirectoryKind::kEmbedded;
   std::string directory_path;

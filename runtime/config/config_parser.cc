@@ -168,12 +168,12 @@ class Parser {
     return status_.ok() ? ToNode(*table.get(key), Join(where, key), text) : NodeId{};
   }
 
-  Endpoint Address(const toml::table& table, const std::string& where, std::string_view key) {
+  assent::Address Address(const toml::table& table, const std::string& where, std::string_view key) {
     const std::string text = Text(table, where, key);
     if (!status_.ok()) return {};
-    const auto endpoint = ParseEndpoint(text);
-    if (!endpoint.ok()) Fail(table.get(key), Join(where, key) + ": " + endpoint.status().message());
-    return endpoint.ok() ? *endpoint : Endpoint{};
+    const auto address = ParseAddress(text);
+    if (!address.ok()) Fail(table.get(key), Join(where, key) + ": " + address.status().message());
+    return address.ok() ? *address : assent::Address{};
   }
 
   GroupId Group(const toml::table& table, const std::string& where) {

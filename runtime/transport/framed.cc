@@ -217,6 +217,7 @@ bool FramedTransport::ReadFrame() {
   FillTo(kLengthBytes + length);
   setReadBuffer(in_.bytes.get() + frame_end_ + kLengthBytes, static_cast<uint32_t>(length));
   frame_end_ += kLengthBytes + length;
+  frame_bytes_ = length;
   in_message_ = true;
   resetConsumedMessageSize(static_cast<long>(length));  // containers may announce no more than this
   return true;

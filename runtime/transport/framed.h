@@ -66,6 +66,8 @@ class FramedTransport final
   size_t buffered_bytes() const { return in_end_ - frame_end_; }
   // Bytes of the current message that were not read yet.
   size_t frame_bytes_left() const { return static_cast<size_t>(rBound_ - rBase_); }
+  // Bytes of the current message, or of the last.
+  size_t frame_bytes() const { return frame_bytes_; }
   // Frames whose sending began: once it did, the peer may have the whole message, whatever the error says.
   uint64_t frames_started() const { return frames_started_; }
   // Memory held for input, whether in use or not.
@@ -94,6 +96,7 @@ class FramedTransport final
   bool in_message_ = false;  // a frame was begun and its readEnd() has not come
   Buffer in_;                // [.., frame_end_): the current frame; [frame_end_, in_end_): what came after it
   size_t frame_end_ = 0;
+  size_t frame_bytes_ = 0;
   size_t in_end_ = 0;
   Buffer out_;  // 4 bytes for the length, then the message
   uint64_t frames_started_ = 0;

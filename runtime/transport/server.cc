@@ -10,10 +10,13 @@
 #include <system_error>
 #include <utility>
 
+#include "common/check.h"
+
 namespace assent {
 
 using apache::thrift::TException;
 using apache::thrift::TProcessor;
+using apache::thrift::protocol::TProtocol;
 using apache::thrift::transport::TSocket;
 using apache::thrift::transport::TTransportException;
 
@@ -25,7 +28,30 @@ constexpr int kLogInterval_s = 5;
 // spin.
 constexpr int kAcceptRetry_ms = 50;
 
+class FrameLimit final : public TProcessor {
+ public:
+  FrameLimit(std::shared_ptr<TProcessor> inner, int32_t frame_bytes_max)
+      : inner_(std::move(inner)), frame_bytes_max_(static_cast<size_t>(frame_bytes_max)) {}
+
+  bool process(std::shared_ptr<TProtocol> in, std::shared_ptr<TProtocol> out, void* context) override {
+    const auto* framed = dynamic_cast<const FramedTransport*>(in->getTransport().get());
+    ASSENT_CHECK(framed != nullptr);  // what Server makes
+    if (framed->frame_bytes() > frame_bytes_max_) {
+      throw FrameTooLarge(/*ours=*/false, framed->frame_bytes(), frame_bytes_max_);
+    }
+    return inner_->process(std::move(in), std::move(out), context);
+  }
+
+ private:
+  const std::shared_ptr<TProcessor> inner_;
+  const size_t frame_bytes_max_;
+};
+
 }  // namespace
+
+std::shared_ptr<TProcessor> LimitFrames(std::shared_ptr<TProcessor> processor, int32_t frame_bytes_max) {
+  return std::make_shared<FrameLimit>(std::move(processor), frame_bytes_max);
+}
 
 Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                               std::shared_ptr<TProcessor> processor) {

@@ -35,6 +35,11 @@ struct ServerOptions {
   int send_timeout_ms = 10'000;   // a peer that takes nothing for so long is gone
 };
 
+// `processor`, for messages of at most so many bytes: a larger one ends its connection. For a service with
+// tighter limits than others on its port, whose name is known only when a frame has come.
+std::shared_ptr<apache::thrift::TProcessor> LimitFrames(std::shared_ptr<apache::thrift::TProcessor> processor,
+                                                        int32_t frame_bytes_max);
+
 class Server {
  public:
   // Listens, and serves from its own threads. Errors name the address and what to change.

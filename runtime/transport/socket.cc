@@ -10,11 +10,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <memory>
-#include <string_view>
 
 namespace assent {
 
@@ -102,28 +100,6 @@ int ConnectOne(int fd, const addrinfo& to, std::chrono::steady_clock::time_point
 }
 
 }  // namespace
-
-std::string ToString(const Address& address) {
-  const bool v6 = address.host.find(':') != std::string::npos;
-  return (v6 ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
-}
-
-Result<Address> ParseAddress(const std::string& text) {
-  const Status bad(StatusCode::kInvalid, "\"" + text + "\" is not HOST:PORT (an IPv6 host in brackets)");
-  const size_t colon = text.rfind(':');
-  if (colon == std::string::npos) return bad;
-  Address address;
-  address.host = text.substr(0, colon);
-  if (address.host.size() > 2 && address.host.front() == '[' && address.host.back() == ']') {
-    address.host = address.host.substr(1, address.host.size() - 2);
-  } else if (address.host.find_first_of(":[]") != std::string::npos) {
-    return bad;
-  }
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, address.port);
-  if (address.host.empty() || error != std::errc() || stop != end) return bad;
-  return address;
-}
 
 OwnedFd& OwnedFd::operator=(OwnedFd&& other) noexcept {
   if (this != &other) {

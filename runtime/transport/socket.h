@@ -5,18 +5,11 @@
 #include <utility>
 
 #include "common/status.h"
+#include "runtime/transport/address.h"
 
 // TCP sockets as Assent wants them: errors as Status that name the address, close-on-exec, no delay,
 // keepalive.
 namespace assent {
-
-struct Address {
-  std::string host;  // a name or a numeric address, v4 or v6
-  uint16_t port = 0;
-  bool operator==(const Address&) const = default;
-};
-std::string ToString(const Address& address);           // "host:port", "[v6]:port"
-Result<Address> ParseAddress(const std::string& text);  // exactly what ToString prints
 
 class OwnedFd {
  public:

@@ -61,11 +61,11 @@ TEST(Config, ReadsEverything) {
   ASSERT_TRUE(config.ok()) << config.status().ToString();
   EXPECT_EQ(config->cluster, "7b0c2d7e-1111-4222-8333-0123456789ab");
   EXPECT_EQ(config->node, NodeId{1});
-  EXPECT_EQ(config->listen, (Endpoint{"127.0.0.1", 7401}));
+  EXPECT_EQ(config->listen, (Address{"127.0.0.1", 7401}));
   EXPECT_EQ(config->data, "data/n1");
   EXPECT_EQ(config->directory_path, "data/directory");
   ASSERT_EQ(config->nodes.size(), 2u);
-  EXPECT_EQ(config->FindNode(NodeId{2})->address, (Endpoint{"127.0.0.1", 7402}));
+  EXPECT_EQ(config->FindNode(NodeId{2})->address, (Address{"127.0.0.1", 7402}));
   EXPECT_EQ(config->FindNode(NodeId{3}), nullptr);
   const GroupId shard{GroupKind::kShard, 1};
   EXPECT_EQ(config->FindGroup(shard)->replicas, (std::vector<NodeId>{NodeId{2}, NodeId{1}}));
@@ -229,18 +229,6 @@ TEST(ConfigLoad, UnreadableFilesAreErrors) {
   EXPECT_FALSE(LoadConfig(temp.path(), {}).ok());
   WriteFile(temp / "config.toml", std::string(2 * 1024 * 1024, '#'));
   EXPECT_EQ(LoadConfig(temp / "config.toml", {}).status().code(), StatusCode::kInvalid);
-}
-
-TEST(Endpoint, RoundTripsAndRefuses) {
-  for (const char* text : {"127.0.0.1:1", "[::1]:65535", "some-host.example:7401"}) {
-    const auto endpoint = ParseEndpoint(text);
-    ASSERT_TRUE(endpoint.ok()) << text;
-    EXPECT_EQ(ToString(*endpoint), text);
-  }
-  for (const char* text : {"", ":", "host", "host:", ":7401", "host:0", "host:65536", "host:-1", "host:7x",
-                           "::1:7401", "[::1]", "[x]:1", "[]:1", "a b:1", "[::1:1"}) {
-    EXPECT_FALSE(ParseEndpoint(text).ok()) << text;
-  }
 }
 
 }  // namespace

@@ -222,7 +222,8 @@ TEST(AddressText, ParsesWhatItPrints) {
     ASSERT_TRUE(parsed.ok());
     EXPECT_EQ(*parsed, address);
   }
-  for (const char* bad : {"", "host", ":1", "host:", "host:65536", "host:-1", "host:1x", "::1:1", "[]:1"}) {
+  for (const char* bad : {"", ":", "host", "host:", ":1", "host:0", "host:65536", "host:-1", "host:1x",
+                          "::1:1", "[::1]", "[x]:1", "[]:1", "a b:1", "[::1:1"}) {
     EXPECT_FALSE(ParseAddress(bad).ok()) << bad;
   }
 }

@@ -91,11 +91,14 @@ class EchoHandler final : public EchoIf {
   std::vector<size_t> batches_;
 };
 
-// A server of EchoHandler, under the name "Echo".
+// A server of EchoHandler, under the names "Echo" and, for small messages only, "SmallEcho".
 struct EchoServer {
+  static constexpr int32_t kSmallFrame = 1024;
   explicit EchoServer(ServerOptions options = {}) {
     auto processor = std::make_shared<apache::thrift::TMultiplexedProcessor>();
-    processor->registerProcessor("Echo", std::make_shared<EchoProcessor>(handler));
+    const auto serves = std::make_shared<EchoProcessor>(handler);
+    processor->registerProcessor("Echo", serves);
+    processor->registerProcessor("SmallEcho", LimitFrames(serves, kSmallFrame));
     auto started = Server::Start(options, processor);
     ASSENT_CHECK(started.ok(), started.status().message());
     server = std::move(started).value();

@@ -133,6 +133,21 @@ TEST(ServerLimits, UnknownServiceAndMethodAreAnsweredAsForeign) {
   EXPECT_TRUE(Answers(echo));
 }
 
+TEST(ServerLimits, ServicesOfOnePortHaveTheirOwn) {
+  EchoServer echo;
+  ConnectionOptions options = echo.client();
+  options.service = "SmallEcho";
+  Connection<EchoClient> small(options);
+  std::string back;
+  const auto echoed = [&](size_t bytes) {
+    return small.Call([&](EchoClient& client) { client.echo(back, std::string(bytes, 'x')); });
+  };
+  EXPECT_TRUE(echoed(EchoServer::kSmallFrame - 100).ok());
+  EXPECT_EQ(echoed(EchoServer::kSmallFrame).status.code(), StatusCode::kUnavailable);
+  EXPECT_TRUE(echoed(1).ok());
+  EXPECT_TRUE(Answers(echo));
+}
+
 TEST(ServerLimits, OversizeReplyEndsItsConnectionOnly) {
   EchoServer echo({.limits = kClientLimits});
   Connection<EchoClient> connection(echo.client());
