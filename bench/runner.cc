@@ -42,11 +42,12 @@ Result<RunResult> Run(Workload& workload, const RunOptions& options, const std::
   for (uint32_t who = 0; who < options.clients; ++who) {
     threads.emplace_back([&, who] {
       ClientTally& tally = tallies[who];
-      Random random(options.seed * 1'000'003 + who);
+      const uint32_t number = options.first_client + who;
+      Random random(options.seed * 1'000'003 + number);
       for (uint64_t n = 0; !stop.load(std::memory_order_relaxed); ++n) {
         const bool counts = measuring.load(std::memory_order_relaxed);
         const auto begun = steady_clock::now();
-        const CommitResult one = workload.RunOne(clients[who], random, who, n, tally.result.effects);
+        const CommitResult one = workload.RunOne(clients[who], random, number, n, tally.result.effects);
         const auto took = std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - begun);
         if (one.outcome == Outcome::kUnknown || !one.refused.ok()) {
           ++tally.result.unknown;

@@ -12,7 +12,8 @@ namespace assent::bench {
 struct RunOptions {
   std::vector<std::string> addresses;
   uint32_t clients = 16;
-  double seconds = 30;  // measured
+  uint32_t first_client = 0;  // clients are numbered from here on: what they write under their number differs
+  double seconds = 30;        // measured
   double warmup_seconds = 2;
   uint64_t seed = 1;
 };

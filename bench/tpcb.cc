@@ -7,7 +7,6 @@ namespace {
 
 constexpr uint64_t kTellers = 10;  // a branch
 constexpr int kAccountDigits = 7;
-constexpr int kHistoryBuckets = 256;  // a branch's history is read in so many scans
 
 }  // namespace
 
@@ -30,8 +29,8 @@ std::string Tpcb::TellerKey(uint64_t branch, uint64_t teller) const {
 std::string Tpcb::BranchKey(uint64_t branch) const {
   return Tag(branch) + "branch";
 }
-std::string Tpcb::HistoryPrefix(uint64_t branch, uint64_t bucket) const {
-  return Tag(branch) + "history/" + Digits(bucket, 3) + "/";
+std::string Tpcb::HistoryPrefix(uint64_t branch) const {
+  return Tag(branch) + "history/";
 }
 
 Status Tpcb::Load(Client& client, const std::function<void(uint64_t, uint64_t)>& progress) {
@@ -55,8 +54,7 @@ std::vector<Operation> Tpcb::MakeOperations(Random& random, uint32_t who, uint64
     home = (branch + 1 + Below(random, branches_ - 1)) % branches_;
   const uint64_t account = Below(random, accounts_);
   const int64_t delta = static_cast<int64_t>(Below(random, 10'001)) - 5'000;
-  const std::string row =
-      HistoryPrefix(branch, n % kHistoryBuckets) + std::to_string(who) + "-" + std::to_string(n);
+  const std::string row = HistoryPrefix(branch) + std::to_string(who) + "-" + std::to_string(n);
   return {op::Add(AccountKey(home, account), delta), op::Add(TellerKey(branch, teller), delta),
           op::Add(BranchKey(branch), delta),
           op::Put(row, std::to_string(delta) + " account " + std::to_string(account))};
@@ -68,10 +66,7 @@ CommitResult Tpcb::RunOne(Client& client, Random& random, uint32_t who, uint64_t
 
 Result<Sum> Tpcb::History(Client& client) const {
   std::vector<std::string> prefixes;
-  for (uint64_t branch = 0; branch < branches_; ++branch) {
-    for (uint64_t bucket = 0; bucket < kHistoryBuckets; ++bucket)
-      prefixes.push_back(HistoryPrefix(branch, bucket));
-  }
+  for (uint64_t branch = 0; branch < branches_; ++branch) prefixes.push_back(HistoryPrefix(branch));
   return SumOf(client, prefixes);
 }
 
@@ -80,9 +75,7 @@ Result<std::vector<Audit>> Tpcb::Check(Client& client, const Effects&) {
   std::vector<std::string> tellers;
   std::vector<std::string> branches;
   for (uint64_t branch = 0; branch < branches_; ++branch) {
-    for (uint64_t block = 0; block * 1000 < accounts_; ++block) {
-      accounts.push_back(Tag(branch) + "account/" + Digits(block, kAccountDigits - 3));
-    }
+    accounts.push_back(Tag(branch) + "account/");
     tellers.push_back(Tag(branch) + "teller/");
     branches.push_back(BranchKey(branch));
   }

@@ -28,7 +28,7 @@ class Tpcb final : public Workload {
   std::string AccountKey(uint64_t branch, uint64_t account) const;
   std::string TellerKey(uint64_t branch, uint64_t teller) const;
   std::string BranchKey(uint64_t branch) const;
-  std::string HistoryPrefix(uint64_t branch, uint64_t bucket) const;
+  std::string HistoryPrefix(uint64_t branch) const;
 
   const std::string prefix_;
   const Placement placement_;

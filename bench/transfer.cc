@@ -10,7 +10,6 @@ constexpr size_t kRowBytes = 100;  // key and value
 constexpr int kDigits = 8;
 constexpr int kPrefixDigits = 5;  // a scan then returns at most 1,000 rows
 
-
 }  // namespace
 
 Transfer::Transfer(const WorkloadOptions& options, const Placement& placement)

@@ -80,8 +80,10 @@ std::string Fixed(double number, int digits) {
 
 // One run with a number of clients, and its line.
 Status RunOnce(const Options& options, const ClusterView& cluster, bench::Workload& workload,
-               uint32_t clients, Progress& progress, bench::Effects& effects, nlohmann::ordered_json& out) {
+               uint32_t first_client, uint32_t clients, Progress& progress, bench::Effects& effects,
+               nlohmann::ordered_json& out) {
   bench::RunOptions run = options.run;
+  run.first_client = first_client;
   run.clients = clients;
   run.seed = options.run.seed + clients;
   std::vector<Counters> edges;
@@ -206,9 +208,11 @@ ExitCode RunBench(const Globals& globals, Options options) {
   out["workload"] = options.workload;
   out["runs"] = nlohmann::ordered_json::array();
   bench::Effects effects;
+  uint32_t first_client = 0;
   for (const uint32_t clients : options.clients) {
     nlohmann::ordered_json run;
-    const Status ran = RunOnce(options, *cluster, *workload, clients, progress, effects, run);
+    const Status ran = RunOnce(options, *cluster, *workload, first_client, clients, progress, effects, run);
+    first_client += clients;
     if (!ran.ok()) return Fail(ran);
     const auto drained = AwaitDrained(*cluster);
     if (!drained.ok()) return Fail(drained.status());
