@@ -29,7 +29,7 @@ void ReplicationCore::On(const OperatorChange& event) {
   }
   const Member* named = view_->Find(event.member.node);
   if (event.kind == ChangeKind::kRemoveReplica && change_ && change_->kind == ChangeKind::kAddReplica &&
-      change_->member.node == event.member.node && !proposed_) {
+      change_->member.node == event.member.node && !proposed_ && !entering_) {
     EndChange(Status(StatusCode::kConflict, "given up: remove-replica " + node + " came"));
     Emit(OperatorReply{event.id, Status()});
     return;
@@ -44,6 +44,9 @@ void ReplicationCore::On(const OperatorChange& event) {
       reply(StatusCode::kInvalid, node + " is the primary and cannot be removed");
     } else if (named == nullptr) {
       reply(StatusCode::kNotFound, node + " is not in " + ToString(*view_));
+    } else if (view_->members.size() <= config_.replicas_min) {
+      reply(StatusCode::kInvalid, "the group would have fewer replicas than limits.replicas_min, " +
+                                      std::to_string(config_.replicas_min) + ", and could not serve");
     } else {
       View next = *view_;
       next.epoch = Next(next.epoch);
@@ -62,7 +65,7 @@ void ReplicationCore::On(const OperatorChange& event) {
     reply(StatusCode::kInvalid, node + " has not registered with the directory: is it running?");
   } else if (view_->members.size() >= kMembersMax) {
     reply(StatusCode::kInvalid, "the group has as many replicas as it may have");
-  } else if (!serving_) {
+  } else if (!HoldsWholeLog()) {
     reply(StatusCode::kUnavailable, "the members do not all hold the log yet (R4); try again later");
   } else {
     change_ = Change{event.id, event.kind, event.member, false, now_us_};
@@ -81,7 +84,8 @@ PeerProgress* ReplicationCore::Learner() {
 
 void ReplicationCore::AdvanceChange() {
   PeerProgress* learner = Learner();
-  if (learner == nullptr || proposed_ || entering_ || !serving_ || learner->mode != Mode::kStream) return;
+  if (learner == nullptr || proposed_ || entering_ || !HoldsWholeLog() || learner->mode != Mode::kStream)
+    return;
   // R6: commits go on while it catches up. Once all was sent, its acks are required for every record from
   // here on ...
   if (learner->next > last_.lsn && !change_->required) {
@@ -99,7 +103,7 @@ void ReplicationCore::AdvanceChange() {
 }
 
 uint64_t ReplicationCore::ChangeDeadline() const {
-  if (!change_ || change_->kind != ChangeKind::kAddReplica || proposed_) return UINT64_MAX;
+  if (!change_ || change_->kind != ChangeKind::kAddReplica || proposed_ || entering_) return UINT64_MAX;
   const auto learner = peers_.find(change_->member.node);
   ASSENT_CHECK(learner != peers_.end());
   const PeerProgress& peer = learner->second;
@@ -133,7 +137,8 @@ void ReplicationCore::EndChange(const Status& status) {
 }
 
 void ReplicationCore::IgnoreOtherIncarnation(NodeId from, Incarnation incarnation) {
-  if (!change_ || change_->kind != ChangeKind::kAddReplica || change_->member.node != from || proposed_)
+  if (!change_ || change_->kind != ChangeKind::kAddReplica || change_->member.node != from || proposed_ ||
+      entering_)
     return;
   if (change_->member.incarnation == incarnation) return;
   EndChange(Status(StatusCode::kConflict, ToString(from) +
@@ -204,7 +209,10 @@ void ReplicationCore::On(const SnapshotRead& event) {
 
 void ReplicationCore::On(const SnapshotFailed& event) {
   const PeerProgress* peer = Learner();
-  if (peer == nullptr || peer->member.node != event.to || peer->mode != Mode::kSnapshot || proposed_) return;
+  if (peer == nullptr || peer->member.node != event.to || peer->mode != Mode::kSnapshot || proposed_ ||
+      entering_) {
+    return;
+  }
   EndChange(Status(StatusCode::kIo, "no snapshot for " + ToString(event.to) + ": " + event.text));
   AdvanceReplicated();
 }

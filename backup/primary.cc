@@ -137,15 +137,26 @@ void ReplicationCore::OnMismatch(PeerProgress& peer, const ShipAck& ack) {
 }
 
 // R1: what is durable here, and acknowledged by every replica that counts.
-void ReplicationCore::AdvanceReplicated() {
-  if (role_ != Role::kPrimary) return;
+Lsn ReplicationCore::HeldByMembers() const {
   Lsn all = durable_;
   for (const auto& [node, peer] : peers_) {
     if (Required(peer)) all = std::min(all, peer.acked.lsn);
   }
+  return all;
+}
+
+void ReplicationCore::AdvanceReplicated() {
+  if (role_ != Role::kPrimary) return;
+  const Lsn all = HeldByMembers();
   // A primary without backups is alone here: its own force is enough. R5's lease of a lone primary belongs
   // here.
-  if (all < serve_at_) return;  // R4: the inherited log first, whole
+  if (all < serve_at_) return;                         // R4: the inherited log first, whole
+  if (view_->members.size() < config_.replicas_min) {  // R3
+    waiting_for_ = "more replicas: the view has " + std::to_string(view_->members.size()) +
+                   ", limits.replicas_min is " + std::to_string(config_.replicas_min) +
+                   "; an operator's add-replica helps";
+    return;
+  }
   RaiseReplicated(all);
   if (!serving_) {
     serving_ = true;

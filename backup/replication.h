@@ -24,6 +24,8 @@ struct ReplicationConfig {
   // Looked at only while the directory holds no view of the group.
   std::vector<NodeId> initial_members;
   NodeId initial_primary{};
+  // A smaller view acknowledges nothing, and no view is proposed that is (R3).
+  size_t replicas_min = 1;
 };
 
 // For operators.
@@ -174,6 +176,8 @@ class ReplicationCore {
   void TickPeers();
   uint64_t PeerDeadline(const PeerProgress& peer) const;
   uint64_t PeersDeadline() const;
+  Lsn HeldByMembers() const;
+  bool HoldsWholeLog() const { return HeldByMembers() >= serve_at_; }
   bool Required(const PeerProgress& peer) const;
   PeerProgress* FindPeer(const Member& member);
 

@@ -128,6 +128,7 @@ Status Node::OpenReplica(const GroupEntry& group) {
   replica.replication.initial_members = group.replicas;
   std::sort(replica.replication.initial_members.begin(), replica.replication.initial_members.end());
   replica.replication.initial_primary = group.replicas.front();
+  replica.replication.replicas_min = config.replicas_min;
   replica.started.seen_epoch = identity->highest_epoch;
   replica.started.directory_incarnation = Incarnation{Raw(identity->directory)};
   replica.store_path = data_->StorePath(group.id);

@@ -88,6 +88,17 @@ TEST_F(BackupLearner, AckStaysRequiredWhileTheProposalsFateIsUnknown) {
   EXPECT_EQ(r.Take<Serve>().at(0).epoch, Epoch{3});
 }
 
+// R6: ... nor while the view that names it is won, and not yet entered.
+TEST_F(BackupLearner, AckStaysRequiredUntilItsViewIsEntered) {
+  CatchUp();
+  r.Append("b").Forced(3).Ack(2, 2, At(2, 3));
+  r.Step(CasDone{r.Take<ProposeView>().at(0).view, CasOutcome::kOk});
+  ASSERT_TRUE(r.Has<PersistView>());
+  for (int i = 0; i < 30; ++i) r.Wait(kLearnerSilenceUs / 10);
+  EXPECT_FALSE(Replicated());
+  EXPECT_FALSE(r.Has<OperatorReply>());
+}
+
 TEST_F(BackupLearner, IsNotAddedBeforeTheInheritedLogIsReplicated) {
   r.Start({Entry(1, 1, "a")}, 0, 1).Enter(kTwo);
   r.Step(OperatorChange{RequestId{1}, ChangeKind::kAddReplica, Node(3)});
@@ -274,6 +285,29 @@ TEST(BackupLearnerSide, TakesASnapshotInOrderThenTheLog) {
   piece(0, "abc", false);  // long installed
   EXPECT_TRUE(r.Sent<SnapshotAck>(1).back().installed);
   EXPECT_FALSE(r.Has<WriteSnapshot>());
+}
+
+// R3: a view smaller than replicas_min acknowledges nothing, and is not proposed; but it can be added to.
+TEST(BackupReplicasMin, SmallerViewServesNobodyUntilItIsAddedTo) {
+  Replica r{1, 2};
+  r.Start({Entry(1, 1, "a")}, 0, 1).Enter(ViewOf(2, 1, kLife, {1}));
+  r.Forced(2);
+  EXPECT_FALSE(r.Has<Serve>());
+  EXPECT_TRUE(r.Take<ReplicatedUpTo>().empty());
+  EXPECT_NE(r.core.Describe(r.now_us).waiting_for.find("replicas_min"), std::string::npos);
+  r.Step(OperatorChange{RequestId{1}, ChangeKind::kAddReplica, Node(3)});
+  r.Ack(3, 2, At(2, 2));
+  r.Enter(r.Take<ProposeView>().at(0).view);
+  r.Forced(3).Ack(3, 3, At(3, 3));
+  EXPECT_TRUE(r.Has<Serve>());
+}
+
+TEST(BackupReplicasMin, RemovalBelowItIsRefused) {
+  Replica r{1, 2};
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  r.Step(OperatorChange{RequestId{1}, ChangeKind::kRemoveReplica, Node(2)});
+  EXPECT_EQ(r.Take<OperatorReply>().at(0).status.code(), StatusCode::kInvalid);
+  EXPECT_FALSE(r.Has<ProposeView>());
 }
 
 }  // namespace

@@ -30,10 +30,12 @@ inline View ViewOf(uint64_t epoch, uint32_t primary, uint64_t life, const std::v
 
 class Replica {
  public:
-  explicit Replica(uint32_t node) : self(node), core(Config(node), log) {}
+  explicit Replica(uint32_t node, size_t replicas_min = 1)
+      : self(node), core(Config(node, replicas_min), log) {}
 
-  static ReplicationConfig Config(uint32_t node) {
-    return {kGroup, NodeId{node}, Node(node).incarnation, kLife, {NodeId{1}, NodeId{2}}, NodeId{1}};
+  static ReplicationConfig Config(uint32_t node, size_t replicas_min = 1) {
+    return {kGroup,    NodeId{node}, Node(node).incarnation, kLife, {NodeId{1}, NodeId{2}},
+            NodeId{1}, replicas_min};
   }
 
   // One Step. Log effects are performed; all are kept until Take or Clear.
