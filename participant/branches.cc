@@ -76,7 +76,11 @@ void ParticipantCore::Start(Branch& branch, BranchRequest request, std::vector<O
   branch.result_bytes = 0;
   branch.newest_read = Lsn{};
   branch.last_reply.reset();
-  if (const auto failure = CheckLimits(branch, branch.operations)) {
+  auto failure = CheckLimits(branch, branch.operations);
+  if (!failure && HoldsTooMuch()) {  // each call of a branch that is open already may add to it (G8)
+    failure = Failure{AbortReason::kOverloaded, ToString(config_.group) + " has too much work open"};
+  }
+  if (failure) {
     EndBranch(branch, *failure);
     return;
   }
@@ -218,8 +222,11 @@ void ParticipantCore::Charge(Branch& branch) {
 }
 
 bool ParticipantCore::IsOverloaded() const {
-  return branches_.size() >= config_.branches_max || work_bytes_ + withheld_bytes_ > config_.work_bytes_max ||
-         TakesNoWrites();
+  return branches_.size() >= config_.branches_max || HoldsTooMuch() || TakesNoWrites();
+}
+
+bool ParticipantCore::HoldsTooMuch() const {
+  return work_bytes_ + withheld_bytes_ > config_.work_bytes_max;
 }
 
 bool ParticipantCore::TakesNoWrites() const {
@@ -253,7 +260,10 @@ void ParticipantCore::Withhold(Lsn lsn, GroupId to, const TxnId& txn, Message me
     Emit(to, std::move(message));
     return;
   }
-  WithheldMessage& place = withheld_[WithheldKey(lsn, to, message.index(), txn)];
+  const WithheldKey key(lsn, to, message.index(), txn);
+  // G8: whoever misses an answer asks again.
+  if (withheld_bytes_ > config_.work_bytes_max && !withheld_.contains(key)) return;
+  WithheldMessage& place = withheld_[key];
   withheld_bytes_ -= place.bytes;
   place.bytes = SizeOf(message);
   withheld_bytes_ += place.bytes;

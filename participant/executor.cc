@@ -14,10 +14,6 @@ struct Overloaded : Fs... {
   using Fs::operator()...;
 };
 
-size_t SizeOfRow(const ResultRow& row) {
-  return row.key.size() + row.value.size() + 32;
-}
-
 // What the branch sees at `key`: its own write, or the committed row.
 std::optional<ResultRow> Read(const Branch& branch, const StateReader& state, const std::string& key) {
   if (const auto own = branch.writes.find(key); own != branch.writes.end()) {
@@ -41,7 +37,7 @@ std::optional<Failure> SetWrite(Branch& branch, const std::string& key, std::opt
 }
 
 void AddRow(Branch& branch, OperationResult& result, ResultRow row) {
-  branch.result_bytes += SizeOfRow(row);
+  branch.result_bytes += SizeOf(row);
   branch.newest_read = std::max(branch.newest_read, Lsn{row.version});
   result.rows.push_back(std::move(row));
 }
@@ -50,7 +46,7 @@ std::optional<Failure> DoGet(Branch& branch, const StateReader& state, const Get
                              OperationResult& result) {
   auto row = Read(branch, state, op.key);
   if (!row) return std::nullopt;
-  if (branch.result_bytes + SizeOfRow(*row) > kResultBytesMax) {
+  if (branch.result_bytes + SizeOf(*row) > kResultBytesMax) {
     return Failure{AbortReason::kTooLarge, "get " + Quoted(op.key) +
                                                ": the results of this request are over " +
                                                std::to_string(kResultBytesMax) + " bytes"};
@@ -112,21 +108,22 @@ void DoScan(Branch& branch, const StateReader& state, const ScanOp& op, Operatio
   const std::string end = PrefixEnd(op.prefix);
   const size_t limit = op.limit == 0 ? kScanRowsMax : std::min<size_t>(op.limit, kScanRowsMax);
   const auto take = [&](ResultRow row) {
-    if (result.rows.size() >= limit || branch.result_bytes + SizeOfRow(row) > kResultBytesMax) {
+    if (result.rows.size() >= limit || branch.result_bytes + SizeOf(row) > kResultBytesMax) {
       result.truncated = true;
       return false;
     }
     AddRow(branch, result, std::move(row));
     return true;
   };
-  auto own = branch.writes.lower_bound(op.prefix);
+  const std::string start = ScanStart(op);
+  auto own = branch.writes.lower_bound(start);
   const auto own_in_range = [&] { return own != branch.writes.end() && (end.empty() || own->first < end); };
   const auto take_own = [&] {
     const auto& [key, value] = *own++;
     return !value || take(ResultRow{key, *value, 0});
   };
   bool more = true;
-  state.Scan(Table::kData, op.prefix, end, [&](std::string_view key, const Row& row) {
+  state.Scan(Table::kData, start, end, [&](std::string_view key, const Row& row) {
     while (more && own_in_range() && own->first < key) more = take_own();
     if (!more) return false;
     const bool is_own = own_in_range() && own->first == key;
@@ -155,7 +152,7 @@ Lock LockFor(const Operation& operation) {
                                  return Lock{op.key, LockMode::kExclusive, false, {}};
                                },
                                [](const ScanOp& op) {
-                                 return Lock{op.prefix, LockMode::kShared, true, PrefixEnd(op.prefix)};
+                                 return Lock{ScanStart(op), LockMode::kShared, true, PrefixEnd(op.prefix)};
                                }},
                     operation);
 }
@@ -175,6 +172,9 @@ std::optional<Failure> CheckLimits(const Branch& branch, const std::vector<Opera
     if (SizeOf(operation) - key.size() > kValueBytesMax) {
       return too_large("the value for " + Quoted(key) + " is longer than " + std::to_string(kValueBytesMax) +
                        " bytes");
+    }
+    if (const auto* scan = std::get_if<ScanOp>(&operation); scan != nullptr && ProblemOf(*scan) != nullptr) {
+      return too_large(ProblemOf(*scan));
     }
     bytes += SizeOf(operation);
   }

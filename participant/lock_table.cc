@@ -3,8 +3,21 @@
 #include <iterator>
 
 #include "common/check.h"
+#include "common/operations.h"
 
 namespace assent::participant {
+
+namespace {
+
+// Is `end` PrefixEnd of some prefix of `start`?
+bool EndsBehindAPrefix(const std::string& start, const std::string& end) {
+  if (end.empty()) return true;
+  std::string prefix = end;  // the shortest with that end
+  prefix.back() = static_cast<char>(static_cast<unsigned char>(end.back()) - 1);
+  return end.back() != '\0' && start.starts_with(prefix);
+}
+
+}  // namespace
 
 LockTable::Owner& LockTable::Find(const TxnId& owner) {
   const auto found = owners_.find(owner);
@@ -72,6 +85,7 @@ std::vector<TxnId> LockTable::Close(const TxnId& id) {
     const auto key = keys_.find(name);
     if (mode == LockMode::kExclusive) {
       key->second.exclusive = nullptr;
+      written_.erase(name);
     } else {
       key->second.shared.erase(&owner);
     }
@@ -79,9 +93,7 @@ std::vector<TxnId> LockTable::Close(const TxnId& id) {
     EraseIfUnused(key);
   }
   for (const Range& range : owner.ranges) {
-    const auto held = ranges_.find(range);
-    held->second.erase(&owner);
-    if (held->second.empty()) ranges_.erase(held);
+    ReleaseRange(owner, range);
     AddCandidates(range, candidates);
   }
   owners_.erase(id);
@@ -165,24 +177,45 @@ void LockTable::VisitKeyBlockers(const Owner& owner, const Lock& lock, const Blo
     }
   }
   if (!exclusive) return;
-  for (const auto& [range, holders] : ranges_) {
-    if (range.first > lock.key) break;
-    if (!Covers(range, lock.key)) continue;
-    for (Owner* holder : holders) {
-      if (holder != &owner && !visit(*holder, true)) return;
-    }
-  }
+  const bool all =
+      VisitRangesOver(lock.key, [&](Owner& holder) { return &holder == &owner || visit(holder, true); });
+  if (!all) return;
   for (Owner* waiter : range_waiters_) {
     if (!OlderFirst{}(waiter, &owner)) break;
     if (Covers(RangeOf(*waiter->wanted), lock.key) && !visit(*waiter, false)) return;
   }
 }
 
+bool LockTable::VisitRangesOver(const std::string& key,
+                                const std::function<bool(Owner& holder)>& visit) const {
+  if (ranges_.empty()) return true;
+  const auto visit_end = [&](const std::string& end) {
+    const auto found = ranges_.find(end);
+    if (found == ranges_.end()) return true;
+    for (const auto& [start, holders] : found->second) {
+      if (start > key) break;
+      for (Owner* holder : holders) {
+        if (!visit(*holder)) return false;
+      }
+    }
+    return true;
+  };
+  if (!visit_end({})) return false;
+  for (size_t size = 1; size <= key.size(); ++size) {
+    // A prefix that ends so has the end of the one before it.
+    if (key[size - 1] != '\xff' && !visit_end(PrefixEnd(key.substr(0, size)))) return false;
+  }
+  for (auto end = other_ends_.upper_bound(key); end != other_ends_.end(); ++end) {
+    if (!visit_end(end->first)) return false;
+  }
+  return true;
+}
+
 void LockTable::VisitRangeBlockers(const Owner& owner, const Range& range,
                                    const BlockerVisitor& visit) const {
-  for (auto key = keys_.lower_bound(range.first); key != keys_.end() && Covers(range, key->first); ++key) {
-    Owner* holder = key->second.exclusive;
-    if (holder != nullptr && holder != &owner && !visit(*holder, true)) return;
+  for (auto key = written_.lower_bound(range.first); key != written_.end() && Covers(range, *key); ++key) {
+    Owner* holder = keys_.find(*key)->second.exclusive;
+    if (holder != &owner && !visit(*holder, true)) return;
   }
   for (auto name = waited_.lower_bound(range.first); name != waited_.end() && Covers(range, *name); ++name) {
     for (Owner* waiter : keys_.find(*name)->second.waiters) {
@@ -226,18 +259,32 @@ void LockTable::VisitWaitersOn(const Owner& holder,
 
 void LockTable::Grant(Owner& owner, const Lock& lock) {
   if (lock.is_range) {
-    ranges_[RangeOf(lock)].insert(&owner);
     owner.ranges.insert(RangeOf(lock));
+    ranges_[lock.end][lock.key].insert(&owner);
+    if (!EndsBehindAPrefix(lock.key, lock.end)) ++other_ends_[lock.end];
     return;
   }
   Key& key = keys_[lock.key];
   if (lock.mode == LockMode::kExclusive) {
     key.shared.erase(&owner);  // an upgrade, if it held that
     key.exclusive = &owner;
+    written_.insert(lock.key);
   } else {
     key.shared.insert(&owner);
   }
   owner.keys[lock.key] = lock.mode;
+}
+
+void LockTable::ReleaseRange(Owner& owner, const Range& range) {
+  const auto& [start, end] = range;
+  const auto same_end = ranges_.find(end);
+  const auto held = same_end->second.find(start);
+  held->second.erase(&owner);
+  if (held->second.empty()) same_end->second.erase(held);
+  if (same_end->second.empty()) ranges_.erase(same_end);
+  if (EndsBehindAPrefix(start, end)) return;
+  const auto other = other_ends_.find(end);
+  if (--other->second == 0) other_ends_.erase(other);
 }
 
 void LockTable::Enqueue(Owner& owner, const Lock& lock) {
@@ -307,13 +354,18 @@ void LockTable::CheckInvariants() const {
     ASSENT_CHECK(key.exclusive == nullptr || key.shared.empty(), "shared and exclusive");  // P1
     ASSENT_CHECK(waited_.contains(name) == !key.waiters.empty());
   }
-  for (const auto& [range, holders] : ranges_) {
-    ASSENT_CHECK(!holders.empty());
-    indexed_held += holders.size();
-    for (auto key = keys_.lower_bound(range.first); key != keys_.end() && Covers(range, key->first); ++key) {
-      const Owner* writer = key->second.exclusive;
-      if (writer == nullptr) continue;
-      ASSENT_CHECK(holders.size() == 1 && *holders.begin() == writer, "range and writer in conflict");  // P1
+  for (const auto& [end, starts] : ranges_) {
+    for (const auto& [start, holders] : starts) {
+      ASSENT_CHECK(!holders.empty());
+      indexed_held += holders.size();
+      const Range range(start, end);
+      for (auto key = keys_.lower_bound(start); key != keys_.end() && Covers(range, key->first); ++key) {
+        const Owner* writer = key->second.exclusive;
+        ASSENT_CHECK((writer != nullptr) == written_.contains(key->first));
+        if (writer == nullptr) continue;
+        ASSENT_CHECK(holders.size() == 1 && *holders.begin() == writer,
+                     "range and writer in conflict");  // P1
+      }
     }
   }
   ASSENT_CHECK(held == indexed_held, "locks held", held, indexed_held);

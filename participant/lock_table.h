@@ -120,10 +120,13 @@ class LockTable {
   void VisitBlockers(const Owner& owner, const Lock& lock, const BlockerVisitor& visit) const;
   void VisitKeyBlockers(const Owner& owner, const Lock& lock, const BlockerVisitor& visit) const;
   void VisitRangeBlockers(const Owner& owner, const Range& range, const BlockerVisitor& visit) const;
+  // Held ranges over `key`; a holder may be visited twice. False if `visit` was.
+  bool VisitRangesOver(const std::string& key, const std::function<bool(Owner& holder)>& visit) const;
   bool IsBlocked(const Owner& owner, const Lock& lock) const;
   // Waiters that conflict with a lock of `holder`; false from `visit` = no need to go on.
   void VisitWaitersOn(const Owner& holder, const std::function<bool(const Owner& waiter)>& visit) const;
   void Grant(Owner& owner, const Lock& lock);
+  void ReleaseRange(Owner& owner, const Range& range);
   void Enqueue(Owner& owner, const Lock& lock);
   void Dequeue(Owner& owner);
   void EraseIfUnused(Keys::iterator key);
@@ -133,9 +136,14 @@ class LockTable {
   void CheckOwner(const Owner& owner) const;
 
   std::map<TxnId, Owner> owners_;
-  Keys keys_;                       // held or waited for
-  std::set<std::string> waited_;    // keys of keys_ that have waiters
-  std::map<Range, Owners> ranges_;  // held; equal ranges share an entry, so that hot prefixes cost one look
+  Keys keys_;                      // held or waited for
+  std::set<std::string> waited_;   // keys of keys_ that have waiters
+  std::set<std::string> written_;  // keys of keys_ that are held exclusively
+  // Held, by end and then by start. A scan's range ends behind all keys with some prefix of its start, so
+  // those over a key are found by the ends of the key's own prefixes. `other_ends_` counts ranges that do
+  // not, each of whose ends is looked at for each key.
+  std::map<std::string, std::map<std::string, Owners>> ranges_;
+  std::map<std::string, size_t> other_ends_;
   Owners range_waiters_;
   size_t waiter_count_ = 0;
 };

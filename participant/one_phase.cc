@@ -49,10 +49,13 @@ void ParticipantCore::OnCommitOnePhase(CommitOnePhase message) {
   Branch* branch = FindBranch(txn);
   if (branch != nullptr && branch->state == BranchState::kPrepared) return;  // two-phase already
   Branch* live = FindLive(message.token);
+  // For another token than the one it commits, or is asked to commit, under: nonsense.
+  if (branch != nullptr && branch != live &&
+      (branch->state == BranchState::kCommitting || branch->request == BranchRequest::kOnePhase)) {
+    return;
+  }
   if (live != nullptr) Join(*live, txn, message.attempt);  // never beside itself
   if (live == branch && live != nullptr) return;           // a duplicate
-  if (branch != nullptr && branch->request == BranchRequest::kOnePhase)
-    return;  // for another token: nonsense
   if (live != nullptr || AnswerFromRecord(txn, message.token, message.attempt)) {
     if (branch != nullptr) {
       Remember(txn, Failure{AbortReason::kBranchLost, "another attempt of the token was there before"});
@@ -87,6 +90,8 @@ void ParticipantCore::OnSettleToken(const SettleToken& message) {
   const Failure settled{AbortReason::kRefusedAttempt, "the attempt was ended before it could commit"};
   Branch* live = FindLive(message.token);
   Branch* branch = FindBranch(txn);
+  // It commits under another token: nonsense, and no answer could be true of both.
+  if (branch != nullptr && branch != live && branch->state == BranchState::kCommitting) return;
   if (branch != nullptr && branch != live && branch->state == BranchState::kWorking &&
       branch->request != BranchRequest::kOnePhase) {  // work that never came to its commit
     Remember(txn, settled);

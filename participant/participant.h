@@ -197,6 +197,7 @@ class ParticipantCore final : public RoleCore {
   void Remember(const TxnId& txn, Failure failure);
   void ArmWorkTimer(const Branch& branch);
   void Charge(Branch& branch);
+  bool HoldsTooMuch() const;
   bool IsOverloaded() const;
   bool TakesNoWrites() const;  // the log or the store is behind: no new writes
   bool IsLogFull() const;      // further behind: no refusals either; decisions only

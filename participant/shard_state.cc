@@ -53,7 +53,8 @@ void ShardState::Apply(Lsn lsn, const LogRecord& record) {
                  [&](const AttemptRefused& r) { ApplyRefused(lsn, r); },
                  [&](const MarkRaised& r) { ApplyMark(lsn, r); },
                  [&](const Committed&) { foreign("Committed"); }, [&](const Ended&) { foreign("Ended"); },
-                 [&](const HorizonRaised&) { foreign("HorizonRaised"); }},
+                 [&](const HorizonRaised&) { foreign("HorizonRaised"); },
+                 [&](const TokenCommitted&) { foreign("TokenCommitted"); }},
       record);
 }
 
@@ -163,7 +164,10 @@ void ShardState::ApplyMark(Lsn lsn, const MarkRaised& record) {
                lsn);
   const bool rose = raised.horizon_us > old.horizon_us;
   marks_[coordinator] = raised;
-  if (rose) overlay_.Put(Table::kMeta, SweepKeyOf(coordinator), std::string(), lsn);
+  // One that is under way goes on: begun anew at each rise it might never come to its end (G8). What it has
+  // passed, the next takes.
+  if (rose && !IsSweeping(coordinator))
+    overlay_.Put(Table::kMeta, SweepKeyOf(coordinator), std::string(), lsn);
   if (IsSweeping(coordinator)) SweepHorizon(lsn, coordinator, raised.horizon_us);
 }
 

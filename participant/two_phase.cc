@@ -130,16 +130,26 @@ void ParticipantCore::Vote(Branch& branch) {
               Failure{AbortReason::kOverloaded, ToString(config_.group) + " cannot keep up with its writes"});
     return;
   }
+  std::vector<ReadLock> read_locks;
+  size_t read_lock_bytes = 0;
+  for (Lock& lock : locks_.HeldBy(txn)) {
+    if (lock.mode == LockMode::kExclusive) continue;
+    read_lock_bytes += lock.key.size() + lock.end.size();
+    read_locks.push_back(ReadLock{std::move(lock.key), lock.is_range, std::move(lock.end)});
+  }
+  if (read_lock_bytes > kBranchBytesMax) {  // with the writes they make one record, which a segment must hold
+    EndBranch(branch,
+              Failure{AbortReason::kTooLarge, "the keys and prefixes that the branch has read are over " +
+                                                  std::to_string(kBranchBytesMax) + " bytes"});
+    return;
+  }
   Prepared record;
   record.txn = txn;
   record.age = branch.age;
   record.mode = prepare.mode;
   record.participants = std::move(prepare.participants);
   for (auto& [key, value] : branch.writes) record.writes.push_back(Write{key, std::move(value)});
-  for (Lock& lock : locks_.HeldBy(txn)) {
-    if (lock.mode == LockMode::kExclusive) continue;
-    record.read_locks.push_back(ReadLock{std::move(lock.key), lock.is_range, std::move(lock.end)});
-  }
+  record.read_locks = std::move(read_locks);
   branch.writes.clear();
   branch.prepare.reset();
   BecomeInDoubt(branch, Append(std::move(record)));

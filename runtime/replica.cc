@@ -25,6 +25,23 @@ ClientReply ReplyIfLost(const ClientRequest& request) {
                  {}};
 }
 
+// True where no message, lock or client waits for the record to be replicated, so that it may share the next
+// force.
+bool CanWait(const LogRecord& record) {
+  return std::visit(
+      [](const auto& r) {
+        using R = std::decay_t<decltype(r)>;
+        if constexpr (std::is_same_v<R, BranchDecided> || std::is_same_v<R, Ended> ||
+                      std::is_same_v<R, MarkRaised> || std::is_same_v<R, HorizonRaised> ||
+                      std::is_same_v<R, TokenCommitted>) {
+          return true;  // P5, C4, C8, C5: acknowledged behind the client's back
+        } else {
+          return false;
+        }
+      },
+      record);
+}
+
 }  // namespace
 
 Replica::Replica(ReplicaConfig config, ReplicaHost& host, LogPort& log, std::unique_ptr<Store> store,
@@ -278,24 +295,6 @@ void Replica::HaltUnless(const Status& status) {
 
 // ---- Role effects ----
 
-// True where no message, lock or client waits for the record to be replicated, so that it may share the next
-// force.
-bool Replica::CanWait(const LogRecord& record) const {
-  return std::visit(
-      [this](const auto& r) {
-        using R = std::decay_t<decltype(r)>;
-        if constexpr (std::is_same_v<R, BranchDecided> || std::is_same_v<R, Ended> ||
-                      std::is_same_v<R, MarkRaised> || std::is_same_v<R, HorizonRaised>) {
-          return true;  // P5, C4, C8, C5: acknowledged behind the client's back
-        } else if constexpr (std::is_same_v<R, AttemptRefused>) {
-          return group().kind == GroupKind::kCoordinator;  // a shard's no waits for it (C6)
-        } else {
-          return false;
-        }
-      },
-      record);
-}
-
 void Replica::Perform(Append& effect) {
   ASSENT_CHECK(Raw(effect.lsn) == Raw(log_.last().lsn) + appended_.size() + 1, "role core and log disagree",
                effect.lsn, log_.last().lsn);
@@ -308,10 +307,15 @@ void Replica::Perform(Append& effect) {
                                std::make_shared<const std::string>(EncodeRecord(effect.record))});
 }
 
+void Replica::CountLogBytes(std::span<const LogEntry> entries) {
+  for (const LogEntry& entry : entries) log_bytes_ += entry.payload->size();
+}
+
 void Replica::FlushAppends() {
   if (appended_.empty()) return;
   append_now_ = false;
   append_deadline_us_ = UINT64_MAX;
+  CountLogBytes(appended_);
   log_.Append(appended_);
   port_.Submit(AppendToLog{appended_});
   StepReplication(backup::LocalAppend{std::exchange(appended_, {})});
@@ -347,6 +351,7 @@ void Replica::Perform(assent::Report& effect) {
 // ---- Replication effects ----
 
 void Replica::Perform(backup::AppendToLog& effect) {
+  CountLogBytes(effect.entries);
   log_.Append(effect.entries);
   HaltUnless(state_.ApplyRecords(effect.entries));
   if (!halted_) port_.Submit(AppendToLog{std::move(effect.entries)});
@@ -445,8 +450,9 @@ void Replica::ApplyToStore(bool force) {
 
 void Replica::CheckpointAndTrim() {
   if (halted_ || state_.find_store() == nullptr) return;
-  const auto done = state_.MaybeCheckpoint();
+  const auto done = state_.MaybeCheckpoint(log_bytes_);
   if (!done.ok()) return HaltUnless(done.status());
+  if (*done) log_bytes_ = 0;
   // R13: the log goes only below what is synced; R6: nor while a learner, or a snapshot for one, needs it.
   if (!*done || snapshot_out_ != nullptr) return;
   const Lsn keep_after = std::min(state_.store().synced().lsn, replication_.TrimLimit());

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -84,11 +85,11 @@ class Replica {
   void StepReplication(const backup::Event& event);
   void Enqueue(std::variant<RoleEvent, backup::Event> event);
   void Run();  // until no event is queued
+  void CountLogBytes(std::span<const LogEntry> entries);
   void FlushAppends();
   void Halt(const std::string& why);
   void StopServing();
   void HaltUnless(const Status& status);
-  bool CanWait(const LogRecord& record) const;
   void ApplyToStore(bool force);
   void CheckpointAndTrim();
   Status InstallSnapshot(const SnapshotPiece& last);
@@ -149,6 +150,8 @@ class Replica {
   std::vector<LogEntry> appended_;
   bool append_now_ = false;
   uint64_t append_deadline_us_ = UINT64_MAX;
+
+  uint64_t log_bytes_ = 0;  // appended since the last checkpoint
 
   std::optional<LogPosition> truncating_;  // the log thread has not answered yet
 

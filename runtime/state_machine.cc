@@ -24,6 +24,7 @@ StateMachine::StateMachine(GroupId group, RoleFactory make_role, std::unique_ptr
 
 Status StateMachine::Rebuild(const LogView& log) {
   role_ = make_role_(group_, *store_);
+  ASSENT_RETURN_IF_ERROR(store_->status());  // G7: a core that could not read all must see no record
   apply_deadline_us_ = UINT64_MAX;
   Lsn next = Next(store_->applied().lsn);
   while (next <= log.last().lsn) {
@@ -46,8 +47,9 @@ Status StateMachine::ApplyRecords(std::span<const LogEntry> entries) {
                                               record.status().message());
     }
     role_->Apply(entry.position.lsn, *record);
+    ASSENT_RETURN_IF_ERROR(store_->status());
   }
-  return store_->status();
+  return {};
 }
 
 Status StateMachine::ApplyReplicated(LogPosition at, uint64_t now_us, bool force) {
@@ -64,8 +66,10 @@ Status StateMachine::ApplyReplicated(LogPosition at, uint64_t now_us, bool force
   return {};
 }
 
-Result<bool> StateMachine::MaybeCheckpoint() {
-  if (store_->wal_bytes() < checkpoint_bytes_) return false;
+Result<bool> StateMachine::MaybeCheckpoint(uint64_t log_bytes) {
+  // What begins and ends within a batch never reaches SQLite, but the log keeps it until the next checkpoint.
+  if (store_->wal_bytes() < checkpoint_bytes_ && log_bytes < checkpoint_bytes_) return false;
+  if (store_->applied() == store_->synced()) return false;
   const auto synced = store_->Checkpoint();
   if (!synced.ok()) return synced.status();
   return true;

@@ -30,8 +30,9 @@ class StateMachine {
   Status ApplyReplicated(LogPosition at, uint64_t now_us, bool force);
   // When ApplyReplicated wants to be called again; UINT64_MAX = not.
   uint64_t ApplyDeadline() const { return apply_deadline_us_; }
-  // Syncs the file if enough was written to it since the last time. True if it did: the log may be trimmed.
-  Result<bool> MaybeCheckpoint();
+  // Syncs the file if enough was written to it since the last time, or to the log (`log_bytes`). True if it
+  // did: the log may be trimmed.
+  Result<bool> MaybeCheckpoint(uint64_t log_bytes);
 
   RoleCore& role() { return *role_; }
   const RoleCore* find_role() const {

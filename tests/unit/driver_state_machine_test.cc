@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -158,11 +159,69 @@ TEST_F(StateMachineTest, CheckpointComesWithEnoughWrittenAndThenTheLogMayGo) {
     Take(lsn, lsn);
     ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{lsn}}, 0, true).ok());
     ++lsn;
-    done = machine->MaybeCheckpoint();
+    done = machine->MaybeCheckpoint(0);
     ASSERT_TRUE(done.ok());
   }
   EXPECT_TRUE(*done);
   EXPECT_EQ(machine->store().synced(), machine->store().applied());
+}
+
+// What begins and ends within a batch never reaches SQLite, but fills the log (G8).
+TEST_F(StateMachineTest, CheckpointComesWithALongLogToo) {
+  ASSERT_TRUE(machine->Rebuild(view).ok());
+  EXPECT_FALSE(*machine->MaybeCheckpoint(10 << 20)) << "nothing was applied: nothing can go";
+  Take(1, 1);
+  ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{1}}, 0, true).ok());
+  EXPECT_FALSE(*machine->MaybeCheckpoint((1 << 20) - 1));
+  EXPECT_TRUE(*machine->MaybeCheckpoint(1 << 20));
+  EXPECT_EQ(machine->store().synced().lsn, Lsn{1});
+}
+
+// G7: a core that could not read its state takes in no record; it would find them contradict each other.
+TEST_F(StateMachineTest, DamagedStoreEndsTheRebuildBeforeTheFirstRecord) {
+  ASSERT_TRUE(machine->Rebuild(view).ok());
+  Take(1, 1'500);
+  ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{1'400}}, 0, true).ok());
+  ASSERT_TRUE(machine->store().Checkpoint().ok());
+  machine.reset();
+  {
+    // The last page, which holds rows: Open reads none of those.
+    std::fstream file(directory / "state.sqlite", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(0, std::ios::end);
+    const auto size = static_cast<long>(file.tellg());
+    ASSERT_GT(size, 8 * 4096);
+    file.seekp(size - 2'000);
+    file.write("damage", 6);
+  }
+  auto store = Store::Open(directory / "state.sqlite", {"test", kShard}, {});
+  ASSERT_TRUE(store.ok()) << store.status().ToString();
+  bool scanned = false;
+  size_t applied = 0;
+  class ScanningCore final : public RoleCore {
+   public:
+    ScanningCore(const StateReader& state, size_t& applied) : overlay_(state), applied_(applied) {
+      overlay_.Scan(Table::kData, "", "", [](std::string_view, const Row&) { return true; });
+    }
+    void Apply(Lsn, const LogRecord&) noexcept override { ++applied_; }
+    void Step(const Instant&, const RoleEvent&, RoleEffects&) noexcept override {}
+    uint64_t NextDeadline() const override { return UINT64_MAX; }
+    Overlay& overlay() override { return overlay_; }
+    void CheckInvariants() const override {}
+
+   private:
+    Overlay overlay_;
+    size_t& applied_;
+  };
+  StateMachine damaged(
+      kShard,
+      [&](GroupId, const StateReader& state) {
+        scanned = true;
+        return std::make_unique<ScanningCore>(state, applied);
+      },
+      std::move(store).value(), 1 << 20);
+  EXPECT_EQ(damaged.Rebuild(view).code(), StatusCode::kDamaged);
+  EXPECT_TRUE(scanned);
+  EXPECT_EQ(applied, 0u);
 }
 
 TEST_F(StateMachineTest, ClosedStoreWantsNothingUntilAnotherTakesItsPlace) {

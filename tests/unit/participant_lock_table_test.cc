@@ -65,6 +65,24 @@ TEST_F(LockTableTest, RangeWithoutEndReachesTheLastKey) {
   EXPECT_TRUE(Acquire(3, X("lzz")));
 }
 
+TEST_F(LockTableTest, RangeIsFoundByKeysOfAnyFormWithin) {
+  EXPECT_TRUE(Acquire(1, R("ab", "ac")));
+  EXPECT_TRUE(Acquire(1, R("c\xff\xff", "d")));
+  EXPECT_TRUE(Acquire(1, R("k\xffm", "l"))) << "a scan of k\\xff, from a key on";
+  EXPECT_TRUE(Acquire(1, R("p", "pzz"))) << "no prefix of its start ends there";
+  uint64_t seq = 1;
+  for (const char* key :
+       {"ab", "ab\xff\xff", "c\xff\xff", "c\xff\xff\xff", "k\xffm", "k\xff\xff", "p", "pzy\xff"}) {
+    EXPECT_FALSE(Acquire(++seq, X(key))) << key;
+  }
+  for (const char* key : {"aa\xff", "ac", "a", "c\xff", "d", "k\xffl", "l", "k", "o\xff", "pzz"}) {
+    EXPECT_TRUE(Acquire(++seq, X(key))) << key;
+  }
+  table_.CheckInvariants();
+  EXPECT_EQ(Close(1).size(), 8u);
+  table_.CheckInvariants();
+}
+
 TEST_F(LockTableTest, RangeWaitsForAWriterWithin) {
   EXPECT_TRUE(Acquire(1, X("a5")));
   EXPECT_FALSE(Acquire(2, R("a", "b")));
@@ -243,12 +261,13 @@ TEST(LockTableModel, AgreesWithTheNaiveOneOnRandomRuns) {
       const bool idle = !known || (!naive.owners_[seq].wanted && !naive.owners_[seq].voted);
       if (idle && pick(10) < 7) {
         if (!known) table.Open(Txn(seq), Age{seq, Txn(seq)});
-        const std::string key(1, static_cast<char>('a' + pick(6)));
+        std::string key(1, static_cast<char>('a' + pick(4)));
+        if (pick(2) == 0) key += pick(4) == 0 ? '\xff' : static_cast<char>('a' + pick(3));
         const uint32_t kind = pick(6);
-        const Lock lock = kind == 0
-                              ? R(key, pick(5) == 0 ? "" : std::string(1, static_cast<char>(key[0] + 2)))
-                          : kind <= 2 ? S(key)
-                                      : X(key);
+        // Scans of a prefix, some of them from a key within on, and ranges of no such form.
+        const std::string ends[] = {"", PrefixEnd(key), PrefixEnd(key.substr(0, 1)),
+                                    std::string(1, static_cast<char>(key[0] + 2))};
+        const Lock lock = kind == 0 ? R(key, ends[pick(4)]) : kind <= 2 ? S(key) : X(key);
         const bool granted = table.Acquire(Txn(seq), lock);
         ASSERT_EQ(granted, naive.Acquire(seq, lock));
         if (granted) continue;

@@ -196,5 +196,30 @@ TEST(ParticipantOnePhase, NonsenseIsDropped) {
   EXPECT_EQ(shard.Commit1(1, {Put("a", "x")}), Lines{}) << "prepared already";
 }
 
+// Not from a coordinator of ours: a transaction is committed under one token.
+TEST(ParticipantOnePhase, CommittingBranchIsNotTouchedUnderAnotherToken) {
+  Shard shard;
+  shard.Given("n", "1");
+  shard.Commit1(1, {Add("n", 1)}, {.token = 11});
+  EXPECT_EQ(shard.Commit1(1, {Add("n", 1)}, {.token = 12}), Lines{}) << "a token not seen before";
+  shard.Commit1(2, {Put("b", "x")}, {.token = 13});
+  EXPECT_EQ(shard.Commit1(1, {Add("n", 1)}, {.token = 13}), Lines{}) << "one that is live";
+  EXPECT_EQ(shard.Settle(1, 14, 1), Lines{}) << "no answer could be true";
+  shard.Replicate();
+  EXPECT_EQ(shard.Value("n"), "2");
+}
+
+TEST(ParticipantOnePhase, WithheldAnswersAreBounded) {  // G8
+  ParticipantConfig config;
+  config.work_bytes_max = 100'000;
+  Shard shard(config);
+  shard.Given("n", "1");
+  shard.Commit1(1, {AddAbove("n", -5, 0)}, {.token = 11});
+  for (uint64_t seq = 2; seq < 5'000; ++seq) shard.Commit1(seq, {AddAbove("n", -5, 0)}, {.token = 11});
+  const size_t answers = shard.Replicate().size();
+  EXPECT_GE(answers, 100u);
+  EXPECT_LT(answers, 2'000u);
+}
+
 }  // namespace
 }  // namespace assent::participant

@@ -118,6 +118,30 @@ TEST_F(ShardStateTest, MarkAndHorizonNeverFall) {  // C8, C5
   EXPECT_FALSE(state_.IsBelowMark(Txn(5)));
 }
 
+// G8: what expires goes in the end, although the horizon rises again before a sweep is through.
+TEST_F(ShardStateTest, SweepEndsThoughTheHorizonGoesOnRising) {  // C5
+  const auto outcome = [&](uint64_t client, uint64_t birth_us) {
+    OnePhaseCommitted record = OnePhaseOf(1);
+    record.txn = Txn(client);
+    record.token = TokenOf(1, client, birth_us);
+    Apply(record);
+  };
+  for (uint64_t client = 1; client <= 3 * kSweepRowsMax; ++client) outcome(client, 1'000'000);  // young
+  for (uint64_t client = 1; client <= 10; ++client) {
+    outcome(100'000 + client, 1);
+    OnePhaseCommitted record = OnePhaseOf(5, 5);
+    record.token = TokenOf(5, 100'000 + client, 1);
+    record.txn = Txn(200'000 + client);
+    Apply(record);
+  }
+  for (uint64_t rises = 0; rises < 40; ++rises) Apply(MarkRaised{TxnId{kC1, Epoch{1}, 0}, 100 + rises});
+  for (uint64_t client = 100'001; client <= 100'010; ++client) {
+    EXPECT_FALSE(state_.overlay().Get(Table::kOutcome, OutcomeKey(TokenOf(5, client))));
+    EXPECT_FALSE(state_.overlay().Get(Table::kFloor, ClientKey(TokenOf(5, client))));
+  }
+  EXPECT_TRUE(state_.overlay().Get(Table::kOutcome, OutcomeKey(TokenOf(1, 1))));
+}
+
 TEST_F(ShardStateTest, BoundedMarkLeavesFewRowsToDrop) {
   for (uint64_t seq = 1; seq <= 10; ++seq) Apply(BranchDecided{Txn(seq), Decision::kAbort});
   EXPECT_EQ(state_.BoundedMark(Txn(20), 4), Txn(5));

@@ -41,7 +41,8 @@ std::string ToText(const LogRecord& record) {
                  [](const MarkRaised& r) { return "Mark" + Id(r.mark); },
                  [](const Committed&) { return std::string("?"); },
                  [](const Ended&) { return std::string("?"); },
-                 [](const HorizonRaised&) { return std::string("?"); }},
+                 [](const HorizonRaised&) { return std::string("?"); },
+                 [](const TokenCommitted&) { return std::string("?"); }},
       record);
 }
 

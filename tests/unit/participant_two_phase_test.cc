@@ -215,5 +215,15 @@ TEST(ParticipantTwoPhase, StoreThatDoesNotTakeChangesStopsNewVotes) {  // G8
   EXPECT_EQ(shard.Prepare(3, {Put("b", "x")}), Lines{"4:Prepared(3) w=b"});
 }
 
+TEST(ParticipantTwoPhase, ReadsThatMakeTheRecordTooLargeAreANo) {  // a segment must hold it
+  Shard shard;
+  std::vector<Operation> operations = {Put("a", "x")};
+  for (int i = 0; i < 600; ++i) operations.push_back(Scan(std::string(1'000, 'p') + std::to_string(i)));
+  EXPECT_EQ(shard.Prepare(1, operations), Lines{"c1<No(1) too large"});
+  operations.resize(500);
+  EXPECT_EQ(shard.Prepare(2, operations).size(), 1u) << "Prepared";
+  EXPECT_LT(EncodeRecord(shard.log().back().second).size(), 3u << 20);
+}
+
 }  // namespace
 }  // namespace assent::participant

@@ -223,5 +223,20 @@ TEST(ParticipantWork,
   EXPECT_EQ(shard.core().InDoubt(shard.now).size(), 1u);
 }
 
+TEST(ParticipantWork, OpenBranchesAreBoundedByWhatTheyHold) {  // G8
+  ParticipantConfig config;
+  config.work_bytes_max = 1'000'000;
+  Shard shard(config);
+  shard.Given("large", std::string(200'000, 'x'));
+  for (uint64_t seq = 1; seq <= 20; ++seq) shard.Operate(seq, 1, {Get("small")});
+  size_t refused = 0;
+  for (uint64_t seq = 1; seq <= 20; ++seq) {
+    refused +=
+        shard.Operate(seq, 2, {Get("large")}) == Lines{"c1<Done(" + std::to_string(seq) + ") 2"} ? 0u : 1u;
+  }
+  EXPECT_GE(refused, 14u);
+  EXPECT_LE(refused, 17u);
+}
+
 }  // namespace
 }  // namespace assent::participant
