@@ -97,13 +97,19 @@ Result<Operation> ParseOperation(const std::vector<std::string>& words) {
   if (verb == "get" && count == 2) return Operation(GetOp{words[1]});
   if (verb == "put" && count == 3) return Operation(PutOp{words[1], words[2]});
   if (verb == "delete" && count == 2) return Operation(DeleteOp{words[1]});
-  if (verb == "scan" && (count == 2 || count == 3)) {
-    ScanOp scan{words[1], 0};
-    if (count == 3) {
-      const auto limit = Option(words[2], "limit");
+  if (verb == "scan" && count >= 2 && count <= 4) {
+    ScanOp scan{words[1], 0, {}};
+    for (size_t i = 2; i < count; ++i) {
+      const auto limit = Option(words[i], "limit");
       const auto number = limit ? ParseNumber<uint32_t>(*limit) : std::nullopt;
-      if (!number || *number == 0) return Invalid("scan: expected limit=N, not '" + words[2] + "'");
-      scan.limit = *number;
+      const auto after = Option(words[i], "after");
+      if (after && scan.after.empty()) {
+        scan.after = *after;
+      } else if (number && *number != 0 && scan.limit == 0) {
+        scan.limit = *number;
+      } else {
+        return Invalid("scan: expected limit=N or after=KEY, not '" + words[i] + "'");
+      }
     }
     return Operation(std::move(scan));
   }

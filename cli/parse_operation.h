@@ -10,7 +10,7 @@
 namespace assent::cli {
 
 // The commands' notation for operations, one a string:
-//   get KEY | put KEY VALUE | delete KEY | scan PREFIX [limit=N]
+//   get KEY | put KEY VALUE | delete KEY | scan PREFIX [limit=N] [after=KEY]
 //   add KEY DELTA [min=N]
 //   check KEY exists | absent | value=V | version=N
 // Words are separated by blanks; "double quotes" keep blanks together, with \" \\ \n \t \xNN inside.
@@ -27,7 +27,8 @@ inline constexpr std::string_view kOperationHelp =
     "  delete KEY                   remove a row\n"
     "  add KEY DELTA [min=N]        add to the number that leads the row; abort if the sum is below N\n"
     "  check KEY exists|absent|value=V|version=N   abort unless it holds\n"
-    "  scan PREFIX [limit=N]        read all rows whose key starts with PREFIX\n"
+    "  scan PREFIX [limit=N] [after=KEY]\n"
+    "                               read the rows whose keys start with PREFIX, at most 4096 of them\n"
     "Quote words with blanks: 'put greeting \"hello world\"'.\n";
 
 }  // namespace assent::cli

@@ -46,7 +46,7 @@ void PrintResult(const Operation& operation, const OperationResult& result) {
     for (const ResultRow& row : result.rows) {
       std::cout << Printable(row.key) << " = " << Printable(row.value) << '\n';
     }
-    if (result.truncated) std::cout << "(more rows follow; ask for a longer prefix)\n";
+    if (result.truncated) std::cout << "(there may be more; scan on with after=KEY of the last)\n";
   }
 }
 

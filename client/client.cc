@@ -21,8 +21,8 @@ Operation Delete(std::string key) {
 Operation Add(std::string key, int64_t delta, std::optional<int64_t> floor) {
   return AddOp{std::move(key), delta, floor};
 }
-Operation Scan(std::string prefix, uint32_t limit) {
-  return ScanOp{std::move(prefix), limit};
+Operation Scan(std::string prefix, uint32_t limit, std::string after) {
+  return ScanOp{std::move(prefix), limit, std::move(after)};
 }
 Operation CheckExists(std::string key) {
   return CheckOp{std::move(key), CheckKind::kExists, {}, 0};
@@ -186,14 +186,22 @@ Result<std::optional<ResultRow>> Client::Get(std::string key) {
   return std::optional<ResultRow>(std::move(rows[0]));
 }
 
-Result<std::vector<ResultRow>> Client::Scan(std::string prefix, uint32_t limit) {
+Result<std::vector<ResultRow>> Client::Scan(std::string prefix, size_t limit) {
   std::vector<Operation> operations;
-  operations.push_back(op::Scan(std::move(prefix), limit));
+  operations.push_back(op::Scan(prefix, ScanLimit(limit, 0)));
   CommitResult result = Execute(operations);
   if (result.committed() && result.results.size() != 1) result = Execute(std::move(operations));
   ASSENT_RETURN_IF_ERROR(StatusOf(result));
   if (result.results.size() != 1) return Status(StatusCode::kUnavailable, "the answer got lost; try again");
-  return std::move(result.results[0].rows);
+  std::vector<ResultRow> rows = std::move(result.results[0].rows);
+  if (!result.results[0].truncated || (limit != 0 && rows.size() >= limit)) return rows;
+  const CommitResult whole = Run([&](Transaction& transaction) {
+    auto read = transaction.Scan(prefix, limit);
+    if (read.ok()) rows = std::move(read).value();
+    return read.status();
+  });
+  ASSENT_RETURN_IF_ERROR(StatusOf(whole));
+  return rows;
 }
 
 CommitResult Client::Put(std::string key, std::string value) {

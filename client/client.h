@@ -55,8 +55,9 @@ Operation Delete(std::string key);
 // Adds to the decimal integer that leads the value (an absent key counts as 0); aborts where the sum would be
 // less than `floor`.
 Operation Add(std::string key, int64_t delta, std::optional<int64_t> floor = std::nullopt);
-// The rows whose keys start with `prefix`, in order; limit 0 = kScanRowsMax.
-Operation Scan(std::string prefix, uint32_t limit = 0);
+// The rows whose keys start with `prefix`, in order, and behind `after` if that is not empty; limit 0 =
+// kScanRowsMax. The result's `truncated` says that there may be more, behind the last row.
+Operation Scan(std::string prefix, uint32_t limit = 0, std::string after = {});
 // Checks abort the transaction unless the key is as stated.
 Operation CheckExists(std::string key);
 Operation CheckAbsent(std::string key);
@@ -113,7 +114,9 @@ class Transaction {
   ~Transaction();
 
   Result<std::optional<ResultRow>> Get(std::string key);
-  Result<std::vector<ResultRow>> Scan(std::string prefix, uint32_t limit = 0);
+  // The first `limit` rows whose keys start with `prefix`, or all of them (0), in order; in as many requests
+  // as it takes.
+  Result<std::vector<ResultRow>> Scan(std::string prefix, size_t limit = 0);
   Status Put(std::string key, std::string value);
   Status Delete(std::string key);
   Status Add(std::string key, int64_t delta, std::optional<int64_t> floor = std::nullopt);
@@ -153,7 +156,9 @@ class Client {
   CommitResult Execute(std::vector<Operation> operations, std::vector<ForeignWork> foreign = {});
 
   Result<std::optional<ResultRow>> Get(std::string key);
-  Result<std::vector<ResultRow>> Scan(std::string prefix, uint32_t limit = 0);
+  // As Transaction::Scan. Rows that do not fit one answer are read by an interactive transaction, so that all
+  // are of one moment: writers of these keys wait meanwhile.
+  Result<std::vector<ResultRow>> Scan(std::string prefix, size_t limit = 0);
   CommitResult Put(std::string key, std::string value);
   CommitResult Delete(std::string key);
 

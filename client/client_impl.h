@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -81,6 +82,11 @@ CommitResult Client::Impl::RunCommit(CommitProgress::TokenKind kind, Token token
   if (kind == CommitProgress::TokenKind::kFresh && result.outcome != Outcome::kUnknown)
     session.Release(token);
   return result;
+}
+
+// What to ask for of a scan that has `have` rows of `limit` (0 = all).
+inline uint32_t ScanLimit(size_t limit, size_t have) {
+  return limit == 0 ? 0 : static_cast<uint32_t>(std::min(limit - have, kScanRowsMax));
 }
 
 // The error that a read or a piece of work ends with, where its transaction did not commit.

@@ -124,9 +124,15 @@ Status Session::Ready(Deadline deadline) {
 }
 
 Sent Session::Failed(const CallStatus& called) {
-  // Too large for a frame: not the leader's fault.
-  if (called.status.code() != StatusCode::kInvalid) ForgetLeader();
-  return {called.maybe_executed ? Sent::Kind::kLost : Sent::Kind::kNotSent, called.status, {}};
+  Status why = called.status;
+  if (why.code() == StatusCode::kInvalid && connection_->open()) {
+    // Too large for a frame: not the leader's fault.
+  } else {
+    // An address that does not resolve (any more) is one, too: another may lead by now.
+    if (why.code() == StatusCode::kInvalid) why = Status(StatusCode::kUnavailable, why.message());
+    ForgetLeader();
+  }
+  return {called.maybe_executed ? Sent::Kind::kLost : Sent::Kind::kNotSent, std::move(why), {}};
 }
 
 void Session::ForgetLeader() {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "client/client.h"
@@ -218,12 +219,27 @@ Result<std::optional<ResultRow>> Transaction::Get(std::string key) {
   return std::optional<ResultRow>(std::move(rows[0]));
 }
 
-Result<std::vector<ResultRow>> Transaction::Scan(std::string prefix, uint32_t limit) {
-  std::vector<Operation> operations;
-  operations.push_back(op::Scan(std::move(prefix), limit));
-  auto results = impl_->Flush(std::move(operations));
-  if (!results.ok()) return results.status();
-  return std::move(results->at(0).rows);
+Result<std::vector<ResultRow>> Transaction::Scan(std::string prefix, size_t limit) {
+  std::vector<ResultRow> rows;
+  for (;;) {
+    std::vector<Operation> operations;
+    operations.push_back(
+        op::Scan(prefix, ScanLimit(limit, rows.size()), rows.empty() ? std::string() : rows.back().key));
+    auto results = impl_->Flush(std::move(operations));
+    if (!results.ok()) return results.status();
+    OperationResult& page = results->at(0);
+    if (page.truncated && page.rows.empty()) {
+      return Status(StatusCode::kForeign, "a scan that is not at its end brought no rows");
+    }
+    const bool more = page.truncated;
+    if (rows.empty()) {
+      rows = std::move(page.rows);
+    } else {
+      rows.insert(rows.end(), std::make_move_iterator(page.rows.begin()),
+                  std::make_move_iterator(page.rows.end()));
+    }
+    if (!more || (limit != 0 && rows.size() >= limit)) return rows;
+  }
 }
 
 Status Transaction::Put(std::string key, std::string value) {

@@ -44,10 +44,13 @@ struct AddOp {
   int64_t delta = 0;
   std::optional<int64_t> floor;
 };
-// All rows whose key starts with `prefix`, in key order, up to `limit` (0 = kScanRowsMax).
+// All rows whose key starts with `prefix`, in key order, up to `limit` (0 = kScanRowsMax). `after`, if not
+// empty, starts with `prefix` too: only what comes behind it, so that a scan can go on where one was
+// truncated.
 struct ScanOp {
   std::string prefix;
   uint32_t limit = 0;
+  std::string after = {};
 };
 
 using Operation = std::variant<GetOp, PutOp, DeleteOp, CheckOp, AddOp, ScanOp>;
@@ -89,6 +92,12 @@ bool IsWrite(const Operation& operation);  // put, delete, add
 const std::string& KeyOf(const Operation& operation);
 // Bytes that count against kBranchBytesMax.
 size_t SizeOf(const Operation& operation);
+// Bytes that count against kResultBytesMax: what the row takes in memory, which is more than on the wire.
+size_t SizeOf(const ResultRow& row);
+// What is wrong with `op.after`; nullptr = nothing.
+const char* ProblemOf(const ScanOp& op);
+// The smallest key that the scan may return. REQUIRES: ProblemOf(op) is nullptr.
+std::string ScanStart(const ScanOp& op);
 // The smallest string above all that start with `prefix`; empty if there is none.
 std::string PrefixEnd(const std::string& prefix);
 

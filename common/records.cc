@@ -18,6 +18,7 @@ enum class RecordType : uint8_t {
   kCommitted = 7,
   kEnded = 8,
   kHorizonRaised = 9,
+  kTokenCommitted = 10,
 };
 
 class Writer {
@@ -220,10 +221,18 @@ struct Encoder {
     out.Int(Raw(RecordType::kHorizonRaised));
     out.Int(r.horizon_us);
   }
+  void operator()(const TokenCommitted& r) {
+    out.Int(Raw(RecordType::kTokenCommitted));
+    out.Txn(r.txn);
+    out.TokenOf(r.token);
+    out.Int(r.attempt);
+    out.Int(r.content);
+    out.Int(r.acked_below);
+  }
 };
 
 LogRecord ReadRecord(Reader& in) {
-  switch (in.Choice(RecordType::kEpochBegan, RecordType::kHorizonRaised)) {
+  switch (in.Choice(RecordType::kEpochBegan, RecordType::kTokenCommitted)) {
     case RecordType::kEpochBegan:
       return EpochBegan{};
     case RecordType::kPrepared: {
@@ -286,6 +295,15 @@ LogRecord ReadRecord(Reader& in) {
       return Ended{in.Txn()};
     case RecordType::kHorizonRaised:
       return HorizonRaised{in.Int<uint64_t>()};
+    case RecordType::kTokenCommitted: {
+      TokenCommitted r;
+      r.txn = in.Txn();
+      r.token = in.TokenOf();
+      r.attempt = in.Int<uint32_t>();
+      r.content = in.Int<uint64_t>();
+      r.acked_below = in.Int<uint64_t>();
+      return r;
+    }
   }
   return EpochBegan{};  // unreachable: Choice stays within the enum
 }
@@ -392,6 +410,9 @@ std::string Describe(const LogRecord& record) {
     }
     std::string operator()(const Ended& r) const { return "end " + ToString(r.txn); }
     std::string operator()(const HorizonRaised& r) const { return "horizon " + std::to_string(r.horizon_us); }
+    std::string operator()(const TokenCommitted& r) const {
+      return "token-committed " + ToString(r.txn) + " token=" + ToString(r.token);
+    }
   } describe;
   return std::visit(describe, record);
 }

@@ -108,8 +108,19 @@ struct HorizonRaised {
   bool operator==(const HorizonRaised&) const = default;
 };
 
+// A shard committed the token in one phase (C6): its record is the decision, this one only tells another use
+// of the token apart (C5), and is not waited for.
+struct TokenCommitted {
+  TxnId txn;
+  Token token;
+  uint32_t attempt = 0;
+  uint64_t content = 0;
+  uint64_t acked_below = 0;
+  bool operator==(const TokenCommitted&) const = default;
+};
+
 using LogRecord = std::variant<EpochBegan, Prepared, BranchDecided, OnePhaseCommitted, AttemptRefused,
-                               MarkRaised, Committed, Ended, HorizonRaised>;
+                               MarkRaised, Committed, Ended, HorizonRaised, TokenCommitted>;
 
 // ---- Rows ----
 

@@ -35,6 +35,7 @@ void CoordinatorCore::OnClientCall(const ClientCall& call) {
 // The transaction goes on: a one-shot or a commit to its end, whose outcome the token finds; an interactive
 // one until its idle timeout.
 void CoordinatorCore::OnClientGone(const ClientGone& event) {
+  std::erase_if(pending_aborts_, [&](const PendingAnswer& answer) { return answer.id == event.id; });
   const auto call = calls_.find(event.id);
   if (call == calls_.end()) return;
   Transaction* txn = Find(call->second);
@@ -44,7 +45,9 @@ void CoordinatorCore::OnClientGone(const ClientGone& event) {
 }
 
 void CoordinatorCore::OnOpenSession(RequestId id) {
-  ASSENT_CHECK(Raw(epoch_) <= UINT32_MAX && next_client_ != 0, "client ids are used up", epoch_);
+  if (Raw(epoch_) > UINT32_MAX || next_client_ == UINT32_MAX) {
+    return Refuse(id, RefusalCode::kOverloaded, "client ids are used up until the coordinator's next epoch");
+  }
   const ClientId client{Raw(epoch_) << 32 | next_client_++};
   AnswerCall(id, SessionOpened{client, BirthNow(), epoch_});
 }
@@ -58,11 +61,6 @@ std::optional<std::string> CoordinatorCore::ProblemOfTag(const CommitTag& tag) c
   }
   if (tag.attempt == 0) return "attempts are numbered from 1";
   if (tag.acked_below > tag.token.seq) return "a request cannot acknowledge itself or later ones";
-  // A birth far ahead would be kept for ever; a clock behind the one that gave it out is not the client's
-  // fault.
-  if (tag.token.birth_us > BirthNow() + config_.times.retention_us) {
-    return "the token's birth time lies in the future; use one that this group gave out";
-  }
   return std::nullopt;
 }
 
@@ -83,7 +81,7 @@ bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64
       ending.outcome = Outcome::kAborted;
       ending.reason = AbortReason::kRefusedAttempt;
       ending.detail = std::move(judgement.detail);
-      AnswerCall(id, std::move(ending));
+      AnswerAborted(id, std::move(ending));
       return true;
     case Tokens::Verdict::kCommitted:
     case Tokens::Verdict::kRun:
@@ -94,7 +92,13 @@ bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64
     Join(id, *Find(live->second), tag, content);
     return true;
   }
-  if (judgement.verdict == Tokens::Verdict::kRun) return false;
+  if (judgement.verdict == Tokens::Verdict::kRun) {
+    // A birth far ahead would be kept for ever. Also where the clock was set back by hours: a new session
+    // helps.
+    if (tag.token.birth_us <= BirthNow() + config_.times.retention_us) return false;
+    Refuse(id, RefusalCode::kTokenExpired, "the token's birth time lies in the future; open a new session");
+    return true;
+  }
   // R1: until its record is replicated the token is live, so this one may be told.
   ending.outcome = Outcome::kCommitted;
   ending.txn = judgement.outcome.txn;
@@ -344,7 +348,9 @@ void CoordinatorCore::OnCommit(RequestId id, const Commit& request) {
   }
   AdoptTag(*txn, id, tag, content);
   AddForeign(*txn, request.foreign);
-  txn->may_release = true;  // P9: each operation was answered, so each lock is granted
+  // P9: each operation was answered, so each lock is granted; but those of foreign work only when it is
+  // prepared.
+  txn->may_release = request.foreign.empty();
   if (txn->branches.empty()) return DecideCommit(*txn);
   if (txn->branches.size() == 1 && !txn->has_foreign) return StartOnePhase(*txn);  // C6
   StartPreparing(*txn);
@@ -389,9 +395,11 @@ void CoordinatorCore::CommitOfUnknown(RequestId id, const Commit& request, uint6
     ending.detail = "the transaction was lost before its commit was decided";
   }
   if (ending.outcome == Outcome::kAborted) {
+    if (RefusedForOverload(id, 0, &tag)) return;
     tokens_.NoteFloor(tag.token.client, tag.acked_below);
-    RefuseAttempt(tag.token, tag.attempt, tag.acked_below);  // C5: before the answer
+    RefuseAttempt(tag.token, tag.attempt, tag.acked_below);
     ++stats_.aborted;
+    return AnswerAborted(id, std::move(ending));
   }
   AnswerCall(id, std::move(ending));
 }
@@ -411,10 +419,9 @@ void CoordinatorCore::OnRollback(RequestId id, const Rollback& request) {
   AnswerCall(id, RolledBack{});
 }
 
-// C5: an ABORTED answer ends this attempt and all before it. The record goes first and is not waited for:
-// should a failover lose it, requests sent to this epoch are refused for that (kStaleEpoch).
+// C5: an ABORTED answer ends this attempt and all before it, by this record.
 void CoordinatorCore::RefuseAttempt(const Token& token, uint32_t attempt, uint64_t acked_below) {
-  AppendRecord(AttemptRefused{token, attempt, acked_below});
+  last_refusal_ = AppendRecord(AttemptRefused{token, attempt, acked_below});
 }
 
 void CoordinatorCore::Remember(const Transaction& txn, Outcome outcome, AbortReason reason,

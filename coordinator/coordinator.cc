@@ -51,7 +51,8 @@ void CoordinatorCore::Apply(Lsn lsn, const LogRecord& record) noexcept {
                         },
                         [&](const Ended& ended) { ApplyEnded(lsn, ended); },
                         [&](const AttemptRefused& refused) { tokens_.OnRefused(lsn, refused); },
-                        [&](const HorizonRaised& raised) { tokens_.OnHorizon(lsn, raised); }},
+                        [&](const HorizonRaised& raised) { tokens_.OnHorizon(lsn, raised); },
+                        [&](const TokenCommitted& by_shard) { tokens_.OnCommittedByShard(lsn, by_shard); }},
              record);
 }
 
@@ -148,6 +149,10 @@ void CoordinatorCore::OnReplicated(const Replicated& event) {
     ending_.erase(pending_ends_.front().second);
     pending_ends_.pop_front();
   }
+  while (!pending_aborts_.empty() && pending_aborts_.front().after <= replicated_) {
+    AnswerCall(pending_aborts_.front().id, std::move(pending_aborts_.front().reply));
+    pending_aborts_.pop_front();
+  }
   while (!pending_commits_.empty() && pending_commits_.front().first <= replicated_) {
     Transaction* txn = Find(pending_commits_.front().second);
     pending_commits_.pop_front();
@@ -205,6 +210,23 @@ void CoordinatorCore::AnswerCall(RequestId id, ClientReply reply) {
 void CoordinatorCore::Refuse(RequestId id, RefusalCode code, std::string detail) {
   if (code == RefusalCode::kOverloaded) ++stats_.overloaded;
   AnswerCall(id, Refusal{code, std::move(detail), epoch_});
+}
+
+// C5, R1: an ABORTED goes out once the record that ends the attempt is replicated. Else a failover could
+// forget it, and let a higher attempt run that somebody sent before, after this one was told that nothing
+// will come.
+void CoordinatorCore::AnswerAborted(RequestId id, Ending ending) {
+  if (last_refusal_ <= replicated_) return AnswerCall(id, std::move(ending));
+  pending_aborts_.push_back(PendingAnswer{last_refusal_, id, std::move(ending)});
+}
+
+void CoordinatorCore::AbortWaiters(Transaction& txn, const Ending& ending) {
+  if (!txn.token.valid()) return AnswerWaiters(txn, ending);  // no commit was asked for: no attempt to end
+  for (const RequestId id : txn.waiters) {
+    calls_.erase(id);
+    AnswerAborted(id, ending);
+  }
+  txn.waiters.clear();
 }
 
 void CoordinatorCore::AnswerWaiters(Transaction& txn, const ClientReply& reply) {

@@ -77,6 +77,7 @@ class CoordinatorCore final : public RoleCore {
     bool running = false;
     // Commits that ended while the scan ran: it may still list them as in doubt.
     std::set<TxnId> ended;
+    TxnId asked_up_to;  // by the last scan that found more than it might ask about
   };
   struct ShardLink {
     Epoch epoch{};
@@ -95,6 +96,8 @@ class CoordinatorCore final : public RoleCore {
   Lsn AppendRecord(LogRecord record);
   void AnswerCall(RequestId id, ClientReply reply);
   void Refuse(RequestId id, RefusalCode code, std::string detail);
+  void AnswerAborted(RequestId id, Ending ending);
+  void AbortWaiters(Transaction& txn, const Ending& ending);
   void AnswerWaiters(Transaction& txn, const ClientReply& reply);
   void SendShard(GroupId to, Message message);
   TxnHeader HeaderFor(const Transaction& txn, GroupId to) const;
@@ -191,7 +194,14 @@ class CoordinatorCore final : public RoleCore {
   uint64_t told_horizon_us_ = 0;  // the last whose record is replicated: shards act on it for good (R1)
   std::deque<std::pair<Lsn, uint64_t>> pending_horizons_;
   std::deque<std::pair<Lsn, TxnId>> pending_commits_;  // in LSN order
-  std::deque<std::pair<Lsn, TxnId>> pending_ends_;     // in LSN order
+  struct PendingAnswer {
+    Lsn after{};
+    RequestId id{};
+    ClientReply reply;
+  };
+  std::deque<PendingAnswer> pending_aborts_;  // in LSN order: ABORTED, until its AttemptRefused is replicated
+  Lsn last_refusal_{};
+  std::deque<std::pair<Lsn, TxnId>> pending_ends_;  // in LSN order
   std::set<TxnId>
       ending_;  // those of pending_ends_: should END be lost, they are committed and unended again
   Marks marks_;

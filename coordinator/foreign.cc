@@ -49,6 +49,14 @@ void CoordinatorCore::OnForeignReply(const ForeignReply& reply) {
                          : reply.verb == ForeignVerb::kCommit ? TxnState::kPhaseTwo
                                                               : TxnState::kAborting;
   if (txn->state != asked) return;
+  if (!prepare && reply.reached && !reply.done && !branch->reported) {
+    branch->reported = true;
+    effects_->push_back(Report{"resource manager " + reply.resource_manager + " does not " +
+                                   (reply.verb == ForeignVerb::kCommit ? "commit " : "roll back ") +
+                                   ToString(txn->id) + ", as was decided: " + reply.detail +
+                                   ". It is asked again; see `assent txn show " + ToString(txn->id) + "`",
+                               false});
+  }
   if (!reply.reached ||
       (!prepare && !reply.done)) {  // may or may not have run: again, until the vote timeout (C7)
     return resends_.ScheduleAfter(branch->peer, txn->id, now_.mono_us, branch->resends);
@@ -68,13 +76,19 @@ void CoordinatorCore::OnRecovered(const ForeignReply& reply) {
   const std::set<TxnId> ended = std::move(scan.ended);
   scan.ended.clear();
   if (!reply.reached) return;
+  // Ascending, and from where the last scan left off: those that cannot be ended do not hide the others.
+  std::set<TxnId> listed(reply.prepared.begin(), reply.prepared.end());
+  const auto from = listed.upper_bound(scan.asked_up_to);
+  std::vector<TxnId> prepared(from, listed.end());
+  prepared.insert(prepared.end(), listed.begin(), from);
   size_t calls = 0;
-  for (const TxnId& id : reply.prepared) {
+  for (const TxnId& id : prepared) {
     if (id.coordinator != config_.group || id >= NextId()) continue;  // C3: nor what a higher epoch began
     const Transaction* txn = Find(id);
     if (txn != nullptr && txn->state != TxnState::kAborting && txn->state != TxnState::kPhaseTwo) continue;
     if (ended.contains(id) || ending_.contains(id)) continue;  // R1: its END may yet be lost
     if (++calls > kOrphansPerScan) return;
+    scan.asked_up_to = id;
     const bool committed = txn != nullptr && txn->state == TxnState::kPhaseTwo;
     effects_->push_back(CallForeign{reply.resource_manager,
                                     committed ? ForeignVerb::kCommit : ForeignVerb::kRollback, id, ""});

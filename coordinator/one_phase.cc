@@ -35,6 +35,11 @@ void CoordinatorCore::OnOnePhaseReply(GroupId from, const OnePhaseReply& reply) 
     Ending ending{Outcome::kCommitted, reply.committed_txn, txn->age, AbortReason::kNone, "", {},
                   !has_results,        BirthNow()};
     if (has_results) ending.results = Merge(txn->plan, {reply.results});
+    // C5: for another use of the token, which another shard would run. Reads leave no record there or here.
+    if (txn->branches.front().writing || txn->state == TxnState::kSettling) {
+      AppendRecord(
+          TokenCommitted{reply.committed_txn, txn->token, txn->attempt, txn->content, txn->acked_below});
+    }
     AnswerWaiters(*txn, ending);
     Remember(*txn, Outcome::kCommitted, AbortReason::kNone, "");
   } else if (reply.reason == AbortReason::kTokenExpired) {
@@ -44,14 +49,14 @@ void CoordinatorCore::OnOnePhaseReply(GroupId from, const OnePhaseReply& reply) 
   } else {
     ++stats_.aborted;
     RefuseAttempt(txn->token, txn->attempt, txn->acked_below);
-    AnswerWaiters(*txn, Ending{Outcome::kAborted,
-                               txn->subject,
-                               txn->age,
-                               reply.reason,
-                               reply.detail,
-                               {},
-                               txn->state == TxnState::kSettling,
-                               BirthNow()});
+    AbortWaiters(*txn, Ending{Outcome::kAborted,
+                              txn->subject,
+                              txn->age,
+                              reply.reason,
+                              reply.detail,
+                              {},
+                              txn->state == TxnState::kSettling,
+                              BirthNow()});
     Remember(*txn, Outcome::kAborted, reply.reason, reply.detail);
   }
   Close(*txn);

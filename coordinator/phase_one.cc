@@ -231,7 +231,7 @@ void CoordinatorCore::Abort(Transaction& txn, AbortReason reason, const std::str
   ASSENT_CHECK(txn.state < TxnState::kOnePhase, "cannot abort", ToString(txn.id), txn.state);  // C1, C6
   ++stats_.aborted;
   if (txn.token.valid()) RefuseAttempt(txn.token, txn.attempt, txn.acked_below);
-  AnswerWaiters(txn, Ending{Outcome::kAborted, txn.subject, txn.age, reason, detail, {}, false, BirthNow()});
+  AbortWaiters(txn, Ending{Outcome::kAborted, txn.subject, txn.age, reason, detail, {}, false, BirthNow()});
   Remember(txn, Outcome::kAborted, reason, detail);
   Close(txn);
   txn.state = TxnState::kAborting;

@@ -46,7 +46,10 @@ void HashOperation(Fnv1a& hash, const Operation& operation) {
                    hash.Byte(op.floor.has_value());
                    hash.Number(static_cast<uint64_t>(op.floor.value_or(0)));
                  },
-                 [&](const ScanOp& op) { hash.Number(op.limit); }},
+                 [&](const ScanOp& op) {
+                   hash.Number(op.limit);
+                   if (!op.after.empty()) hash.Bytes(op.after);
+                 }},
       operation);
 }
 
@@ -80,7 +83,9 @@ std::optional<std::string> ProblemOf(const std::vector<Operation>& operations) {
       return name + "the value has " + Limit(value) + "; use at most " + std::to_string(kValueBytesMax) +
              ", or spread it over several keys";
     }
-    if (const auto* scan = std::get_if<ScanOp>(&operation); scan != nullptr && scan->limit > kScanRowsMax) {
+    const auto* scan = std::get_if<ScanOp>(&operation);
+    if (scan != nullptr && assent::ProblemOf(*scan) != nullptr) return name + assent::ProblemOf(*scan);
+    if (scan != nullptr && scan->limit > kScanRowsMax) {
       return name + "a scan returns at most " + std::to_string(kScanRowsMax) + " rows; lower the limit of " +
              std::to_string(scan->limit) + ", and scan on from the last key";
     }
@@ -175,6 +180,7 @@ SplitRequest Split(std::vector<Operation> operations, const Placement& placement
 std::vector<OperationResult> Merge(const MergePlan& plan, std::vector<std::vector<OperationResult>> parts) {
   std::vector<OperationResult> merged;
   merged.reserve(plan.steps.size());
+  size_t bytes = sizeof(OperationResult) * plan.steps.size();
   for (const MergePlan::Step& step : plan.steps) {
     const auto source = [&](uint32_t i) -> OperationResult& {
       const MergePlan::Source& at = plan.sources[step.first + i];
@@ -182,6 +188,7 @@ std::vector<OperationResult> Merge(const MergePlan& plan, std::vector<std::vecto
     };
     if (step.count == 1) {
       merged.push_back(std::move(source(0)));
+      for (const ResultRow& row : merged.back().rows) bytes += assent::SizeOf(row);
       continue;
     }
     OperationResult all;
@@ -204,10 +211,16 @@ std::vector<OperationResult> Merge(const MergePlan& plan, std::vector<std::vecto
                            [](const std::string& key, const ResultRow& row) { return key < row.key; });
       all.rows.erase(end, all.rows.end());
     }
-    if (all.rows.size() > step.scan_limit) {
-      all.rows.resize(step.scan_limit);
-      all.truncated = true;
+    // Each shard kept to one reply's size, all of them together may not.
+    size_t rows = 0;
+    while (rows < all.rows.size() && rows < step.scan_limit) {
+      const size_t more = assent::SizeOf(all.rows[rows]);
+      if (bytes + more > kResultBytesMax) break;
+      bytes += more;
+      ++rows;
     }
+    all.truncated = all.truncated || rows < all.rows.size();
+    all.rows.resize(rows);
     merged.push_back(std::move(all));
   }
   return merged;
@@ -217,7 +230,7 @@ size_t SizeOf(const std::vector<OperationResult>& results) {
   size_t bytes = 0;
   for (const OperationResult& result : results) {
     bytes += sizeof(OperationResult);
-    for (const ResultRow& row : result.rows) bytes += row.key.size() + row.value.size() + sizeof(uint64_t);
+    for (const ResultRow& row : result.rows) bytes += assent::SizeOf(row);
   }
   return bytes;
 }

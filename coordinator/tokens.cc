@@ -69,6 +69,21 @@ void Tokens::OnCommitted(Lsn lsn, const Committed& record) {
   PutOutcome(lsn, record.token, row);
 }
 
+// The shard's record decided (C6), whatever is known here: nothing to check it against.
+void Tokens::OnCommittedByShard(Lsn lsn, const TokenCommitted& record) {
+  TokenOutcome row;
+  if (const auto old = overlay_.Get(Table::kOutcome, OutcomeKey(record.token))) {
+    row = Decoded(DecodeTokenOutcome(old->value));
+    if (row.committed) return;
+  }
+  row.committed = true;
+  row.txn = record.txn;
+  row.content = record.content;
+  row.birth_us = record.token.birth_us;
+  RaiseFloor(lsn, record.token, record.acked_below);
+  PutOutcome(lsn, record.token, row);
+}
+
 void Tokens::OnRefused(Lsn lsn, const AttemptRefused& record) {
   TokenOutcome row;
   row.birth_us = record.token.birth_us;

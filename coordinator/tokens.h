@@ -37,6 +37,7 @@ class Tokens {
 
   // ---- Records; the same on every replica ----
   void OnCommitted(Lsn lsn, const Committed& record);
+  void OnCommittedByShard(Lsn lsn, const TokenCommitted& record);
   void OnRefused(Lsn lsn, const AttemptRefused& record);
   void OnHorizon(Lsn lsn, const HorizonRaised& record);
 

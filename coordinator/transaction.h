@@ -65,6 +65,7 @@ struct Branch {
   size_t bytes_sent = 0;                 // of all operations, against kBranchBytesMax
   std::vector<OperationResult> results;  // of the call that runs
   uint32_t resends = 0;
+  bool reported = false;  // that a resource manager says it cannot do what was decided
 };
 
 struct Transaction {

@@ -76,7 +76,7 @@ enum OperationKind {
   CHECK_VALUE = 6     // key, value: exactly this value
   CHECK_VERSION = 7   // key, version: as a read returned it
   ADD = 8             // key, delta, floor?: adds to the decimal integer that leads the value (absent key: 0)
-  SCAN = 9            // key = prefix (may be empty), limit?: the rows whose keys start with it, in order
+  SCAN = 9            // key = prefix (may be empty), limit?, after?: the rows whose keys start with it, in order
 }
 
 /** One operation. Fields that its kind does not name must not be set. */
@@ -88,6 +88,7 @@ struct Operation {
   5: optional i64 floor       // ADD: abort (BELOW_FLOOR) if the sum is below it
   6: optional i64 version     // CHECK_VERSION
   7: optional i32 limit       // SCAN: 1..SCAN_ROWS_MAX; unset: SCAN_ROWS_MAX
+  8: optional binary after    // SCAN: only keys behind this one, which starts with the prefix; to go on where one ended
 }
 
 struct ResultRow {
@@ -100,7 +101,7 @@ struct ResultRow {
 struct OperationResult {
   1: optional list<ResultRow> rows
   2: optional i64 number
-  3: optional bool truncated   // SCAN: there are more rows than were returned
+  3: optional bool truncated   // SCAN: there may be more rows behind the last; scan on with `after` = its key
 }
 
 // ------------------------------------------------------------------------------------------- Transaction manager

@@ -330,6 +330,7 @@ wire::Operation Encode(Operation&& operation) {
                  [&](ScanOp& op) {
                    set_key(wire::OperationKind::SCAN, op.prefix);
                    if (op.limit != 0) out.__set_limit(SmallNumber(op.limit));
+                   if (!op.after.empty()) out.__set_after(std::move(op.after));
                  },
              },
              operation);
@@ -339,7 +340,7 @@ wire::Operation Encode(Operation&& operation) {
 bool Decode(wire::Operation& in, Operation& out, Fault& fault) {
   // Which of the optional fields the kind has; others must not be there: a floor on a put would be silently
   // lost.
-  bool value = false, delta = false, floor = false, version = false, limit = false;
+  bool value = false, delta = false, floor = false, version = false, limit = false, after = false;
   switch (in.kind) {
     case wire::OperationKind::GET:
       out = GetOp{std::move(in.key)};
@@ -379,14 +380,17 @@ bool Decode(wire::Operation& in, Operation& out, Fault& fault) {
       if (limit && (in.limit < 1 || in.limit > static_cast<int32_t>(kScanRowsMax))) {
         return fault.Set("scan limit out of range");
       }
-      out = ScanOp{std::move(in.key), limit ? static_cast<uint32_t>(in.limit) : 0};
+      after = in.__isset.after;
+      out = ScanOp{std::move(in.key), limit ? static_cast<uint32_t>(in.limit) : 0, std::move(in.after)};
+      if (const char* problem = ProblemOf(std::get<ScanOp>(out)); problem != nullptr)
+        return fault.Set(problem);
       break;
     case wire::OperationKind::UNSPECIFIED:
     default:
       return fault.Set("unknown kind of operation");
   }
   if (in.__isset.value != value || in.__isset.delta != delta || in.__isset.floor != floor ||
-      in.__isset.version != version || in.__isset.limit != limit) {
+      in.__isset.version != version || in.__isset.limit != limit || in.__isset.after != after) {
     return fault.Set("operation with a field missing, or one that its kind does not have");
   }
   const std::string& key = KeyOf(out);

@@ -13,7 +13,7 @@ namespace {
 struct Arguments {
   std::string key;
   std::string value;
-  uint32_t limit = 0;
+  size_t limit = 0;
   std::vector<std::string> operations;
 };
 
@@ -76,7 +76,7 @@ void AddData(CLI::App& app, Globals& globals) {
 
   CLI::App* scan = AddCommand(app, globals, "scan", "read all rows whose key starts with PREFIX");
   scan->add_option("PREFIX", arguments->key)->required();
-  scan->add_option("--limit", arguments->limit, "at most so many rows");
+  scan->add_option("--limit", arguments->limit, "at most so many rows")->check(CLI::NonNegativeNumber);
   scan->footer("Example:\n  assent scan accounts/ --limit 10 -o json");
   scan->callback([arguments, &globals] {
     globals.exit_code = WithClient(globals, [&](Client& client) {

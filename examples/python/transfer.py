@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """Moves money between two accounts of an Assent cluster, in one transaction, and says how it ended.
 
-  PYTHONPATH=build/python examples/python/transfer.py --node 127.0.0.1:7101 accounts/alice accounts/bob 10
+  apt-get install python3-thrift python3-six
+  PYTHONPATH=build/python examples/python/transfer.py --node 127.0.0.1:7401 accounts/alice accounts/bob 10
 
+build/python is what `thrift --gen py thrift/assent.thrift` makes; the build makes it too.
 Exit code: 0 committed, 3 aborted (surely nothing was done), 4 outcome unknown (run again with the token printed).
 """
 

@@ -16,6 +16,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from local import PROGRAM, Cluster, Ports, new_directory, run  # noqa: E402
 
+TRANSFER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "python", "transfer.py")
 OK, ERROR, USAGE, ABORTED, UNAVAILABLE = 0, 1, 2, 3, 6
 COMMANDS = ["node", "dev", "demo", "status", "get", "put", "delete", "scan", "exec", "shell", "txn", "group", "wal",
             "bench", "completion"]
@@ -76,6 +77,29 @@ class Commands(unittest.TestCase):
         self.assertRegex(table[0], r"^KEY +VALUE +VERSION$")
         self.assertEqual(len(table), 4)
         self.assertEqual(json.loads(self.check(OK, "scan", "t3/nothing", "-o", "json")), [])
+
+    def test_scan_reads_on_where_one_answer_ends(self):
+        value = "v" * 100_000
+        for i in range(22):  # 2.2 MB: more than an answer holds
+            self.check(OK, "put", f"t3long/{i:02}", value)
+        rows = json.loads(self.check(OK, "scan", "t3long/", "-o", "json"))
+        self.assertEqual([row["key"] for row in rows], [f"t3long/{i:02}" for i in range(22)])
+        rows = json.loads(self.check(OK, "scan", "t3long/", "--limit", "20", "-o", "json"))
+        self.assertEqual(len(rows), 20)
+        out = json.loads(self.check(OK, "exec", "scan t3long/ after=t3long/19", "-o", "json"))
+        self.assertEqual([row["key"] for row in out["results"][0]["rows"]], ["t3long/20", "t3long/21"])
+
+    def test_python_example(self):
+        def transfer(amount):
+            done = subprocess.run(["/usr/bin/python3", "-B", TRANSFER, "--node", self.cluster.addresses[0], "t12/a",
+                                   "t12/b", str(amount)], capture_output=True, text=True, timeout=60)
+            return done.returncode, done.stdout
+        self.check(OK, "exec", "put t12/a 100", "put t12/b 0")
+        self.assertEqual(transfer(70), (OK, "committed\n"))
+        code, out = transfer(70)
+        self.assertEqual(code, ABORTED)
+        self.assertRegex(out, "^aborted: below floor")
+        self.assertEqual(self.check(OK, "get", "t12/b"), "70\n")
 
     def test_values_that_are_no_text(self):
         self.check(OK, "exec", 'put t4/b "\\x00\\xff\\n"')

@@ -117,7 +117,7 @@ class DiskFull : public testing::Test {
       // Nothing smaller stands for a full disk: a limit on file sizes gives EFBIG, another error.
       GTEST_SKIP() << "NOT TESTED: no tmpfs can be mounted here: " << own.ToString();
     }
-    cluster_.options().segment_bytes = 2 << 20;
+    cluster_.options().segment_bytes = 4 << 20;
     cluster_.options().checkpoint_bytes = 1 << 20;
     const Status prepared = cluster_.Prepare();  // before the mount point makes the directory "not empty"
     ASSERT_TRUE(prepared.ok()) << prepared.ToString();

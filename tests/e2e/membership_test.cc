@@ -25,10 +25,10 @@ using std::chrono::steady_clock;
 constexpr int kBackupNode = 3;  // of s1; also the primary of s2
 constexpr int kPrimaryNode = 2;
 constexpr GroupId kGroup{GroupKind::kShard, 1};
-constexpr uint64_t kSegmentBytes = 2 << 20;
+constexpr uint64_t kSegmentBytes = 4 << 20;
 constexpr uint64_t kCheckpointBytes = 256 << 10;
 constexpr int kPutsAtOnce = 10;
-constexpr size_t kFillerBytes = 100'000;  // a segment holds about twenty
+constexpr size_t kFillerBytes = 100'000;  // a segment holds about forty
 constexpr double kSettleSeconds = 120;
 
 double SecondsSince(steady_clock::time_point begun) {

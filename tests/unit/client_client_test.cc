@@ -144,6 +144,132 @@ TEST(Client, NodeWithOldNewsIsNotBelieved) {
   EXPECT_EQ(old.executes(), 0);  // says that it leads, in epoch 1
 }
 
+// No resolver asks anyone for it: a label must not be empty.
+constexpr const char* kNoSuchHost = "gone..example:7401";
+
+TEST(Client, LeaderWhoseNameIsGoneIsForgottenAndAnotherFound) {
+  Coordinator leader, stale;
+  stale.leader_address = kNoSuchHost;
+  stale.other_addresses = {leader.address()};
+  Client client = Connected(stale);  // goes by what that one says
+  const CommitResult result = Transfer(client);
+  EXPECT_TRUE(result.committed()) << Describe(result);
+  auto txn = client.Begin();
+  ASSERT_TRUE(txn.ok()) << txn.status().message();
+  EXPECT_TRUE(txn->Get("a").ok());
+  EXPECT_EQ(leader.total_effects(), 1);
+}
+
+TEST(Client, LeaderWhoseNameIsGoneIsUnavailableNotInvalid) {
+  Coordinator stale;
+  stale.leader_address = kNoSuchHost;
+  ClientOptions options = Quick();
+  options.deadline_ms = 100;
+  Client client = Connected(stale, options);
+  const CommitResult result = Transfer(client);
+  EXPECT_EQ(result.outcome, Outcome::kAborted) << Describe(result);
+  EXPECT_EQ(result.refused.code(), StatusCode::kUnavailable) << Describe(result);
+}
+
+TEST(Client, RequestTooLargeForAFrameIsInvalidAtOnce) {
+  Coordinator coordinator;
+  Client client = Connected(coordinator);
+  std::vector<Operation> operations;
+  for (int i = 0; i < 12; ++i) {
+    operations.push_back(op::Put("k" + std::to_string(i), std::string(200 * 1024, 'v')));
+  }
+  const CommitResult result = client.Execute(operations);
+  EXPECT_EQ(result.outcome, Outcome::kAborted) << Describe(result);
+  EXPECT_EQ(result.refused.code(), StatusCode::kInvalid) << Describe(result);
+  EXPECT_EQ(coordinator.executes(), 0);
+  EXPECT_TRUE(Transfer(client).committed());
+}
+
+// ---- Scans over more rows than one answer holds
+
+void Fill(Coordinator& coordinator, int count, size_t page_rows) {
+  for (int i = 0; i < count; ++i) coordinator.rows["k/" + std::to_string(100 + i)] = "v";
+  coordinator.rows["j"] = coordinator.rows["l"] = "of another prefix";
+  coordinator.page_rows = page_rows;
+}
+std::vector<std::string> KeysOf(const Result<std::vector<ResultRow>>& read) {
+  if (!read.ok()) return {"error: " + read.status().message()};
+  std::vector<std::string> keys;
+  for (const ResultRow& row : *read) keys.push_back(row.key);
+  return keys;
+}
+std::vector<std::string> FirstKeys(int count) {
+  std::vector<std::string> keys;
+  for (int i = 0; i < count; ++i) keys.push_back("k/" + std::to_string(100 + i));
+  return keys;
+}
+
+TEST(ClientScan, RowsOfOneAnswerTakeOneRequest) {
+  Coordinator coordinator;
+  Fill(coordinator, 25, 25);
+  Client client = Connected(coordinator);
+  EXPECT_EQ(KeysOf(client.Scan("k/")), FirstKeys(25));
+  EXPECT_EQ(KeysOf(client.Scan("k/", 7)), FirstKeys(7));  // there are more, and nobody asked for them
+  EXPECT_EQ(coordinator.last_execute().operations.at(0).limit, 7);
+  EXPECT_EQ(coordinator.executes(), 2);
+  EXPECT_EQ(coordinator.begun(), 0);
+}
+
+TEST(ClientScan, AllRowsAreReadWhereOneAnswerIsCut) {
+  Coordinator coordinator;
+  Fill(coordinator, 25, 10);
+  Client client = Connected(coordinator);
+  EXPECT_EQ(KeysOf(client.Scan("k/")), FirstKeys(25));
+  EXPECT_EQ(coordinator.begun(), 1);  // of one moment
+  EXPECT_EQ(KeysOf(client.Scan("k/", 10)), FirstKeys(10));
+  EXPECT_EQ(coordinator.begun(), 1);
+}
+
+TEST(ClientScan, LimitHoldsAcrossAnswers) {
+  Coordinator coordinator;
+  Fill(coordinator, 25, 10);
+  Client client = Connected(coordinator);
+  EXPECT_EQ(KeysOf(client.Scan("k/", 12)), FirstKeys(12));
+  ASSERT_EQ(coordinator.last_work().size(), 1u);
+  EXPECT_EQ(coordinator.last_work()[0].after, "k/109");
+  EXPECT_EQ(coordinator.last_work()[0].limit, 2);
+  EXPECT_EQ(KeysOf(client.Scan("k/", 25)), FirstKeys(25));
+  EXPECT_EQ(KeysOf(client.Scan("k/", 1'000'000)), FirstKeys(25));  // more than one request may ask for
+  EXPECT_EQ(coordinator.last_work()[0].limit, static_cast<int32_t>(kScanRowsMax));
+}
+
+TEST(ClientScan, RowsAreNotDoubledWhereTheReadStartsOver) {
+  Coordinator coordinator;
+  Fill(coordinator, 25, 10);
+  coordinator.SetFaults(Script({Fault::kNone, Fault::kNone, Fault::kWounded}));  // amid the transaction
+  Client client = Connected(coordinator);
+  EXPECT_EQ(KeysOf(client.Scan("k/")), FirstKeys(25));
+  EXPECT_EQ(coordinator.begun(), 2);
+}
+
+TEST(ClientScan, OfATransactionBringsAllRowsToo) {
+  Coordinator coordinator;
+  Fill(coordinator, 25, 10);
+  Client client = Connected(coordinator);
+  auto txn = client.Begin();
+  ASSERT_TRUE(txn.ok());
+  ASSERT_TRUE(txn->Put("a", "1").ok());  // travels with the first
+  EXPECT_EQ(KeysOf(txn->Scan("k/")), FirstKeys(25));
+  EXPECT_EQ(KeysOf(txn->Scan("k/", 21)), FirstKeys(21));
+  EXPECT_EQ(KeysOf(txn->Scan("x")), std::vector<std::string>{});
+  EXPECT_TRUE(txn->Commit().committed());
+  EXPECT_EQ(coordinator.begun(), 1);
+}
+
+TEST(ClientScan, AnswersThatLeadNowhereAreAnError) {
+  Coordinator coordinator;
+  Fill(coordinator, 25, 0);
+  Client client = Connected(coordinator);
+  const auto read = client.Scan("k/");
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(read.status().code(), StatusCode::kForeign) << read.status().message();
+}
+
 TEST(Client, OtherClusterIsRefused) {
   Coordinator coordinator;
   ClientOptions options = Quick();

@@ -236,6 +236,37 @@ void Coordinator::execute(wire::ExecuteReply& out, const wire::ExecuteRequest& r
     last_execute_ = request;
   }
   Serve(out, request.tag, request.operations.size());
+  std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < out.ending.results.size(); ++i) {  // none if it is an earlier run's
+    if (request.operations[i].kind != wire::OperationKind::SCAN) continue;
+    out.ending.results[i] = ResultOf(request.operations[i]);
+  }
+}
+
+wire::OperationResult Coordinator::ResultOf(const wire::Operation& operation) const {
+  wire::OperationResult result;
+  const auto add = [&result](const std::string& key, const std::string& value) {
+    wire::ResultRow row;
+    row.key = key;
+    row.value = value;
+    row.version = 3;
+    result.rows.push_back(std::move(row));
+    result.__isset.rows = true;
+  };
+  if (operation.kind == wire::OperationKind::GET) add(operation.key, "value");
+  if (operation.kind == wire::OperationKind::SCAN) {
+    const size_t most =
+        operation.__isset.limit ? std::min(page_rows, static_cast<size_t>(operation.limit)) : page_rows;
+    auto row = operation.__isset.after ? rows.upper_bound(operation.after) : rows.lower_bound(operation.key);
+    for (; row != rows.end() && row->first.starts_with(operation.key); ++row) {
+      if (result.rows.size() == most) {
+        result.__set_truncated(true);
+        break;
+      }
+      add(row->first, row->second);
+    }
+  }
+  return result;
 }
 
 void Coordinator::begin_txn(wire::BeginReply& out, const wire::BeginRequest&) {
@@ -269,14 +300,7 @@ void Coordinator::work(wire::WorkReply& out, const wire::WorkRequest& request) {
   if (open_.count(request.txn.seq) == 0) return out.__set_refusal(Refuse(wire::RefusalCode::NO_SUCH_TXN));
   last_work_ = request.operations;
   out.results.resize(request.operations.size());
-  for (size_t i = 0; i < request.operations.size(); ++i) {
-    if (request.operations[i].kind != wire::OperationKind::GET) continue;
-    wire::ResultRow row;
-    row.key = request.operations[i].key;
-    row.value = "value";
-    row.version = 3;
-    out.results[i].__set_rows({row});
-  }
+  for (size_t i = 0; i < request.operations.size(); ++i) out.results[i] = ResultOf(request.operations[i]);
   out.shards = {(2 << 16) | 1};
 }
 

@@ -52,6 +52,9 @@ class Coordinator final : public wire::TransactionManagerIf {
   std::vector<std::string> other_addresses;
   std::string cluster = "fake";
   bool knows_leader = true;
+  // What scans find, so many rows an answer.
+  std::map<std::string, std::string> rows;
+  size_t page_rows = 4'096;
 
   void RunStalled();  // what was stalled arrives now
   int effects(int64_t client, int64_t seq) const;
@@ -86,6 +89,7 @@ class Coordinator final : public wire::TransactionManagerIf {
   void Judge(Reply& out, const wire::CommitTag& tag, Fault fault, size_t results);
   void Hang(std::unique_lock<std::mutex>& lock);
   wire::Refusal Refuse(wire::RefusalCode::type code) const;
+  wire::OperationResult ResultOf(const wire::Operation& operation) const;
 
   mutable std::mutex mutex_;
   std::condition_variable released_;

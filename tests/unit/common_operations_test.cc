@@ -31,6 +31,20 @@ TEST(Operations, SizeCountsKeysAndValues) {
   EXPECT_EQ(SizeOf(CheckOp{"abc", CheckKind::kValue, "defg", 0}), 7u);
   EXPECT_EQ(SizeOf(DeleteOp{""}), 0u);
   EXPECT_EQ(SizeOf(ScanOp{"ab", 0}), 2u);
+  EXPECT_EQ(SizeOf(ScanOp{"ab", 0, "abc"}), 5u);
+}
+
+TEST(Operations, ScanGoesOnBehindAKeyOfItsPrefix) {
+  EXPECT_EQ(ScanStart(ScanOp{"ab", 0}), "ab");
+  EXPECT_EQ(ScanStart(ScanOp{"ab", 0, "ab"}), std::string("ab\0", 3));
+  EXPECT_EQ(ScanStart(ScanOp{"", 0, "x"}), std::string("x\0", 2));
+  EXPECT_EQ(ProblemOf(ScanOp{"ab", 0}), nullptr);
+  EXPECT_EQ(ProblemOf(ScanOp{"ab", 0, "abc"}), nullptr);
+  EXPECT_EQ(ProblemOf(ScanOp{"", 0, "abc"}), nullptr);
+  EXPECT_NE(ProblemOf(ScanOp{"ab", 0, "a"}), nullptr);
+  EXPECT_NE(ProblemOf(ScanOp{"ab", 0, "b"}), nullptr);
+  EXPECT_EQ(ProblemOf(ScanOp{"a", 0, std::string(kKeyBytesMax, 'a')}), nullptr);
+  EXPECT_NE(ProblemOf(ScanOp{"a", 0, std::string(kKeyBytesMax + 1, 'a')}), nullptr);
 }
 
 TEST(PrefixEnd, IsTheLeastAboveAllWithThePrefix) {

@@ -71,8 +71,10 @@ class Draw {
         return Committed{Txn(), Participants(), AToken(), Attempt(), Number(), Number()};
       case 7:
         return Ended{Txn()};
-      default:
+      case 8:
         return HorizonRaised{Number()};
+      default:
+        return TokenCommitted{Txn(), AToken(), Attempt(), Number(), Number()};
     }
   }
 

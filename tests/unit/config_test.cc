@@ -150,7 +150,7 @@ TEST(ConfigError, NamesLineAndPartInPlainWords) {
       {With("replicas_min = 2", "replicas_min = 0"),
        "config.toml:26: limits.replicas_min is 0; it must be from 1 to 16"},
       {With("4194304", "1000"),
-       "config.toml:28: log.segment_bytes is 1000; it must be from 2097152 to 1073741824"},
+       "config.toml:28: log.segment_bytes is 1000; it must be from 4194304 to 1073741824"},
       {With("4194304", "4194305"),
        "config.toml:28: log.segment_bytes is 4194305; it must be a multiple of 4096"},
       {With("1048576", "1000"),

@@ -62,10 +62,10 @@ TEST(CoordinatorForeign, RefusalAborts) {
   ForeignReply no = ForeignVote("bank", h.LastTxn(), Vote::kNo);
   no.detail = "no funds";
   h.Step(no);
-  const Ending ending = h.AnswerTo<Ending>(call);
+  EXPECT_EQ(h.SentTo<Decide>(kS1).decision, Decision::kAbort);
+  const Ending ending = h.AbortedAfterReplicating(call);
   EXPECT_EQ(ending.reason, AbortReason::kForeignRefused);
   EXPECT_EQ(ending.detail, "no funds");
-  EXPECT_EQ(h.SentTo<Decide>(kS1).decision, Decision::kAbort);
 }
 
 TEST(CoordinatorForeign, ReadOnlyVoteIsLeftOutOfPhaseTwo) {
@@ -88,7 +88,7 @@ TEST(CoordinatorForeign, LostPrepareIsRepeatedUntilTheVoteTimeout) {  // it may 
     h.Pass(kSecond);
   }
   EXPECT_GE(h.ForeignCalls(ForeignVerb::kPrepare).size(), 4u);
-  EXPECT_EQ(h.AnswerTo<Ending>(call).reason, AbortReason::kVoteTimeout);
+  EXPECT_EQ(h.AbortedAfterReplicating(call).reason, AbortReason::kVoteTimeout);
   EXPECT_GE(h.ForeignCalls(ForeignVerb::kRollback).size(), 1u);
 }
 
@@ -115,6 +115,50 @@ TEST(CoordinatorForeign, CommitIsRepeatedUntilDone) {  // C7
   EXPECT_TRUE(h.Appended<Ended>().empty());
   h.Step(ForeignDone("bank", ForeignVerb::kCommit, txn));
   EXPECT_EQ(h.Appended<Ended>().size(), 1u);
+}
+
+ForeignReply ForeignContradiction(ForeignVerb verb, TxnId txn) {
+  ForeignReply reply = ForeignDone("bank", verb, txn);
+  reply.done = false;
+  reply.detail = "rolled back here";
+  return reply;
+}
+
+TEST(CoordinatorForeign, ContradictionIsReportedOnceAndTheCommitGoesOn) {  // G7
+  Harness h;
+  h.Call(WithBank(h, 1));
+  const TxnId txn = h.LastTxn();
+  h.VoteFrom(kS1, txn, Vote::kYes);
+  h.Step(ForeignVote("bank", txn, Vote::kYes));
+  h.Replicate();
+  h.AckFrom(kS1, txn, Decision::kCommit);
+  h.Step(ForeignSilence("bank", ForeignVerb::kCommit, txn));  // says nothing
+  EXPECT_TRUE(h.Reports().empty());
+  for (int i = 0; i < 5; ++i) {
+    h.Step(ForeignContradiction(ForeignVerb::kCommit, txn));
+    h.Pass(20 * kSecond);
+  }
+  ASSERT_EQ(h.Reports().size(), 1u);
+  for (const std::string& words : {std::string("bank"), ToString(txn), std::string("rolled back here")}) {
+    EXPECT_NE(h.Reports()[0].find(words), std::string::npos) << h.Reports()[0];
+  }
+  EXPECT_GE(h.ForeignCalls(ForeignVerb::kCommit).size(), 6u);
+  EXPECT_TRUE(h.Appended<Ended>().empty());
+  h.Step(ForeignDone("bank", ForeignVerb::kCommit, txn));  // somebody mended it
+  EXPECT_EQ(h.Appended<Ended>().size(), 1u);
+}
+
+TEST(CoordinatorForeign, RollbackThatIsNotDoneIsReportedToo) {  // G6, G7
+  Harness h;
+  h.Call(WithBank(h, 1));
+  const TxnId txn = h.LastTxn();
+  h.VoteFrom(kS1, txn, Vote::kNo, 0);
+  for (int i = 0; i < 3; ++i) {
+    h.Step(ForeignContradiction(ForeignVerb::kRollback, txn));
+    h.Pass(20 * kSecond);
+  }
+  ASSERT_EQ(h.Reports().size(), 1u);
+  EXPECT_NE(h.Reports()[0].find("roll back"), std::string::npos);
 }
 
 TEST(CoordinatorForeign, LateYesOfAnAbortedTransactionIsRolledBack) {
@@ -147,6 +191,23 @@ TEST(CoordinatorForeign, OrphansOfOlderEpochsAreRolledBack) {  // C3
   h.Step(Recovered("bank", {orphan}));
   ASSERT_EQ(h.ForeignCalls(ForeignVerb::kRollback).size(), 1u);
   EXPECT_EQ(h.ForeignCalls(ForeignVerb::kRollback)[0].txn, orphan);
+}
+
+TEST(CoordinatorForeign, OrphansThatStayDoNotHideTheOthers) {  // G6
+  Harness h(2);
+  std::vector<TxnId> orphans;
+  for (uint64_t seq = 1; seq <= 600; ++seq) orphans.push_back({kGroup, Epoch{1}, seq});
+  std::map<TxnId, int> asked;
+  for (int scan = 1; scan <= 6; ++scan) {
+    h.Clear();
+    h.Pass(6 * kSecond);
+    h.Step(Recovered("bank", orphans));  // none can be rolled back
+    const auto calls = h.ForeignCalls(ForeignVerb::kRollback);
+    EXPECT_EQ(calls.size(), 256u);  // G8
+    for (const CallForeign& call : calls) ++asked[call.txn];
+    EXPECT_EQ(asked.size(), std::min<size_t>(orphans.size(), 256u * static_cast<size_t>(scan)));
+  }
+  for (const auto& [txn, times] : asked) EXPECT_GE(times, 2) << ToString(txn);
 }
 
 TEST(CoordinatorForeign, LiveCommittedHigherAndForeignIdsAreNotRolledBack) {  // P - A - T

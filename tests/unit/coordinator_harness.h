@@ -178,10 +178,20 @@ class Harness {
     ADD_FAILURE() << "no answer";
     return R{};
   }
-  size_t Reports() const {
-    size_t count = 0;
-    for (const RoleEffect& effect : effects) count += std::holds_alternative<Report>(effect);
-    return count;
+  // C5: ABORTED is told once the record that ends the attempt is replicated.
+  Ending AbortedAfterReplicating(RequestId id) {
+    EXPECT_FALSE(Answered(id)) << "before its record is replicated";
+    Replicate();
+    Ending ending = AnswerTo<Ending>(id);
+    EXPECT_EQ(ending.outcome, Outcome::kAborted);
+    return ending;
+  }
+  std::vector<std::string> Reports() const {
+    std::vector<std::string> texts;
+    for (const RoleEffect& effect : effects) {
+      if (const auto* report = std::get_if<Report>(&effect)) texts.push_back(report->text);
+    }
+    return texts;
   }
 
   // ---- Requests ----

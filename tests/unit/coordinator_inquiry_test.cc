@@ -93,8 +93,8 @@ TEST(CoordinatorWound, AbortsUntilCommitIsAppended) {  // P2
   const TxnId txn = h.LastTxn();
   h.VoteFrom(kS1, txn, Vote::kYes);
   h.From(kS1, WoundRequest{txn});
-  EXPECT_EQ(h.AnswerTo<Ending>(call).reason, AbortReason::kWounded);
   EXPECT_EQ(h.SentTo<Decide>(kS1).decision, Decision::kAbort);
+  EXPECT_EQ(h.AbortedAfterReplicating(call).reason, AbortReason::kWounded);
 }
 
 TEST(CoordinatorWound, AppendedCommitGoesOn) {  // P2, C1

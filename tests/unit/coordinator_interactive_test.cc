@@ -106,6 +106,16 @@ TEST(CoordinatorInteractive, CommitOverTwoShardsPreparesWithTheLastNumber) {  //
   EXPECT_EQ(h.Sent<Decide>()[0].first, kS1);
 }
 
+// A foreign branch takes its locks when it prepares: until then nobody may let go of any.
+TEST(CoordinatorInteractive, BesideForeignWorkNoLocksGoBeforeTheDecision) {  // P9
+  Harness h;
+  const TxnId txn = Begun_(h);
+  WorkOn(h, txn, kS1, false);
+  h.Call(Commit{h.Tag(1), txn, {{"bank", "pay"}}, {kS1}});
+  EXPECT_FALSE(h.SentTo<Prepare>(kS1).may_release);
+  EXPECT_EQ(h.ForeignCalls(ForeignVerb::kPrepare).size(), 1u);
+}
+
 TEST(CoordinatorInteractive, AllReadOnlyCommitsWithoutARecord) {  // C6
   Harness h;
   const TxnId txn = Begun_(h);
@@ -162,11 +172,9 @@ TEST(CoordinatorInteractive, LostBranchEndsItAndLaterCallsHearWhy) {
   EXPECT_EQ(h.SentTo<Decide>(kS1).decision, Decision::kAbort);
   EXPECT_EQ(h.AnswerTo<Ending>(h.Call(Work{txn, {GetOp{KeyOn(kS1)}}})).detail, "why");
   h.Clear();
-  const Ending ending = h.AnswerTo<Ending>(h.Call(Commit{h.Tag(1), txn, {}, {kS1, kS2}}));
-  EXPECT_EQ(ending.outcome, Outcome::kAborted);
-  EXPECT_EQ(ending.reason, AbortReason::kCheckFailed);
-  ASSERT_EQ(h.Appended<AttemptRefused>().size(), 1u);  // C5
-  EXPECT_TRUE(std::holds_alternative<Append>(h.effects.front()));
+  const RequestId commit = h.Call(Commit{h.Tag(1), txn, {}, {kS1, kS2}});
+  EXPECT_EQ(h.AbortedAfterReplicating(commit).reason, AbortReason::kCheckFailed);
+  EXPECT_EQ(h.Appended<AttemptRefused>().size(), 1u);  // C5
   EXPECT_TRUE(std::holds_alternative<RolledBack>(std::get<Answer>([&] {
                                                    h.Clear();
                                                    h.Call(Rollback{txn});

@@ -82,7 +82,7 @@ TEST(CoordinatorLimits, ResultsCountAgainstTheBytes) {
   OperationResult big;
   big.rows.push_back({"k", std::string(20'000, 'x'), 1});
   h.From(kS1, OperateReply{h.LastTxn(), Epoch{5}, 1, {big}});
-  EXPECT_EQ(h.AnswerTo<Ending>(call).reason, AbortReason::kOverloaded);
+  EXPECT_EQ(h.AbortedAfterReplicating(call).reason, AbortReason::kOverloaded);
 }
 
 TEST(CoordinatorLimits, AbortsToldAreBounded) {
@@ -121,6 +121,22 @@ TEST(CoordinatorLimits, SlowStoreStopsAdmission) {
   h.Clear();
   h.Call(h.Puts(h.Tag(2), {kS1, kS2}));
   EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
+}
+
+TEST(CoordinatorLimits, SlowStoreStopsRefusalsOfUnknownCommits) {  // each leaves a record and rows
+  CoordinatorConfig config = Harness::DefaultConfig();
+  config.limits.overlay_bytes_max = 1'000;
+  Harness h(2, config);
+  const auto commit = [&](uint64_t seq) {
+    return h.Call(Commit{h.Tag(seq), TxnId{kGroup, Epoch{1}, seq}, {}, {kS1, kS2}});
+  };
+  for (uint64_t seq = 1; seq <= 100; ++seq) commit(seq);
+  EXPECT_LT(h.log.size(), 50u);
+  EXPECT_EQ(h.AnswerTo<Refusal>(commit(101)).code, RefusalCode::kOverloaded);
+  h.Replicate();
+  h.store.Apply(h.core->overlay().Collect(h.replicated));
+  h.core->overlay().Forget(h.replicated);
+  EXPECT_EQ(h.AbortedAfterReplicating(commit(101)).reason, AbortReason::kBranchLost);
 }
 
 TEST(CoordinatorInspect, ListsWhoIsWaitedFor) {

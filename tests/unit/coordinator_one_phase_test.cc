@@ -43,7 +43,7 @@ TEST(CoordinatorOnePhase, OneShardGetsTheWholeCommit) {
   EXPECT_EQ(ending.outcome, Outcome::kCommitted);
   EXPECT_EQ(ending.results.size(), 1u);
   EXPECT_FALSE(ending.repeated);
-  EXPECT_EQ(h.log.size(), 1u);  // the shard's record is the decision
+  EXPECT_TRUE(h.Appended<Committed>().empty());  // the shard's record is the decision
 }
 
 TEST(CoordinatorOnePhase, AbortedIsSaidOnlyOnTheShardsWord) {  // C6, I-U1
@@ -55,9 +55,7 @@ TEST(CoordinatorOnePhase, AbortedIsSaidOnlyOnTheShardsWord) {  // C6, I-U1
   h.From(kS2, No(asked));  // a stranger
   EXPECT_FALSE(h.Answered(call));
   h.From(kS1, No(asked));
-  const Ending ending = h.AnswerTo<Ending>(call);
-  EXPECT_EQ(ending.outcome, Outcome::kAborted);
-  EXPECT_EQ(ending.reason, AbortReason::kCheckFailed);
+  EXPECT_EQ(h.AbortedAfterReplicating(call).reason, AbortReason::kCheckFailed);
   const auto refused = h.Appended<AttemptRefused>();
   ASSERT_EQ(refused.size(), 1u);
   EXPECT_EQ(refused[0].attempt, 1u);
@@ -113,6 +111,66 @@ TEST(CoordinatorOnePhase, OtherContentAtTheShardIsAMismatch) {  // C5
   reply.content += 1;
   h.From(kS1, reply);
   EXPECT_EQ(h.AnswerTo<Refusal>(call).code, RefusalCode::kTokenMismatch);
+}
+
+TEST(CoordinatorOnePhase, TokenUsedAgainForAnotherShardIsAMismatch) {  // C5: that shard never heard of it
+  Harness h;
+  const Execute request = h.Puts(h.Tag(1), {kS1});
+  h.Call(request);
+  const TxnId txn = h.LastTxn();
+  const RequestId call = h.Call(request);
+  h.From(kS1, Yes(h.SentTo<CommitOnePhase>(kS1)));
+  EXPECT_EQ(h.AnswerTo<Ending>(call).outcome, Outcome::kCommitted);  // at once: the shard has it in its log
+  EXPECT_EQ(h.Appended<TokenCommitted>().size(), 1u);
+  h.Replicate();
+  for (const uint64_t epoch : {1u, 2u}) {  // and so after a restart
+    if (epoch == 2) h.Restart(epoch);
+    h.Clear();
+    for (const std::vector<GroupId>& others : {std::vector{kS2}, std::vector{kS2, kS3}}) {
+      Execute other = h.Puts(h.Tag(1), others);
+      EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(other)).code, RefusalCode::kTokenMismatch);
+      other.tag.attempt = 2;
+      EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(other)).code, RefusalCode::kTokenMismatch);
+    }
+    Execute again = h.Puts(h.Tag(1), {kS1});
+    const Ending ending = h.AnswerTo<Ending>(h.Call(again));  // nor is the shard asked
+    EXPECT_EQ(ending.outcome, Outcome::kCommitted);
+    EXPECT_EQ(ending.txn, txn);
+    EXPECT_TRUE(ending.repeated);
+    EXPECT_EQ(h.SendCount(), 0u);
+  }
+}
+
+TEST(CoordinatorOnePhase, HigherAttemptThatCommittedIsTheTokensOutcome) {  // C5
+  Harness h;
+  const RequestId first = h.Call(h.Puts(h.Tag(1, 1), {kS1}));
+  h.From(kS1, No(h.SentTo<CommitOnePhase>(kS1)));
+  h.AbortedAfterReplicating(first);
+  h.Clear();
+  h.Call(h.Puts(h.Tag(1, 2), {kS1}));
+  h.From(kS1, Yes(h.SentTo<CommitOnePhase>(kS1)));
+  h.Clear();
+  for (const uint32_t attempt : {1u, 2u, 3u}) {
+    EXPECT_EQ(h.AnswerTo<Ending>(h.Call(h.Puts(h.Tag(1, attempt), {kS1}))).outcome, Outcome::kCommitted);
+  }
+  EXPECT_EQ(h.SendCount(), 0u);
+}
+
+TEST(CoordinatorOnePhase, ReadOnlyCommitLeavesNoRecord) {  // C6
+  Harness h;
+  Execute request;
+  request.tag = h.Tag(1);
+  request.operations = {GetOp{KeyOn(kS1)}};
+  const RequestId one_shot = h.Call(request);
+  h.From(kS1, Yes(h.SentTo<CommitOnePhase>(kS1)));
+  EXPECT_EQ(h.AnswerTo<Ending>(one_shot).outcome, Outcome::kCommitted);
+  const TxnId txn = h.AnswerTo<Begun>(h.Call(Begin{})).txn;
+  h.Call(Work{txn, {GetOp{KeyOn(kS2)}}});
+  h.DoneBy(kS2, txn, 1, 1);
+  const RequestId interactive = h.Call(Commit{h.Tag(2), txn, {}, {kS2}});
+  h.From(kS2, Yes(h.SentTo<CommitOnePhase>(kS2), 0));
+  EXPECT_EQ(h.AnswerTo<Ending>(interactive).outcome, Outcome::kCommitted);
+  EXPECT_EQ(h.log.size(), 1u);
 }
 
 TEST(CoordinatorOnePhase, TokenThatTheShardHasForgottenIsExpiredNotAborted) {  // C5, I-U1
@@ -184,6 +242,10 @@ TEST(CoordinatorOnePhase, UnknownInteractiveCommitAsksItsShard) {  // C6
   EXPECT_EQ(ending.outcome, Outcome::kCommitted);
   EXPECT_EQ(ending.txn, branch.txn);
   EXPECT_TRUE(ending.repeated);
+  EXPECT_EQ(h.Appended<TokenCommitted>().size(), 1u);  // C5: it may have written
+  Commit other = branch.commit;
+  other.foreign = {{"bank", "x"}};
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(other)).code, RefusalCode::kTokenMismatch);
 }
 
 TEST(CoordinatorOnePhase, CommitFromAnOlderEpochIsSettledByItsShard) {  // C6, C3
@@ -200,9 +262,7 @@ TEST(CoordinatorOnePhase, CommitFromAnOlderEpochIsSettledByItsShard) {  // C6, C
   reply.attempt = 1;
   reply.reason = AbortReason::kRefusedAttempt;
   h.From(kS1, reply);
-  const Ending ending = h.AnswerTo<Ending>(call);
-  EXPECT_EQ(ending.outcome, Outcome::kAborted);
-  EXPECT_EQ(ending.txn, branch.txn);
+  EXPECT_EQ(h.AbortedAfterReplicating(call).txn, branch.txn);
   EXPECT_EQ(h.Appended<AttemptRefused>().size(), 1u);
 }
 
@@ -226,9 +286,8 @@ TEST(CoordinatorOnePhase, SeveralShardsWithoutARecordMeanAborted) {  // C3: it w
   branch.commit.tag.sent_to = Epoch{2};
   branch.commit.shards = {kS1, kS2};
   const RequestId call = h.Call(branch.commit);
-  EXPECT_EQ(h.AnswerTo<Ending>(call).outcome, Outcome::kAborted);
-  ASSERT_EQ(h.Appended<AttemptRefused>().size(), 1u);
-  EXPECT_TRUE(std::holds_alternative<Append>(h.effects.front()));  // C5: before the answer
+  EXPECT_EQ(h.Appended<AttemptRefused>().size(), 1u);
+  EXPECT_EQ(h.AbortedAfterReplicating(call).reason, AbortReason::kBranchLost);
 }
 
 TEST(CoordinatorOnePhase, OneShardWithForeignWorkWithoutARecordMeansAborted) {
@@ -237,7 +296,7 @@ TEST(CoordinatorOnePhase, OneShardWithForeignWorkWithoutARecordMeansAborted) {
   h.Restart(2);
   branch.commit.tag.sent_to = Epoch{2};
   branch.commit.foreign = {{"bank", "x"}};
-  EXPECT_EQ(h.AnswerTo<Ending>(h.Call(branch.commit)).outcome, Outcome::kAborted);
+  EXPECT_EQ(h.AbortedAfterReplicating(h.Call(branch.commit)).reason, AbortReason::kBranchLost);
 }
 
 TEST(CoordinatorOnePhase, UnsettledCommitThatNamesNoShardStaysUnknown) {  // I-U1

@@ -6,7 +6,7 @@
 namespace assent::coordinator {
 namespace {
 
-// A log with commits, aborts, ends, floors and a horizon in it.
+// A log with commits in one phase and two, aborts, ends, floors and a horizon in it.
 void FillLog(Harness& h) {
   h.Pass(0);
   for (uint64_t seq = 1; seq <= 12; ++seq) {
@@ -24,6 +24,19 @@ void FillLog(Harness& h) {
     h.AckFrom(kS1, txn, Decision::kCommit);
     h.AckFrom(kS2, txn, Decision::kCommit);
   }
+  h.Clear();
+  h.Call(h.Puts(h.Tag(13), {kS1}));
+  const auto asked = h.SentTo<CommitOnePhase>(kS1);
+  h.From(kS1, OnePhaseReply{asked.header.txn,
+                            asked.token,
+                            asked.attempt,
+                            true,
+                            asked.header.txn,
+                            asked.content,
+                            {},
+                            "",
+                            std::vector<OperationResult>(1)});
+  EXPECT_EQ(h.Appended<TokenCommitted>().size(), 1u);
   h.Pass(120 * kSecond);
   h.Replicate();
 }

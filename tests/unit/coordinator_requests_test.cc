@@ -21,13 +21,16 @@ TEST(CoordinatorRequests, BadOperationsAreNamed) {
   ExpectProblem(PutOp{"k", std::string(kValueBytesMax + 1, 'v')}, "at most 262144");
   ExpectProblem(CheckOp{"k", CheckKind::kValue, std::string(kValueBytesMax + 1, 'v'), 0}, "value");
   ExpectProblem(ScanOp{"k", 5'000}, "4096 rows");
+  ExpectProblem(ScanOp{"k", 0, "j"}, "does not start with the prefix");
+  ExpectProblem(ScanOp{"k", 0, std::string(1'025, 'k')}, "longer than 1,024");
   ExpectProblem(CheckOp{"k", static_cast<CheckKind>(9), "", 0}, "kind of check");
 }
 
 TEST(CoordinatorRequests, LimitsThemselvesAreAllowed) {
   EXPECT_FALSE(ProblemOf(std::vector<Operation>{
                              PutOp{std::string(kKeyBytesMax, 'k'), std::string(kValueBytesMax, 'v')},
-                             ScanOp{"", static_cast<uint32_t>(kScanRowsMax)}})
+                             ScanOp{"", static_cast<uint32_t>(kScanRowsMax)},
+                             ScanOp{"k", 0, std::string(kKeyBytesMax, 'k')}, ScanOp{"k", 0, "k"}})
                    .has_value());
   EXPECT_FALSE(ProblemOfBranch(kS1, kBranchBytesMax, kBranchOperationsMax).has_value());
   EXPECT_TRUE(ProblemOfBranch(kS1, kBranchBytesMax + 1, 1).has_value());
@@ -92,6 +95,61 @@ TEST(CoordinatorRequests, MergedScanEndsWhereATruncatedPartEnds) {  // or a gap 
   EXPECT_EQ(KeysOf(Merge(split.plan, {{Rows({}, true)}, {Rows({"b"})}, {Rows({"c"})}})[0]), "");
 }
 
+// Shards of one node or several: what each keeps within one answer, all of them together may not. So an audit
+// of everything is cut, not aborted, and goes on where it was cut.
+TEST(CoordinatorRequests, MergedScanOverTheBytesIsCutAndCanGoOn) {
+  const std::string value(100 * 1024, 'v');
+  std::vector<std::vector<std::string>> at(3);
+  std::vector<std::string> all;
+  for (int i = 0; i < 36; ++i) {
+    all.push_back("key" + std::to_string(100 + i));
+    at[static_cast<size_t>(i) % 3].push_back(all.back());
+  }
+  std::vector<std::string> read;
+  for (int pages = 1;; ++pages) {
+    ASSERT_LE(pages, 4);
+    const ScanOp scan{"key", 0, read.empty() ? "" : read.back()};
+    ASSERT_FALSE(ProblemOf(std::vector<Operation>{scan}).has_value());
+    const SplitRequest split = Split({scan}, ThreeShards());
+    ASSERT_EQ(split.parts.size(), 3u);
+    std::vector<std::vector<OperationResult>> parts(3);
+    for (size_t shard = 0; shard < 3; ++shard) {
+      EXPECT_EQ(std::get<ScanOp>(split.parts[shard].operations[0]).after, scan.after);
+      OperationResult& part = parts[shard].emplace_back();
+      for (const std::string& key : at[shard]) {
+        if (key > scan.after) part.rows.push_back({key, value, 1});
+      }
+    }
+    const auto merged = Merge(split.plan, parts);
+    ASSERT_EQ(merged.size(), 1u);
+    EXPECT_LE(SizeOf(merged), kResultBytesMax);
+    for (const ResultRow& row : merged[0].rows) read.push_back(row.key);
+    if (!merged[0].truncated) break;
+    EXPECT_EQ(merged[0].rows.size(), 15u);
+  }
+  EXPECT_EQ(read, all);
+}
+
+TEST(CoordinatorRequests, MergedScanLeavesRoomForWhatWasReadBeforeIt) {
+  OperationResult big;
+  for (int i = 0; i < 10; ++i) big.rows.push_back({"a", std::string(100 * 1024, 'v'), 1});
+  const SplitRequest split = Split({ScanOp{"{a}", 0}, ScanOp{"", 0}}, ThreeShards());
+  std::vector<std::vector<OperationResult>> parts(3, {big});
+  const size_t tagged = split.plan.sources[0].part;
+  parts[tagged].push_back(big);
+  const auto merged = Merge(split.plan, parts);
+  EXPECT_EQ(merged[0].rows.size(), 10u);
+  EXPECT_FALSE(merged[0].truncated);
+  EXPECT_EQ(merged[1].rows.size(), 5u);
+  EXPECT_TRUE(merged[1].truncated);
+}
+
+TEST(CoordinatorRequests, RowsCountAsMuchAsTheyTake) {  // G8: in memory, which is more than on the wire
+  OperationResult many;
+  many.rows.resize(4'096);
+  EXPECT_GE(SizeOf(std::vector<OperationResult>{many}), 4'096 * sizeof(ResultRow));
+}
+
 TEST(CoordinatorRequests, ContentTellsRequestsApart) {
   const std::vector<std::vector<Operation>> requests = {
       {},
@@ -109,6 +167,8 @@ TEST(CoordinatorRequests, ContentTellsRequestsApart) {
       {AddOp{"a", -1, 0}},
       {ScanOp{"a", 0}},
       {ScanOp{"a", 1}},
+      {ScanOp{"a", 0, "a"}},
+      {ScanOp{"a", 0, "ab"}},
       {GetOp{"a"}, GetOp{"b"}},
       {GetOp{"b"}, GetOp{"a"}},
   };

@@ -18,6 +18,14 @@ TEST(CoordinatorTokens, SessionsGetDistinctClientsAndABirth) {
   EXPECT_EQ(h.AnswerTo<SessionOpened>(h.Call(OpenSession{})).client, ClientId{2ull << 32 | 1});
 }
 
+TEST(CoordinatorTokens, SessionsEndWhereClientIdsDo) {  // 32 bits of them are the epoch
+  Harness last(UINT32_MAX);
+  EXPECT_EQ(last.AnswerTo<SessionOpened>(last.Call(OpenSession{})).client,
+            ClientId{uint64_t{UINT32_MAX} << 32 | 1});
+  Harness beyond(uint64_t{UINT32_MAX} + 1);
+  EXPECT_EQ(beyond.AnswerTo<Refusal>(beyond.Call(OpenSession{})).code, RefusalCode::kOverloaded);
+}
+
 TEST(CoordinatorTokens, BadTagsAreRefused) {
   Harness h;
   const auto refusal = [&](CommitTag tag) { return h.AnswerTo<Refusal>(h.Call(h.Puts(tag, {kS1, kS2}))); };
@@ -34,10 +42,33 @@ TEST(CoordinatorTokens, BadTagsAreRefused) {
   tag = h.Tag(3);
   tag.acked_below = 4;
   EXPECT_EQ(refusal(tag).code, RefusalCode::kInvalid);
-  tag = h.Tag(1);
-  tag.token.birth_us += 2 * kHour;  // would be kept for ever
-  EXPECT_EQ(refusal(tag).code, RefusalCode::kInvalid);
   EXPECT_EQ(h.SendCount(), 0u);
+}
+
+// It would be kept for ever. Its client may have it from us, before the clock was set back, and a fresh one
+// helps it.
+TEST(CoordinatorTokens, TokenBornInTheFutureIsExpiredNotInvalid) {
+  Harness h;
+  const CommitTag ours = h.Tag(1);
+  h.now.wall_us -= 2 * kHour;
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(h.Puts(ours, {kS1, kS2}))).code, RefusalCode::kTokenExpired);
+  EXPECT_EQ(h.SendCount(), 0u);
+  CommitTag fresh = h.Tag(1);
+  fresh.token.birth_us = h.AnswerTo<SessionOpened>(h.Call(OpenSession{})).birth_us;
+  h.Call(h.Puts(fresh, {kS1, kS2}));
+  EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
+}
+
+TEST(CoordinatorTokens, RecordedOutcomeIsToldWhateverTheClockSays) {
+  Harness h;
+  const Execute request = h.Puts(h.Tag(1), {kS1, kS2});
+  const RequestId first = h.Call(request);
+  h.VoteFrom(kS1, h.LastTxn(), Vote::kYes, 1);
+  h.VoteFrom(kS2, h.LastTxn(), Vote::kYes, 1);
+  h.Replicate();
+  EXPECT_EQ(h.AnswerTo<Ending>(first).outcome, Outcome::kCommitted);
+  h.now.wall_us -= 2 * kHour;
+  EXPECT_EQ(h.AnswerTo<Ending>(h.Call(request)).outcome, Outcome::kCommitted);
 }
 
 TEST(CoordinatorTokens, StaleEpochIsRefusedWithTheCurrentOne) {
@@ -114,24 +145,67 @@ TEST(CoordinatorTokens, RecordedOutcomeSurvivesRestart) {
   EXPECT_EQ(ending.txn, txn);
 }
 
-TEST(CoordinatorTokens, AbortedEndsTheAttemptBeforeTheAnswer) {
+TEST(CoordinatorTokens, AbortedIsToldWhenTheEndOfTheAttemptIsReplicated) {  // R1
   Harness h;
   const RequestId call = h.Call(h.Puts(h.Tag(1, 3), {kS1, kS2}));
-  h.Clear();
   h.VoteFrom(kS1, h.LastTxn(), Vote::kNo, 0);
-  ASSERT_GE(h.effects.size(), 2u);
-  ASSERT_TRUE(std::holds_alternative<Append>(h.effects[0]));
   const auto refused = h.Appended<AttemptRefused>();
   ASSERT_EQ(refused.size(), 1u);
   EXPECT_EQ(refused[0].attempt, 3u);
-  EXPECT_TRUE(std::holds_alternative<Answer>(h.effects[1]));  // and does not wait for it
+  EXPECT_EQ(h.SentTo<Decide>(kS2).decision, Decision::kAbort);  // locks do not wait for it
+  h.Committing(2);                                              // nor does it wait for what came later
+  ASSERT_TRUE(std::holds_alternative<AttemptRefused>(h.log[1].second));
+  h.Step(Replicated{h.log[0].first});
+  EXPECT_FALSE(h.Answered(call));
+  h.Step(Replicated{h.log[1].first});
   EXPECT_EQ(h.AnswerTo<Ending>(call).outcome, Outcome::kAborted);
+}
+
+// The second would else have been told what only this process remembers.
+TEST(CoordinatorTokens, DuplicateOfARefusedAttemptWaitsForTheRecordToo) {  // R1
+  Harness h;
+  const Execute request = h.Puts(h.Tag(1), {kS1, kS2});
+  const RequestId first = h.Call(request);
+  h.VoteFrom(kS1, h.LastTxn(), Vote::kNo, 0);
+  const RequestId second = h.Call(request);
+  EXPECT_FALSE(h.Answered(first));
+  EXPECT_EQ(h.AbortedAfterReplicating(second).reason, AbortReason::kRefusedAttempt);
+  EXPECT_EQ(h.AnswerTo<Ending>(first).outcome, Outcome::kAborted);
+  EXPECT_TRUE(h.Answered(h.Call(request)));  // it is known for good
+}
+
+TEST(CoordinatorTokens, NobodyIsHeldForACallThatIsGone) {  // G8
+  Harness h;
+  const Execute request = h.Puts(h.Tag(1), {kS1, kS2});
+  h.Call(request);
+  h.VoteFrom(kS1, h.LastTxn(), Vote::kNo, 0);
+  const RequestId duplicate = h.Call(request);
+  h.Step(ClientGone{duplicate});
+  h.Replicate();
+  EXPECT_FALSE(h.Answered(duplicate));
+}
+
+// Else: a process that was told sends attempt 2, which stalls, and dies; the next one starts over with
+// attempt 1, is told ABORTED as well, and then attempt 2 commits.
+TEST(CoordinatorTokens, NobodyWasToldOfARefusalThatAFailoverLost) {  // R1, I-U1
+  Harness h;
+  Execute request = h.Puts(h.Tag(1), {kS1, kS2});
+  const RequestId first = h.Call(request);
+  h.VoteFrom(kS1, h.LastTxn(), Vote::kNo, 0);
+  const RequestId duplicate = h.Call(request);
+  h.Pass(20 * kSecond);  // however long that takes
+  EXPECT_FALSE(h.Answered(first) || h.Answered(duplicate));
+  h.Restart(2);
+  request.tag.sent_to = Epoch{2};
+  h.Call(request);  // the same attempt runs
+  EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
 }
 
 TEST(CoordinatorTokens, StalledDuplicateOfAnAbortedAttemptNeverRuns) {
   Harness h;
   h.Call(h.Puts(h.Tag(1, 2), {kS1, kS2}));
   h.VoteFrom(kS1, h.LastTxn(), Vote::kNo, 0);
+  h.Replicate();
   h.Clear();
   for (const uint32_t attempt : {1u, 2u}) {
     const auto ending = h.AnswerTo<Ending>(h.Call(h.Puts(h.Tag(1, attempt), {kS1, kS2})));
@@ -174,7 +248,7 @@ TEST(CoordinatorTokens, AbortEndsTheAttemptsThatJoined) {
   h.Call(h.Puts(h.Tag(1, 1), {kS1, kS2}));
   const RequestId joined = h.Call(h.Puts(h.Tag(1, 4), {kS1, kS2}));
   h.VoteFrom(kS1, h.LastTxn(), Vote::kNo, 0);
-  EXPECT_EQ(h.AnswerTo<Ending>(joined).outcome, Outcome::kAborted);
+  h.AbortedAfterReplicating(joined);
   ASSERT_EQ(h.Appended<AttemptRefused>().size(), 1u);
   EXPECT_EQ(h.Appended<AttemptRefused>()[0].attempt, 4u);
 }

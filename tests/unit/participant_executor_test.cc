@@ -39,6 +39,8 @@ TEST_F(ExecutorTest, LocksMatchWhatIsDone) {
   EXPECT_EQ(LockFor(Add("k", 1)), (Lock{"k", LockMode::kExclusive, false, ""}));
   EXPECT_EQ(LockFor(Scan("k/")), (Lock{"k/", LockMode::kShared, true, "k0"}));
   EXPECT_EQ(LockFor(Scan("")), (Lock{"", LockMode::kShared, true, ""}));
+  EXPECT_EQ(LockFor(ScanOp{"k/", 0, "k/5"}),  // what lies before was locked by the scan that was cut there
+            (Lock{std::string("k/5\0", 4), LockMode::kShared, true, "k0"}));
 }
 
 TEST_F(ExecutorTest, ChecksCompareWhatTheySay) {
@@ -96,6 +98,51 @@ TEST_F(ExecutorTest, ScanStopsAtItsLimitAndSaysSo) {
   EXPECT_TRUE(Result().truncated);
   ASSERT_EQ(ReasonOf(Scan("p", 3)), AbortReason::kNone);
   EXPECT_FALSE(Result().truncated);
+}
+
+TEST_F(ExecutorTest, ScanGoesOnBehindAKey) {
+  for (const char* key : {"p/1", "p/3", "p/3+", "p/5", "q"}) Given(key, "old");
+  ASSERT_EQ(ReasonOf(Put("p/2", "own")), AbortReason::kNone);
+  ASSERT_EQ(ReasonOf(Put("p/4", "own")), AbortReason::kNone);
+  ASSERT_EQ(ReasonOf(Put("p/5", "own")), AbortReason::kNone);
+  ASSERT_EQ(ReasonOf(ScanOp{"p/", 0, "p/3"}), AbortReason::kNone);
+  EXPECT_EQ(Result().rows,
+            (std::vector<ResultRow>{{"p/3+", "old", 7}, {"p/4", "own", 0}, {"p/5", "own", 0}}));
+  EXPECT_FALSE(Result().truncated);
+  ASSERT_EQ(ReasonOf(ScanOp{"p/", 1, "p/3"}), AbortReason::kNone);
+  EXPECT_EQ(Keys(), std::vector<std::string>{"p/3+"});
+  EXPECT_TRUE(Result().truncated);
+  ASSERT_EQ(ReasonOf(ScanOp{"p/", 0, "p/5"}), AbortReason::kNone);
+  EXPECT_TRUE(Result().rows.empty());
+  EXPECT_FALSE(Result().truncated);
+}
+
+TEST_F(ExecutorTest, PagesTogetherAreTheWholeScan) {
+  std::vector<std::string> all;
+  for (int i = 10; i < 40; ++i) {
+    all.push_back("p/" + std::to_string(i));
+    Given(all.back(), std::string(kValueBytesMax, 'v'));
+  }
+  std::vector<std::string> read;
+  do {
+    branch_.result_bytes = 0;  // each is a request
+    ASSERT_EQ(ReasonOf(ScanOp{"p/", 0, read.empty() ? "" : read.back()}), AbortReason::kNone);
+    ASSERT_FALSE(Result().rows.empty());
+    for (const ResultRow& row : Result().rows) read.push_back(row.key);
+    ASSERT_LE(read.size(), all.size());
+  } while (Result().truncated);
+  EXPECT_EQ(read, all);
+}
+
+TEST_F(ExecutorTest, ScanFromAKeyThatIsNoneOfItsIsRefused) {
+  const auto refused = [&](Operation operation) {
+    return CheckLimits(branch_, std::vector<Operation>{std::move(operation)}).has_value();
+  };
+  EXPECT_FALSE(refused(ScanOp{"p/", 0, "p/1"}));
+  EXPECT_FALSE(refused(ScanOp{"p/", 0, "p/" + std::string(kKeyBytesMax - 2, 'k')}));
+  EXPECT_TRUE(refused(ScanOp{"p/", 0, "p/" + std::string(kKeyBytesMax - 1, 'k')}));
+  EXPECT_TRUE(refused(ScanOp{"p/", 0, "q"}));
+  EXPECT_TRUE(refused(ScanOp{"p/", 0, "p"}));
 }
 
 TEST_F(ExecutorTest, ResultsAreBounded) {  // G8

@@ -181,6 +181,21 @@ TEST(CodecClient, OperationsOverTheLimitsAreRefused) {
   EXPECT_EQ(with(scan), "");
   scan.__set_limit(static_cast<int32_t>(kScanRowsMax) + 1);
   EXPECT_NE(with(scan), "");
+  scan = {};
+  scan.kind = wire::OperationKind::SCAN;
+  scan.key = "k";
+  scan.__set_after("k1");
+  EXPECT_EQ(with(scan), "");
+  scan.__set_after("j");  // not of the prefix
+  EXPECT_NE(with(scan), "");
+  scan.__set_after(std::string(kKeyBytesMax, 'k'));
+  EXPECT_EQ(with(scan), "");
+  scan.after += 'k';
+  EXPECT_NE(with(scan), "");
+  put.__isset.floor = false;
+  EXPECT_EQ(with(put), "");
+  put.__set_after("k1");
+  EXPECT_NE(with(put), "");
   wire::Operation unknown;
   unknown.key = "k";
   EXPECT_NE(with(unknown), "");

@@ -76,8 +76,8 @@ std::string Fields(const AddOp& v) {
   return Join(a, b, c);
 }
 std::string Fields(const ScanOp& v) {
-  const auto& [a, b] = v;
-  return Join(a, b);
+  const auto& [a, b, c] = v;
+  return Join(a, b, c);
 }
 std::string Fields(const ForeignWork& v) {
   const auto& [a, b] = v;
@@ -333,7 +333,8 @@ Operation OneOperation(Random& random) {
       return AddOp{key, static_cast<int64_t>(random()),
                    Coin(random) ? std::optional<int64_t>(static_cast<int64_t>(random())) : std::nullopt};
     default:
-      return ScanOp{Coin(random) ? key : "", static_cast<uint32_t>(Upto(random, kScanRowsMax))};
+      return ScanOp{Coin(random) ? key : "", static_cast<uint32_t>(Upto(random, kScanRowsMax)),
+                    Coin(random) ? key : ""};
   }
 }
 
