@@ -81,17 +81,19 @@ struct LocalCluster::Impl {
   std::map<int, NodeConfig> configs;
   std::map<int, bp::child> children;
 
+  int NodesWanted() const { return options.one_replica_a_node ? 2 * kNodes : kNodes; }
   std::string ConfigFile(int node) const { return options.directory + "/n" + std::to_string(node) + ".toml"; }
   Status WriteConfigs();
   Status LoadConfigs();
 };
 
 Status LocalCluster::Impl::WriteConfigs() {
+  const int count = NodesWanted();
   std::vector<uint16_t> ports;
   if (options.base_port != 0) {
-    for (int i = 0; i < kNodes; ++i) ports.push_back(static_cast<uint16_t>(options.base_port + i));
+    for (int i = 0; i < count; ++i) ports.push_back(static_cast<uint16_t>(options.base_port + i));
   } else {
-    auto free_ports = FreePorts(kNodes);
+    auto free_ports = FreePorts(count);
     if (!free_ports.ok()) return free_ports.status();
     ports = *free_ports;
   }
@@ -99,16 +101,17 @@ Status LocalCluster::Impl::WriteConfigs() {
   config.cluster = NewClusterId();
   config.directory_path = "directory";
   config.connections_max = 1024;  // a bench with its clients, and room for whoever looks on
-  for (int node = 1; node <= kNodes; ++node) {
+  for (int node = 1; node <= count; ++node) {
     config.nodes.push_back({Id(node), {"127.0.0.1", ports[static_cast<size_t>(node - 1)]}});
   }
+  const bool spread = options.one_replica_a_node;
   config.groups = {{{GroupKind::kCoordinator, 1}, {Id(1), Id(2)}},
-                   {{GroupKind::kShard, 1}, {Id(2), Id(3)}},
-                   {{GroupKind::kShard, 2}, {Id(3), Id(1)}}};
+                   {{GroupKind::kShard, 1}, {Id(spread ? 3 : 2), Id(spread ? 4 : 3)}},
+                   {{GroupKind::kShard, 2}, {Id(spread ? 5 : 3), Id(spread ? 6 : 1)}}};
   config.resource_managers = options.resource_managers;
   if (options.segment_bytes != 0) config.segment_bytes = options.segment_bytes;
   if (options.checkpoint_bytes != 0) config.checkpoint_bytes = options.checkpoint_bytes;
-  for (int node = 1; node <= kNodes; ++node) {
+  for (int node = 1; node <= count; ++node) {
     config.node = Id(node);
     config.listen = config.nodes[static_cast<size_t>(node - 1)].address;
     config.data = "n" + std::to_string(node);
@@ -120,7 +123,7 @@ Status LocalCluster::Impl::WriteConfigs() {
 }
 
 Status LocalCluster::Impl::LoadConfigs() {
-  for (int node = 1; node <= kNodes; ++node) {
+  for (int node = 1; node <= NodesWanted(); ++node) {
     auto config = LoadConfig(ConfigFile(node), {});
     if (!config.ok()) return config.status();
     configs[node] = std::move(config).value();
@@ -135,7 +138,7 @@ Result<std::unique_ptr<LocalCluster>> LocalCluster::Prepare(const LocalClusterOp
   std::error_code error;
   std::filesystem::create_directories(options.directory, error);
   if (error) return Status(StatusCode::kIo, "cannot make " + options.directory + ": " + error.message());
-  if (!std::filesystem::exists(impl->ConfigFile(kNodes))) {
+  if (!std::filesystem::exists(impl->ConfigFile(impl->NodesWanted()))) {
     if (!std::filesystem::is_empty(options.directory, error) &&
         !std::filesystem::exists(impl->ConfigFile(1))) {
       return Status(StatusCode::kInvalid, options.directory +
@@ -155,7 +158,7 @@ LocalCluster::~LocalCluster() {
 }
 
 Status LocalCluster::StartAll() {
-  for (int node = 1; node <= kNodes; ++node) ASSENT_RETURN_IF_ERROR(Start(node));
+  for (int node = 1; node <= node_count(); ++node) ASSENT_RETURN_IF_ERROR(Start(node));
   return AwaitServing(kStartMs);
 }
 
@@ -274,6 +277,10 @@ Status LocalCluster::ArmCrash(int node, const std::string& point, int64_t count)
   const auto admin = ConnectAdmin(config.listen);
   const CallStatus called = admin->Call([&](wire::AdminClient& c) { c.arm_crash(reply, request); });
   return called.ok() ? StatusOf(reply.result) : called.status;
+}
+
+int LocalCluster::node_count() const {
+  return impl_->NodesWanted();
 }
 
 const std::string& LocalCluster::cluster() const {

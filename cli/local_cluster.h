@@ -21,6 +21,8 @@ struct LocalClusterOptions {
   std::vector<ResourceManagerEntry> resource_managers = {};
   uint64_t segment_bytes = 0;     // 0 = the configuration's default; so is
   uint64_t checkpoint_bytes = 0;  // this
+  // Six nodes, with a replica each: those of c1, of s1 and of s2, primaries first.
+  bool one_replica_a_node = false;
 };
 
 // Three nodes on this machine, as processes of this program: coordinator c1 and shards s1, s2, each with its
@@ -43,7 +45,7 @@ class LocalCluster {
   LocalCluster& operator=(const LocalCluster&) = delete;
 
   Status StartAll();                  // and waits until every group serves
-  Status Start(int node);             // 1..kNodes; returns once the process exists
+  Status Start(int node);             // 1..node_count(); returns once the process exists
   void Kill(int node);                // kill -9, and waits for its end
   void Pause(int node, bool paused);  // SIGSTOP, SIGCONT
   void StopAll();                     // SIGTERM, and waits
@@ -57,6 +59,7 @@ class LocalCluster {
   // Arms a crash point at the node: it kills itself at the `count`-th time.
   Status ArmCrash(int node, const std::string& point, int64_t count) const;
 
+  int node_count() const;
   const std::string& cluster() const;
   std::vector<std::string> addresses() const;  // host:port of all nodes
   const NodeConfig& config(int node) const;

@@ -91,7 +91,7 @@ Status TestCluster::Prepare() {
 
 Status TestCluster::StartAll() {
   if (nodes_ == nullptr) ASSENT_RETURN_IF_ERROR(Prepare());
-  for (int node = 1; node <= cli::LocalCluster::kNodes; ++node) {
+  for (int node = 1; node <= nodes_->node_count(); ++node) {
     ASSENT_RETURN_IF_ERROR(nodes_->Start(node));
   }
   return AwaitServing();

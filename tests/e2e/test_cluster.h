@@ -36,8 +36,8 @@ class TestCluster {
  public:
   // Generous: the machine may have few cores and much else to do.
   static constexpr int kStartMs = 120'000;
-  static constexpr int kFreePort =
-      cli::LocalCluster::kNodes;  // the first port of the block that no node uses
+  // The first port of the block that no node uses, where there are three.
+  static constexpr int kFreePort = cli::LocalCluster::kNodes;
 
   // `options`: directory, port and program are filled in. `directory`: empty = a new one in the build tree.
   explicit TestCluster(const std::string& name, cli::LocalClusterOptions options = {},
