@@ -1,5 +1,6 @@
-// An operator's changes of the view, run by the primary, and the snapshot that a learner may need first (R6;
-// PacificA's addition of a secondary: a candidate joins only when it holds all that is prepared).
+// Changes of the members, run by the primary: an operator's, and the return of replicas that a fault took
+// out; and the snapshot that a learner may need first (R6; PacificA's addition of a secondary: a candidate
+// joins only when it holds all that is prepared).
 
 #include <algorithm>
 #include <utility>
@@ -16,46 +17,77 @@ using Mode = PeerProgress::Mode;
 }  // namespace
 
 void ReplicationCore::On(const OperatorChange& event) {
-  const auto reply = [&](StatusCode code, std::string text) {
-    Emit(OperatorReply{event.id, Status(code, text)});
-  };
-  const std::string node = ToString(event.member.node);
   if (role_ != Role::kPrimary || entering_) {
-    reply(StatusCode::kUnavailable,
-          "this replica of " + ToString(config_.group) + " is not the primary" +
-              (view_ && view_->primary != config_.self ? "; ask " + ToString(view_->primary)
-                                                       : "; try again later"));
+    Emit(OperatorReply{
+        event.id, Status(StatusCode::kUnavailable,
+                         "this replica of " + ToString(config_.group) + " is not the primary" +
+                             (view_ && view_->primary != config_.self ? "; ask " + ToString(view_->primary)
+                                                                      : "; try again later"))});
     return;
   }
-  const Member* named = view_->Find(event.member.node);
-  if (event.kind == ChangeKind::kRemoveReplica && change_ && change_->kind == ChangeKind::kAddReplica &&
-      change_->member.node == event.member.node && !proposed_ && !entering_) {
-    EndChange(Status(StatusCode::kConflict, "given up: remove-replica " + node + " came"));
-    Emit(OperatorReply{event.id, Status()});
+  const bool adding = change_ && change_->kind == ChangeKind::kAddReplica &&
+                      change_->member.node == event.member.node && !proposed_;
+  if (adding && event.kind == ChangeKind::kAddReplica && change_->member == event.member && !change_->id) {
+    change_->id = event.id;  // it is coming back already
     return;
   }
-  if (change_) {
-    reply(StatusCode::kConflict,
-          "a change of " + ToString(change_->member.node) + " is under way; try again later");
+  if (adding && event.kind == ChangeKind::kRemoveReplica) {
+    const Member learner = change_->member;
+    EndChange(Status(StatusCode::kConflict, "given up: remove-replica " + ToString(learner.node) + " came"));
+    // One that would come back by itself is kept out by the view.
+    if (!MayReturn(learner)) return Emit(OperatorReply{event.id, Status()});
+  }
+  if (change_ || proposed_) {
+    const std::string whose =
+        change_ ? "a change of " + ToString(change_->member.node) : "a change of the view";
+    Emit(OperatorReply{event.id, Status(StatusCode::kConflict, whose + " is under way; try again later")});
     return;
   }
   if (event.kind == ChangeKind::kRemoveReplica) {
-    if (event.member.node == config_.self) {
-      reply(StatusCode::kInvalid, node + " is the primary and cannot be removed");
-    } else if (named == nullptr) {
-      reply(StatusCode::kNotFound, node + " is not in " + ToString(*view_));
-    } else if (view_->members.size() <= config_.replicas_min) {
-      reply(StatusCode::kInvalid, "the group would have fewer replicas than limits.replicas_min, " +
-                                      std::to_string(config_.replicas_min) + ", and could not serve");
-    } else {
-      View next = *view_;
-      next.epoch = Next(next.epoch);
-      std::erase_if(next.members, [&](const Member& member) { return member.node == event.member.node; });
-      change_ = Change{event.id, event.kind, *named, false, now_us_};
-      Propose(std::move(next));
-    }
-    return;
+    RemoveReplica(event);
+  } else {
+    AddReplica(event);
   }
+}
+
+void ReplicationCore::RemoveReplica(const OperatorChange& event) {
+  const auto refuse = [&](StatusCode code, std::string text) {
+    Emit(OperatorReply{event.id, Status(code, std::move(text))});
+  };
+  const NodeId node = event.member.node;
+  View next = view_->Successor();
+  std::optional<Member> out;  // whom to take out, or to keep out
+  if (const Member* named = view_->Find(node)) {
+    out = *named;
+    std::erase(next.members, *named);
+  } else {
+    const auto found = std::find_if(registered_.begin(), registered_.end(), [&](const Member& member) {
+      return member.node == node && MayReturn(member);
+    });
+    if (found != registered_.end()) out = *found;
+  }
+  if (node == config_.self) {
+    return refuse(StatusCode::kInvalid, ToString(node) + " is the primary and cannot be removed");
+  }
+  if (!out) return refuse(StatusCode::kNotFound, ToString(node) + " is not in " + ToString(*view_));
+  if (next.members.size() < config_.replicas_min) {
+    return refuse(StatusCode::kInvalid, "the group would have fewer replicas than limits.replicas_min, " +
+                                            std::to_string(config_.replicas_min) + ", and could not serve");
+  }
+  std::erase_if(next.removed, [&](const Member& member) { return member.node == node; });
+  if (next.removed.size() == kMembersMax) next.removed.erase(next.removed.begin());
+  next.removed.push_back(*out);
+  std::sort(next.removed.begin(), next.removed.end());
+  change_ = Change{event.id, event.kind, *out, false, now_us_};
+  Propose(std::move(next));
+}
+
+void ReplicationCore::AddReplica(const OperatorChange& event) {
+  const std::string node = ToString(event.member.node);
+  const auto reply = [&](StatusCode code, std::string text) {
+    Emit(OperatorReply{event.id, Status(code, std::move(text))});
+  };
+  const Member* named = view_->Find(event.member.node);
   if (named != nullptr && *named == event.member) {
     Emit(OperatorReply{event.id, Status()});  // a repeated command
   } else if (named != nullptr) {
@@ -68,14 +100,18 @@ void ReplicationCore::On(const OperatorChange& event) {
   } else if (!HoldsWholeLog()) {
     reply(StatusCode::kUnavailable, "the members do not all hold the log yet (R4); try again later");
   } else {
-    change_ = Change{event.id, event.kind, event.member, false, now_us_};
-    PeerProgress& learner = peers_[event.member.node];
-    learner = {};
-    learner.member = event.member;
-    learner.last_ack_us = now_us_;
-    learner.StartProbe(last_.lsn, now_us_);
-    SendProbe(learner);
+    BeginAdding(event.member, event.id);
   }
+}
+
+void ReplicationCore::BeginAdding(const Member& member, std::optional<RequestId> id) {
+  change_ = Change{id, ChangeKind::kAddReplica, member, false, now_us_};
+  PeerProgress& learner = peers_[member.node];
+  learner = {};
+  learner.member = member;
+  learner.last_ack_us = now_us_;
+  learner.StartProbe(last_.lsn, now_us_);
+  SendProbe(learner);
 }
 
 PeerProgress* ReplicationCore::Learner() {
@@ -95,10 +131,10 @@ void ReplicationCore::AdvanceChange() {
   // ... and only when it also holds what was replicated without it, and the whole log as inherited by this
   // epoch, may it be proposed as a member.
   if (!change_->required || learner->acked.lsn < replicated_ || learner->acked.lsn < serve_at_) return;
-  View next = *view_;
-  next.epoch = Next(next.epoch);
+  View next = view_->Successor();
   next.members.push_back(change_->member);
   std::sort(next.members.begin(), next.members.end());
+  std::erase_if(next.removed, [&](const Member& member) { return member.node == change_->member.node; });
   Propose(std::move(next));
 }
 
@@ -133,7 +169,8 @@ void ReplicationCore::EndChange(const Status& status) {
     if (peer->second.mode == Mode::kSnapshot) Emit(StopSnapshot{ended.member.node});
     peers_.erase(peer);
   }
-  Emit(OperatorReply{ended.id, status});
+  if (!status.ok()) next_readmission_us_ = now_us_ + kReadmissionPauseUs;
+  if (ended.id) Emit(OperatorReply{*ended.id, status});
 }
 
 void ReplicationCore::IgnoreOtherIncarnation(NodeId from, Incarnation incarnation) {

@@ -49,6 +49,11 @@ struct PeerProgress {
   LogPosition acked;      // durable there, and matched in this epoch
   Lsn told_replicated{};  // as of the last Ship
   bool has_acked = false;
+  // R5: when the latest beacon of this epoch that it answered was sent, and when the answer came; 0 = none
+  // yet.
+  uint64_t beacon_sent_us = 0;
+  uint64_t beacon_acked_us = 0;
+  uint64_t last_durable_us = 0;  // `acked` rose, or the first of what is outstanding was sent
   uint64_t last_ack_us = 0;
   uint64_t last_sent_us = 0;
   uint64_t last_progress_us = 0;  // an ack rose, something was sent into silence, or a probe
@@ -81,7 +86,7 @@ struct PeerProgress {
   }
   bool Outstanding() const { return mode != Mode::kStream || Raw(next) > Raw(acked.lsn) + 1; }
   void Sent(Lsn last, size_t bytes, uint64_t now_us) {
-    if (!Outstanding()) last_progress_us = now_us;  // the silence that matters begins here
+    if (!Outstanding()) last_progress_us = last_durable_us = now_us;  // the silence that matters begins here
     in_flight.emplace_back(last, bytes);
     in_flight_bytes += bytes;
     next = Next(last);
@@ -90,7 +95,7 @@ struct PeerProgress {
   bool Acked(LogPosition durable, uint64_t now_us) {
     if (durable.lsn <= acked.lsn) return false;
     acked = durable;
-    last_progress_us = now_us;
+    last_progress_us = last_durable_us = now_us;
     while (!in_flight.empty() && in_flight.front().first <= durable.lsn) {
       in_flight_bytes -= in_flight.front().second;
       in_flight.pop_front();

@@ -102,6 +102,8 @@ void ReplicationCore::OnAck(NodeId from, const ShipAck& ack) {
   if (durable.lsn >= log_.base().lsn && EpochOf(durable.lsn) != durable.epoch) return;
   peer->has_acked = true;
   peer->last_ack_us = now_us_;
+  // It entered the epoch just now, and dropped the beacons before.
+  if (peer->in_view && peer->beacon_sent_us == 0) Emit(SendTo{from, epoch(), Beacon{now_us_, ForceAge()}});
   if (durable.lsn >= log_.base().lsn && peer->Acked(durable, now_us_) && peer == Learner()) {
     change_->last_progress_us = now_us_;
   }
@@ -148,9 +150,13 @@ Lsn ReplicationCore::HeldByMembers() const {
 void ReplicationCore::AdvanceReplicated() {
   if (role_ != Role::kPrimary) return;
   const Lsn all = HeldByMembers();
-  // A primary without backups is alone here: its own force is enough. R5's lease of a lone primary belongs
-  // here.
-  if (all < serve_at_) return;                         // R4: the inherited log first, whole
+  if (all < serve_at_) return;  // R4: the inherited log first, whole
+  // R5: a primary without backups has only its own force; that nobody leads a later view is the directory's
+  // word.
+  if (view_->members.size() == 1 && now_us_ >= LeaseUntil()) {
+    if (!serving_) waiting_for_ = "the directory, which must show that this epoch is still the current one";
+    return;
+  }
   if (view_->members.size() < config_.replicas_min) {  // R3
     waiting_for_ = "more replicas: the view has " + std::to_string(view_->members.size()) +
                    ", limits.replicas_min is " + std::to_string(config_.replicas_min) +

@@ -70,6 +70,7 @@ void ReplicationCore::On(const ForceDone& event) {
   if (durable <= durable_) return;
   const Lsn acked_before = MatchedDurable();
   durable_ = durable;
+  force_since_us_ = now_us_;  // of the next
   while (!unforced_.empty() && unforced_.front().first <= durable) {
     unforced_bytes_ -= unforced_.front().second;
     unforced_.pop_front();
@@ -115,6 +116,10 @@ void ReplicationCore::On(const Received& event) {
           OnShip(event.from, message);
         } else if constexpr (std::is_same_v<T, ShipAck>) {
           OnAck(event.from, message);
+        } else if constexpr (std::is_same_v<T, Beacon>) {
+          OnBeacon(event.from, message);
+        } else if constexpr (std::is_same_v<T, BeaconAck>) {
+          OnBeaconAck(event.from, message);
         } else if constexpr (std::is_same_v<T, SnapshotPiece>) {
           OnSnapshotPiece(event.from, message);
         } else {
@@ -141,19 +146,26 @@ void ReplicationCore::On(const LocalAppend& event) {
 
 void ReplicationCore::On(const Tick&) {
   if (!directory_busy_ && now_us_ >= next_read_us_) WantRead();
+  TakeOverIfDue();
   if (role_ != Role::kPrimary) return;
+  SendBeacons();
   TickPeers();
   TickChange();
+  RemoveSilentBackups();
 }
 
 uint64_t ReplicationCore::NextDeadline() const {
   if (role_ == Role::kHalted) return UINT64_MAX;
   uint64_t deadline = directory_busy_ ? UINT64_MAX : next_read_us_;
-  if (role_ == Role::kPrimary) deadline = std::min({deadline, PeersDeadline(), ChangeDeadline()});
+  deadline = std::min(deadline, TakeoverDeadline());
+  if (role_ == Role::kPrimary) {
+    deadline = std::min({deadline, PeersDeadline(), ChangeDeadline(), next_beacon_us_});
+  }
   return deadline;
 }
 
 void ReplicationCore::NoteAppended(const LogEntry& entry) {
+  if (durable_ == last_.lsn) force_since_us_ = now_us_;
   last_ = entry.position;
   auto& backlog = role_ == Role::kPrimary ? unreplicated_ : unforced_;
   auto& bytes = role_ == Role::kPrimary ? unreplicated_bytes_ : unforced_bytes_;

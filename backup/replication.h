@@ -21,7 +21,7 @@ struct ReplicationConfig {
   NodeId self{};
   Incarnation incarnation{};  // of this replica's data directory
   uint64_t life = 0;          // drawn at random at the process's start; not 0
-  // Looked at only while the directory holds no view of the group.
+  // The nodes that are to hold replicas: the members of the first view, and who comes back by itself later.
   std::vector<NodeId> initial_members;
   NodeId initial_primary{};
   // A smaller view acknowledges nothing, and no view is proposed that is (R3).
@@ -76,13 +76,17 @@ struct ReplicationStatus {
 //   R4  Serve only when the whole log is replicated in the view. Truncates by (epoch, LSN), never at or
 //       below what is known replicated or applied: it halts. Acks only what is durable and was matched in
 //       this epoch and life.
+//   R5  LeaseHolds only while no other replica can lead, while clock rates differ by less than the margin. A
+//       primary without backups acknowledges under it, too.
 //   R6  A learner's acks are required before its view is proposed, and until that is known to have failed.
 //   R10 Ships at once what was appended; while kShipsInFlightMax are on their way, records gather.
 //   R12 Serves nothing, and halts, where the directory is another, or older than what this replica saw.
 //   G8  Holds no log entries but those of one Ship that waits; windows bound what is on the way to a peer.
 //
-// Leases, beacons and takeover by a backup (R3, R5, R11) are not in it: the view changes only by an
-// operator's command and at a primary's restart.
+// How a view changes (R3), each time by compare-and-swap of the next epoch in the directory: a primary that
+// restarts takes an epoch of its own; a backup that hears no beacon for the grace period takes over; a
+// primary gives up a backup that is silent; an operator adds, removes and promotes. The last three by
+// leases.cc's and changes.cc's rules.
 class ReplicationCore {
  public:
   // `log` outlives the core.
@@ -102,6 +106,9 @@ class ReplicationCore {
   Epoch epoch() const { return view_ ? view_->epoch : Epoch{}; }
   const std::optional<View>& view() const { return view_; }
   bool serving() const { return serving_; }  // primary, and R4 done in this epoch
+  // R5: whether what was read before `now_us` may leave. Asked after the reading was done; where it does not
+  // hold, the answer waits until it does again in the same epoch, or is lost with the epoch.
+  bool LeaseHolds(uint64_t now_us) const { return serving_ && now_us < LeaseUntil(); }
   LogPosition last() const { return last_; }
   Lsn durable() const { return durable_; }
   Lsn replicated() const { return replicated_; }
@@ -115,9 +122,10 @@ class ReplicationCore {
   void CheckInvariants() const;
 
  private:
-  // An operator's change on its way (R6).
+  // A change of the members on its way (R6), by an operator, or the return of a replica that a fault took
+  // out.
   struct Change {
-    RequestId id{};
+    std::optional<RequestId> id;  // of the operator who waits for it; none: a re-admission by itself
     ChangeKind kind{};
     Member member;
     bool required = false;          // the learner's ack is needed for every new record
@@ -154,6 +162,7 @@ class ReplicationCore {
   void On(const CasDone& event);
   void On(const ViewPersisted& event);
   bool DirectoryIsBehind(const ViewRead& event);
+  void SawEpoch(Epoch epoch);
   void FoundGroup(const ViewRead& event);
   void Adopt(const View& view);
   void Propose(View view);
@@ -181,8 +190,24 @@ class ReplicationCore {
   bool Required(const PeerProgress& peer) const;
   PeerProgress* FindPeer(const Member& member);
 
+  // --- leases.cc: who may lead, and for how long (R3, R5, R11) ---
+  void OnBeacon(NodeId from, const Beacon& beacon);
+  void OnBeaconAck(NodeId from, const BeaconAck& ack);
+  uint64_t ForceAge() const;
+  uint64_t LeaseUntil() const;  // 0 = none
+  void SendBeacons();
+  uint64_t SilenceDeadline(const PeerProgress& peer) const;
+  void RemoveSilentBackups();
+  bool MayReturn(const Member& member) const;
+  void Readmit(const Member& member);
+  uint64_t TakeoverDeadline() const;
+  void TakeOverIfDue();
+
   // --- changes.cc: an operator's changes, snapshots out (R6) ---
   void On(const OperatorChange& event);
+  void RemoveReplica(const OperatorChange& event);
+  void AddReplica(const OperatorChange& event);
+  void BeginAdding(const Member& member, std::optional<RequestId> id);
   void On(const SnapshotRead& event);
   void On(const SnapshotFailed& event);
   void OnSnapshotAck(NodeId from, const SnapshotAck& ack);
@@ -231,11 +256,17 @@ class ReplicationCore {
   Lsn durable_{};
   Lsn replicated_{};                       // known to be; at the start what the store has applied
   std::optional<LogPosition> truncating_;  // TruncateLog is not answered
+  uint64_t force_since_us_ = 0;  // when the oldest record that is not durable was appended, at the latest
 
   // The directory.
   bool directory_busy_ = false;  // ReadDirectory or ProposeView is unanswered
   bool want_read_ = false;
   uint64_t next_read_us_ = 0;
+  uint64_t directory_asked_us_ = 0;  // when what is unanswered was asked
+  std::vector<Member> registered_;   // as of the last reading
+  // R5: the last epoch that the directory was seen to be at, and when it was asked.
+  Epoch directory_epoch_{};
+  uint64_t directory_epoch_us_ = 0;
   std::optional<View> proposed_;  // its fate is not known: bound by it, and by view_ (R3)
   bool want_propose_ = false;     // proposed_ is to be sent (again)
   std::optional<View> entering_;  // read or won; acted in once persisted and the log is at rest
@@ -246,12 +277,17 @@ class ReplicationCore {
   bool serving_ = false;
   Lsn serve_at_{};  // this epoch's EpochBegan
   uint64_t led_since_us_ = 0;
+  uint64_t next_beacon_us_ = 0;
+  uint64_t next_readmission_us_ = 0;
+  uint64_t present_since_us_ =
+      0;  // backups' silence counts from here: the epoch's beginning, or a stop's end
   std::map<NodeId, PeerProgress> peers_;
   std::optional<Change> change_;
   std::deque<std::pair<Lsn, size_t>> unreplicated_;  // appended in this epoch, by record
   uint64_t unreplicated_bytes_ = 0;
 
   // Backup or learner.
+  uint64_t heard_us_ = 0;     // when the last beacon of this epoch was taken in, or the epoch entered
   Lsn matched_{};             // the prefix verified against this epoch's primary (R4); volatile
   Lsn primary_replicated_{};  // the highest Ship.replicated of this epoch
   std::deque<std::pair<Lsn, size_t>> unforced_;

@@ -69,7 +69,7 @@ struct TruncateDone {
 };
 
 // A message of another replica of this group. `from_epoch`, `to_epoch`: of the Envelope.
-using ReplicaMessage = std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck>;
+using ReplicaMessage = std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck>;
 struct Received {
   NodeId from{};
   Epoch from_epoch{};

@@ -21,4 +21,25 @@ inline constexpr uint64_t kLearnerStallUs = 2000 * kMillisecond;
 // Without a sign of life for so long a learner is given up, so that it does not pin the log.
 inline constexpr uint64_t kLearnerSilenceUs = 30'000 * kMillisecond;
 
+// R5, R11. A primary may answer reads for kLeaseUs after it sent a beacon that every backup answered; a
+// backup takes over when it heard no beacon for kGraceUs, which is longer by more than two clocks may drift
+// apart in that time. The primary gives a silent backup up a little earlier than a backup would a silent
+// primary, so that of two that do not hear each other the one that serves goes on. A disk that does not
+// finish a force for kForceAgeMaxUs is dead.
+inline constexpr uint64_t kBeaconUs = 100 * kMillisecond;
+inline constexpr uint64_t kLeaseUs = 2000 * kMillisecond;
+inline constexpr uint64_t kDriftMarginUs = 500 * kMillisecond;
+inline constexpr uint64_t kBackupSilenceUs = 2500 * kMillisecond;
+inline constexpr uint64_t kGraceUs = 3000 * kMillisecond;
+inline constexpr uint64_t kForceAgeMaxUs = 2500 * kMillisecond;
+static_assert(kLeaseUs + kDriftMarginUs < kGraceUs);
+// A tick that comes so late tells of a process that was stopped, not of silent peers.
+inline constexpr uint64_t kAwayUs = 500 * kMillisecond;
+// Before a replica that could not be brought back is tried again.
+inline constexpr uint64_t kReadmissionPauseUs = 2000 * kMillisecond;
+// Of several backups the first in the view tries first.
+inline constexpr uint64_t kTakeoverStaggerUs = 200 * kMillisecond;
+// How often a primary without backups reads the directory, for its lease.
+inline constexpr uint64_t kLoneReadUs = kLeaseUs / 8;
+
 }  // namespace assent::backup

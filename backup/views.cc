@@ -22,10 +22,12 @@ void ReplicationCore::IssueDirectoryWork() {
   if (proposed_ && want_propose_) {
     want_propose_ = false;
     directory_busy_ = true;
+    directory_asked_us_ = now_us_;
     Emit(ProposeView{*proposed_});
   } else if (want_read_) {
     want_read_ = false;
     directory_busy_ = true;
+    directory_asked_us_ = now_us_;
     Emit(ReadDirectory{});
   }
 }
@@ -47,7 +49,9 @@ void ReplicationCore::On(const ViewRead& event) {
   if (std::find(event.registered.begin(), event.registered.end(), self) == event.registered.end()) {
     Emit(Register{self});
   }
+  registered_ = event.registered;
   const Epoch before = epoch();
+  if (event.view) SawEpoch(event.view->epoch);
   if (!event.view) {
     FoundGroup(event);
   } else if (event.view->epoch > epoch()) {
@@ -61,7 +65,14 @@ void ReplicationCore::On(const ViewRead& event) {
     want_propose_ = true;
   }
   const bool waiting = role_ == Role::kStarting || proposed_.has_value() || epoch() != before;
-  next_read_us_ = now_us_ + (waiting ? kReadWaitingUs : kReadSettledUs);
+  const bool lone = role_ == Role::kPrimary && view_->members.size() == 1;
+  next_read_us_ = now_us_ + (waiting ? kReadWaitingUs : lone ? kLoneReadUs : kReadSettledUs);
+  AdvanceReplicated();  // R5: what waited for the lease of a primary without backups
+}
+
+void ReplicationCore::SawEpoch(Epoch epoch) {
+  directory_epoch_ = epoch;
+  directory_epoch_us_ = directory_asked_us_;
 }
 
 // R12: nobody serves from a directory that is another one, or an older copy of itself.
@@ -93,7 +104,7 @@ void ReplicationCore::FoundGroup(const ViewRead& event) {
     waiting_for_ = ToString(config_.initial_primary) + " to found the group";
     return;
   }
-  View first{config_.group, Epoch{1}, config_.self, config_.life, {}};
+  View first{config_.group, Epoch{1}, config_.self, config_.life, {}, {}};
   for (const NodeId node : config_.initial_members) {
     const auto found = std::find_if(event.registered.begin(), event.registered.end(),
                                     [&](const Member& member) { return member.node == node; });
@@ -124,6 +135,7 @@ void ReplicationCore::On(const CasDone& event) {
                "an answer that was not asked for");
   directory_busy_ = false;
   if (event.outcome == CasOutcome::kOk) {
+    SawEpoch(event.attempted.epoch);
     Adopt(event.attempted);
   } else {
     // Lost: an earlier try of the same proposal may have won. Unknown: it may be applied at any time. The
@@ -153,7 +165,9 @@ void ReplicationCore::Adopt(const View& view) {
       want_propose_ = true;  // unanswered: the same again
       return;
     }
-    Propose({config_.group, Next(view.epoch), config_.self, config_.life, view.members});
+    View next = view.Successor();
+    next.primary_life = config_.life;
+    Propose(std::move(next));
     return;
   }
   entering_ = view;
@@ -208,6 +222,7 @@ void ReplicationCore::Follow(const View& view, Role role) {
   LeaveRole();
   role_ = role;
   view_ = view;
+  heard_us_ = now_us_;  // R5: a full grace period from here
   waiting_for_.clear();
   if (role == Role::kLearner) {
     const Member* named = view.Find(config_.self);
@@ -231,6 +246,7 @@ void ReplicationCore::Lead(const View& view) {
   view_ = view;
   held_.reset();
   led_since_us_ = now_us_;
+  next_beacon_us_ = present_since_us_ = now_us_;
   waiting_for_ = "every member to hold the whole log";
   Emit(BecomePrimary{view});
 
@@ -250,6 +266,9 @@ void ReplicationCore::Lead(const View& view) {
     peer.StartProbe(inherited.lsn, now_us_);
     SendShip(peer, {inherited, {began}, {}});
   }
+  SendBeacons();
+  // R5: one without backups leads by the directory's word; the lease that it won may be all it waits for.
+  if (view.members.size() == 1) next_read_us_ = now_us_ + kLoneReadUs;
 }
 
 }  // namespace assent::backup

@@ -32,7 +32,7 @@ enum class AbortReason : uint8_t {
   kRefusedAttempt,  // this attempt of the token was ended before (C5, C6)
   kOverloaded,      // a bound of the participant was reached (G8)
   kTokenExpired,    // below its client's floor or the horizon: what became of it may be forgotten, so this is
-                  // no proof of an abort (C5). Only in an OnePhaseReply; never shown to clients
+                    // no proof of an abort (C5). Only in an OnePhaseReply; never shown to clients
 };
 std::string_view ToString(AbortReason reason);
 // True where the same request may well succeed if simply tried again.
@@ -65,6 +65,18 @@ struct ShipAck {
   Incarnation incarnation{};
   bool mismatch = false;
   LogPosition hint;
+};
+// A primary's sign of life (R5). `sent_us`: its own clock, for the answer to name. `force_age_us`: for how
+// long its oldest open force has been going on (R11); 0 = none is open.
+struct Beacon {
+  uint64_t sent_us = 0;
+  uint64_t force_age_us = 0;
+};
+// The replica will not try to lead before a grace period has passed since it took the beacon in.
+struct BeaconAck {
+  uint64_t sent_us = 0;
+  uint64_t force_age_us = 0;
+  Incarnation incarnation{};
 };
 // A learner's snapshot (R6): a piece of the group's SQLite file as of `at`. Pieces come in order; `done` on
 // the last.
@@ -198,9 +210,9 @@ struct PeerOutcome {
 struct EpochNews {};
 
 using Message =
-    std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Operate, Prepare, CommitOnePhase, Decide,
-                 SettleToken, MarkNews, OperateReply, BranchAborted, VoteReply, OnePhaseReply, DecideAck,
-                 Inquire, WoundRequest, PeerInquire, PeerOutcome, EpochNews>;
+    std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck, Operate, Prepare,
+                 CommitOnePhase, Decide, SettleToken, MarkNews, OperateReply, BranchAborted, VoteReply,
+                 OnePhaseReply, DecideAck, Inquire, WoundRequest, PeerInquire, PeerOutcome, EpochNews>;
 
 // R2: each message carries the epochs of the groups it goes between. `to_epoch` is what the sender believes
 // the receiver's to be: a receiver drops a lower one than its own and answers with its own (StaleEpoch at the

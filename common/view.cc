@@ -54,6 +54,23 @@ std::optional<Member> ParseMember(std::string_view text) {
   return Member{*node, Incarnation{*incarnation}};
 }
 
+bool ParseMembers(std::string_view text, std::vector<Member>& out) {
+  while (!text.empty()) {
+    const auto member = ParseMember(Take(text, ','));
+    if (!member || out.size() == kMembersMax) return false;
+    out.push_back(*member);
+  }
+  return true;
+}
+
+std::string Names(const std::vector<Member>& members) {
+  std::string out;
+  for (const Member& member : members) {
+    out += (out.empty() ? "" : ",") + ToString(member.node) + ":" + Hex(Raw(member.incarnation));
+  }
+  return out;
+}
+
 std::optional<View> ParseLine(std::string_view line) {
   View view;
   if (Take(line, ' ') != "view") return std::nullopt;
@@ -61,18 +78,15 @@ std::optional<View> ParseLine(std::string_view line) {
   const auto epoch = Field(Take(line, ' '), "epoch");
   const auto primary = Field(Take(line, ' '), "primary");
   const auto life = Field(Take(line, ' '), "life");
-  auto members = Field(line, "members");
-  if (!group || !epoch || !primary || !life || !members) return std::nullopt;
+  auto members = Field(Take(line, ' '), "members");
+  auto removed = line.empty() ? std::optional<std::string_view>("") : Field(line, "removed");
+  if (!group || !epoch || !primary || !life || !members || !removed) return std::nullopt;
   const auto epoch_number = ParseNumber(*epoch, 10);
   const auto primary_node = ParseNodeId(*primary);
   const auto life_number = ParseNumber(*life, 16);
   if (!epoch_number || !primary_node || !life_number) return std::nullopt;
-  view = {*group, Epoch{*epoch_number}, *primary_node, *life_number, {}};
-  while (!members->empty()) {
-    const auto member = ParseMember(Take(*members, ','));
-    if (!member || view.members.size() == kMembersMax) return std::nullopt;
-    view.members.push_back(*member);
-  }
+  view = {*group, Epoch{*epoch_number}, *primary_node, *life_number, {}, {}};
+  if (!ParseMembers(*members, view.members) || !ParseMembers(*removed, view.removed)) return std::nullopt;
   return view;
 }
 
@@ -89,6 +103,12 @@ bool View::Names(const Member& member) const {
   return found != nullptr && *found == member;
 }
 
+View View::Successor() const {
+  View next = *this;
+  next.epoch = Next(epoch);
+  return next;
+}
+
 Status ValidateView(const View& view) {
   const auto invalid = [&](const char* what) {
     return Status(StatusCode::kInvalid, ToString(view) + ": " + what);
@@ -103,16 +123,19 @@ Status ValidateView(const View& view) {
       return invalid("members are not ascending");
   }
   if (view.Find(view.primary) == nullptr) return invalid("the primary is not a member");
+  if (view.removed.size() > kMembersMax) return invalid("too many are removed");
+  for (size_t i = 0; i < view.removed.size(); ++i) {
+    if (view.Names(view.removed[i])) return invalid("a member is removed");
+    if (i > 0 && view.removed[i - 1] >= view.removed[i]) return invalid("the removed are not ascending");
+  }
   return {};
 }
 
 std::string ToString(const View& view) {
   std::string out = "view " + ToString(view.group) + " epoch=" + std::to_string(Raw(view.epoch)) +
-                    " primary=" + ToString(view.primary) + " life=" + Hex(view.primary_life) + " members=";
-  for (const Member& member : view.members) {
-    if (out.back() != '=') out += ',';
-    out += ToString(member.node) + ":" + Hex(Raw(member.incarnation));
-  }
+                    " primary=" + ToString(view.primary) + " life=" + Hex(view.primary_life) +
+                    " members=" + Names(view.members);
+  if (!view.removed.empty()) out += " removed=" + Names(view.removed);
   return out;
 }
 

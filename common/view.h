@@ -31,16 +31,21 @@ struct View {
   // a primary that reads a view of another life leads nothing.
   uint64_t primary_life = 0;
   std::vector<Member> members;  // the primary included; ascending by node
+  // Taken out by an operator, not by a fault: these come back only by an operator's command. Ascending.
+  std::vector<Member> removed = {};
   bool operator==(const View&) const = default;
 
   // nullptr if the node is not named.
   const Member* Find(NodeId node) const;
   // True only under the incarnation named.
   bool Names(const Member& member) const;
+  // The view that may replace this one: as it is, under the next epoch.
+  View Successor() const;
 };
 
 // kInvalid, with what is wrong: no epoch, no life, no members or more than kMembersMax, one without an
-// incarnation, nodes not ascending, the primary not among them.
+// incarnation, nodes not ascending, the primary not among them;
+// a removed one that is a member.
 Status ValidateView(const View& view);
 
 // One line: `view s1 epoch=4 primary=n1 life=9f3c members=n1:ab12,n2:77e0`.

@@ -167,6 +167,8 @@ void CoordinatorCore::OnReceived(const Received& event) {
                         [](const ShipAck&) {},
                         [](const SnapshotPiece&) {},
                         [](const SnapshotAck&) {},
+                        [](const Beacon&) {},
+                        [](const BeaconAck&) {},
                         [](const Operate&) {},
                         [](const Prepare&) {},
                         [](const CommitOnePhase&) {},

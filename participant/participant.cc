@@ -143,8 +143,9 @@ void ParticipantCore::OnReceived(const Received& event) {
                         [&](const PeerInquire& m) { OnPeerInquire(from, m); },
                         [&](const PeerOutcome& m) { OnPeerOutcome(from, m); },
                         // Between replicas: backup/ takes these.
-                        [](const Ship&) {}, [](const ShipAck&) {}, [](const SnapshotPiece&) {},
-                        [](const SnapshotAck&) {}, [](const EpochNews&) {},  // for the driver
+                        [](const Ship&) {}, [](const ShipAck&) {}, [](const Beacon&) {},
+                        [](const BeaconAck&) {}, [](const SnapshotPiece&) {}, [](const SnapshotAck&) {},
+                        [](const EpochNews&) {},  // for the driver
                         // To coordinators.
                         [](const OperateReply&) {}, [](const BranchAborted&) {}, [](const VoteReply&) {},
                         [](const OnePhaseReply&) {}, [](const DecideAck&) {}, [](const Inquire&) {},

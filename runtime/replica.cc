@@ -13,6 +13,8 @@ namespace {
 // What nobody waits for shares a force with what comes within this time (R10 is about records that somebody
 // waits for).
 constexpr uint64_t kAppendDelayUs = 5'000;
+// Messages that wait for a lease: what a busy group says in a moment.
+constexpr size_t kWaitingMax = 4'096;
 
 // What a client is told if the core that it asked is gone: a commit may have happened or not; work that was
 // not committed, and cannot be any more, did not.
@@ -87,7 +89,8 @@ void Replica::OnMessage(Envelope envelope) {
       [&](auto& message) {
         using M = std::decay_t<decltype(message)>;
         if constexpr (std::is_same_v<M, Ship> || std::is_same_v<M, ShipAck> ||
-                      std::is_same_v<M, SnapshotPiece> || std::is_same_v<M, SnapshotAck>) {
+                      std::is_same_v<M, SnapshotPiece> || std::is_same_v<M, SnapshotAck> ||
+                      std::is_same_v<M, Beacon> || std::is_same_v<M, BeaconAck>) {
           if (from != group()) return;
           Enqueue(backup::Event(
               backup::Received{node, envelope.from_epoch, envelope.to_epoch, std::move(message)}));
@@ -270,6 +273,7 @@ void Replica::StepReplication(const backup::Event& event) {
     if (halted_) return;
     std::visit([this](auto& e) { Perform(e); }, effect);
   }
+  LetGoWhatWaited();
 }
 
 void Replica::Halt(const std::string& why) {
@@ -286,6 +290,7 @@ void Replica::Halt(const std::string& why) {
 
 void Replica::StopServing() {
   role_serves_ = false;
+  waiting_.clear();
   for (auto& [id, reply] : std::exchange(open_calls_, {})) host_.AnswerClient(id, std::move(reply));
 }
 
@@ -331,16 +336,44 @@ void Replica::Perform(Send& effect) {
   envelope.to_group = effect.to;
   envelope.to_epoch = leader->epoch;
   envelope.message = std::move(effect.message);
-  host_.Transmit(leader->node, std::move(envelope));
+  Leave(std::pair(leader->node, std::move(envelope)));
 }
 
 void Replica::Perform(Answer& effect) {
-  open_calls_.erase(effect.id);
-  host_.AnswerClient(effect.id, std::move(effect.reply));
+  Leave(std::move(effect));
 }
 
 void Replica::Perform(CallForeign& effect) {
-  host_.PerformForeign(group(), effect);
+  Leave(std::move(effect));
+}
+
+// R5: whatever leaves may depend on what was read here, and so on nobody else leading meanwhile. The lease is
+// looked at after the step, by the clock as it is then.
+void Replica::Leave(Leaving effect) {
+  if (waiting_.empty() && replication_.LeaseHolds(host_.Now().mono_us)) return LetGo(effect);
+  // Messages beyond the bound are lost, and repeated by the cores; of answers there is one for each open
+  // call.
+  if (waiting_.size() < kWaitingMax || std::holds_alternative<Answer>(effect)) {
+    waiting_.push_back(std::move(effect));
+  }
+}
+
+void Replica::LetGo(Leaving& effect) {
+  if (auto* message = std::get_if<std::pair<NodeId, Envelope>>(&effect)) {
+    host_.Transmit(message->first, std::move(message->second));
+  } else if (auto* answer = std::get_if<Answer>(&effect)) {
+    open_calls_.erase(answer->id);
+    host_.AnswerClient(answer->id, std::move(answer->reply));
+  } else {
+    host_.PerformForeign(group(), std::get<CallForeign>(effect));
+  }
+}
+
+void Replica::LetGoWhatWaited() {
+  while (!waiting_.empty() && replication_.LeaseHolds(host_.Now().mono_us)) {
+    LetGo(waiting_.front());
+    waiting_.pop_front();
+  }
 }
 
 void Replica::Perform(assent::Report& effect) {

@@ -9,6 +9,8 @@
 #include <set>
 #include <span>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "backup/replication.h"
@@ -81,6 +83,9 @@ class Replica {
   const LogView& log() const { return log_; }
 
  private:
+  // What tells others what this replica knows.
+  using Leaving = std::variant<std::pair<NodeId, Envelope>, Answer, CallForeign>;
+
   void StepRole(const RoleEvent& event);
   void StepReplication(const backup::Event& event);
   void Enqueue(std::variant<RoleEvent, backup::Event> event);
@@ -88,6 +93,9 @@ class Replica {
   void CountLogBytes(std::span<const LogEntry> entries);
   void FlushAppends();
   void Halt(const std::string& why);
+  void Leave(Leaving effect);
+  void LetGo(Leaving& effect);
+  void LetGoWhatWaited();
   void StopServing();
   void HaltUnless(const Status& status);
   void ApplyToStore(bool force);
@@ -141,6 +149,10 @@ class Replica {
   // Of clients, that the role core has not answered: what to say if it never will.
   std::map<RequestId, ClientReply> open_calls_;
   std::set<RequestId> open_changes_;  // of operators, that the replication core has not answered
+
+  // R5: what the role core says while its lease does not hold. It goes out if the lease comes back in the
+  // same epoch, and is lost with the epoch.
+  std::deque<Leaving> waiting_;
 
   // Events that effects of the running step caused, in order.
   std::deque<std::variant<RoleEvent, backup::Event>> queue_;

@@ -450,6 +450,17 @@ struct SnapshotAck {
   4: i64 incarnation
 }
 
+struct Beacon {
+  1: i64 sent_us                 // by the primary's clock
+  2: i64 force_age_us            // of its oldest open force; 0: none
+}
+
+struct BeaconAck {
+  1: i64 sent_us                 // as the beacon said
+  2: i64 force_age_us
+  3: i64 incarnation
+}
+
 // ---- Coordinator to participant
 
 struct Operate {
@@ -588,6 +599,8 @@ struct Envelope {
   27: optional PeerInquire & peer_inquire
   28: optional PeerOutcome & peer_outcome
   29: optional EpochNews & epoch_news
+  30: optional Beacon & beacon
+  31: optional BeaconAck & beacon_ack
 }
 
 struct DeliverRequest {

@@ -158,6 +158,28 @@ bool DecodeBody(wire::ShipAck& in, ShipAck& out, Fault& fault) {
   return Decode(in.durable, out.durable, fault);
 }
 
+void EncodeBody(Beacon& in, wire::Beacon& out) {
+  out.sent_us = Number(in.sent_us);
+  out.force_age_us = Number(in.force_age_us);
+}
+
+bool DecodeBody(wire::Beacon& in, Beacon& out, Fault& fault) {
+  return DecodeNumber(in.sent_us, out.sent_us, fault) &&
+         DecodeNumber(in.force_age_us, out.force_age_us, fault);
+}
+
+void EncodeBody(BeaconAck& in, wire::BeaconAck& out) {
+  out.sent_us = Number(in.sent_us);
+  out.force_age_us = Number(in.force_age_us);
+  out.incarnation = Number(in.incarnation);
+}
+
+bool DecodeBody(wire::BeaconAck& in, BeaconAck& out, Fault& fault) {
+  out.incarnation = Bits<Incarnation>(in.incarnation);
+  return DecodeNumber(in.sent_us, out.sent_us, fault) &&
+         DecodeNumber(in.force_age_us, out.force_age_us, fault);
+}
+
 void EncodeBody(SnapshotPiece& in, wire::SnapshotPiece& out) {
   out.at = Encode(in.at);
   out.offset = Number(in.offset);
@@ -400,6 +422,8 @@ ASSENT_ENVELOPE_FIELD(Ship, ship)
 ASSENT_ENVELOPE_FIELD(ShipAck, ship_ack)
 ASSENT_ENVELOPE_FIELD(SnapshotPiece, snapshot_piece)
 ASSENT_ENVELOPE_FIELD(SnapshotAck, snapshot_ack)
+ASSENT_ENVELOPE_FIELD(Beacon, beacon)
+ASSENT_ENVELOPE_FIELD(BeaconAck, beacon_ack)
 ASSENT_ENVELOPE_FIELD(Operate, operate)
 ASSENT_ENVELOPE_FIELD(Prepare, prepare)
 ASSENT_ENVELOPE_FIELD(CommitOnePhase, commit_one_phase)

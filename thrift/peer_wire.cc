@@ -65,6 +65,8 @@ size_t WireBytes(const Envelope& envelope) {
                      [](const OnePhaseReply& m) { return m.detail.size() + SizeOfAll(m.results); },
                      [](const ShipAck&) { return size_t{0}; },
                      [](const SnapshotAck&) { return size_t{0}; },
+                     [](const Beacon&) { return size_t{0}; },
+                     [](const BeaconAck&) { return size_t{0}; },
                      [](const Decide&) { return size_t{0}; },
                      [](const SettleToken&) { return size_t{0}; },
                      [](const MarkNews&) { return size_t{0}; },

@@ -1,5 +1,6 @@
 // A node's data on a real file system that is really full (ENOSPC): clients get typed errors or UNKNOWN, the
-// node says what to do, and after space was freed and the node restarted, every acknowledged commit is there.
+// node says what to do, its groups go on elsewhere, and after space was freed and the node restarted, every
+// acknowledged commit is there and the replicas are equal.
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -31,9 +32,9 @@ constexpr int kNode = 2;  // primary of s1, backup of c1
 constexpr char kSmall[] = "size=32m,mode=755";
 constexpr char kLarger[] = "size=256m,mode=755";
 constexpr size_t kValueBytes = 100'000;
-constexpr int kPutsMax = 2'000;  // many times what fits
-constexpr int kCallMs = 3'000;   // of a call, once the disk is full
-constexpr int kUnanswered = 3;   // calls in a row without a commit: the disk is full
+constexpr int kPutsMax = 600;    // twice what fits
+constexpr int kCallMs = 30'000;  // of a call: a takeover is within
+constexpr int kUnanswered = 3;   // calls in a row without a commit
 constexpr double kSettleSeconds = 120;
 
 // A mount namespace of this process's own: as root, else with a user namespace.
@@ -127,7 +128,7 @@ class DiskFull : public testing::Test {
     const Status started = cluster_.StartAll();
     ASSERT_TRUE(started.ok()) << started.ToString();
     const Placement placement = cluster_.placement();
-    for (int number = 0; keys_.size() < kPutsMax; ++number) {
+    for (int number = 0; keys_.size() < kPutsMax + 100; ++number) {
       std::string key = "full/" + std::to_string(number);
       if (placement.ShardOf(key) == GroupId{GroupKind::kShard, 1}) keys_.push_back(std::move(key));
     }
@@ -136,7 +137,7 @@ class DiskFull : public testing::Test {
     if (disk_) cluster_.nodes().StopAll();
   }
 
-  // Puts `count` values, or until the disk is full.
+  // Puts `count` values, or until nothing goes on.
   void Put(int count) {
     ClientOptions options;
     options.deadline_ms = kCallMs;
@@ -159,7 +160,7 @@ class DiskFull : public testing::Test {
       EXPECT_NE(result.refused.code(), StatusCode::kInvalid) << Describe(result);
       EXPECT_FALSE(Describe(result).empty());
     }
-    full_ = unanswered == kUnanswered;
+    stuck_ = unanswered == kUnanswered;
   }
 
   void CheckAll(const std::string& what) {
@@ -213,32 +214,31 @@ class DiskFull : public testing::Test {
   std::vector<std::string> keys_;  // on s1
   int next_ = 0;
   std::vector<int> committed_, aborted_, unknown_;
-  bool full_ = false;
+  bool stuck_ = false;
 };
 
 TEST_F(DiskFull, LoadedUntilFullThenEnlargedAndRestartedKeepsAllThatWasAcknowledged) {
   Put(kPutsMax);
-  ASSERT_TRUE(full_) << "the disk did not fill";
   EXPECT_GT(committed_.size(), 20U);
-  std::cout << "full after " << committed_.size() << " commits, " << disk_->FreeBytes() << " bytes left"
-            << std::endl;
+  std::cout << committed_.size() << " commits, " << disk_->FreeBytes() << " bytes left" << std::endl;
   CheckMessage();
+  EXPECT_FALSE(stuck_) << "the other replica leads, and has room";
   // Space first: a node that finds none cannot start.
   ASSERT_TRUE(disk_->Enlarge()) << std::strerror(errno);
   Restart();
   CheckAll("enlarged");
   Put(20);
-  EXPECT_FALSE(full_);
+  EXPECT_FALSE(stuck_);
   CheckAll("afterwards");
 }
 
 TEST_F(DiskFull, FilledBySomethingElseThenFreedAndRestartedKeepsAllThatWasAcknowledged) {
   Put(10);
-  ASSERT_FALSE(full_);
+  ASSERT_FALSE(stuck_);
   disk_->Fill();
-  Put(kPutsMax / 2);
-  ASSERT_TRUE(full_) << "the disk did not fill";
+  Put(30);  // no more than n2 has room for afterwards
   CheckMessage();
+  EXPECT_FALSE(stuck_) << "the other replica leads, and has room";
   // A restart on a full disk may fail, but says why; and loses nothing.
   cluster_.nodes().Kill(kNode);
   ASSERT_TRUE(cluster_.nodes().Start(kNode).ok());
@@ -252,7 +252,7 @@ TEST_F(DiskFull, FilledBySomethingElseThenFreedAndRestartedKeepsAllThatWasAcknow
   Restart();
   CheckAll("freed");
   Put(10);
-  EXPECT_FALSE(full_);
+  EXPECT_FALSE(stuck_);
   CheckAll("afterwards");
 }
 

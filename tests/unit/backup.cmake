@@ -2,5 +2,7 @@ assent_test(common_view_test common_view_test.cc LINK assent_common)
 assent_test(backup_views_test backup_views_test.cc LINK assent_backup)
 assent_test(backup_primary_test backup_primary_test.cc LINK assent_backup)
 assent_test(backup_follower_test backup_follower_test.cc LINK assent_backup)
+assent_test(backup_leases_test backup_leases_test.cc LINK assent_backup)
 assent_test(backup_changes_test backup_changes_test.cc LINK assent_backup)
-assent_test(backup_simulation_test backup_simulation_test.cc backup_world.cc LINK assent_backup)
+assent_test(backup_simulation_test backup_simulation_test.cc backup_world.cc backup_world_chaos.cc
+  LINK assent_backup)

@@ -156,7 +156,9 @@ TEST_F(BackupLearner, RemovedMemberCountsUntilTheDirectoryAgreed) {
   r.Lead(kTwo, {Entry(1, 1, "a")});
   r.Step(OperatorChange{RequestId{1}, ChangeKind::kRemoveReplica, Node(2)});
   const View proposed = r.Take<ProposeView>().at(0).view;
-  EXPECT_EQ(proposed, ViewOf(3, 1, kLife, {1}));
+  View wanted = ViewOf(3, 1, kLife, {1});
+  wanted.removed = {Node(2)};
+  EXPECT_EQ(proposed, wanted);
   r.Append("b").Forced(3);
   EXPECT_FALSE(Replicated());
   r.Step(CasDone{proposed, CasOutcome::kOk});
@@ -308,6 +310,87 @@ TEST(BackupReplicasMin, RemovalBelowItIsRefused) {
   r.Step(OperatorChange{RequestId{1}, ChangeKind::kRemoveReplica, Node(2)});
   EXPECT_EQ(r.Take<OperatorReply>().at(0).status.code(), StatusCode::kInvalid);
   EXPECT_FALSE(r.Has<ProposeView>());
+}
+
+// ---- Replicas that a fault took out of the view come back by themselves (R6)
+
+class BackupReturn : public testing::Test {
+ protected:
+  // Node 1 is alone: node 2 was silent. The directory has it registered.
+  void Alone(std::vector<Member> removed = {}) {
+    View view = ViewOf(2, 1, kLife, {1});
+    view.removed = std::move(removed);
+    r.silent = {2};
+    r.Lead(view, {Entry(1, 1, "a")});
+  }
+  // Node 2 answers a beacon.
+  void Return(Incarnation incarnation) { r.Receive(2, 2, BeaconAck{r.now_us, 0, incarnation}); }
+
+  Replica r{1};
+};
+
+TEST_F(BackupReturn, ReplicaThatAnswersBeaconsIsTakenBackIn) {
+  Alone();
+  r.Wait(kBeaconUs);
+  EXPECT_FALSE(r.Sent<Beacon>(2).empty());
+  EXPECT_TRUE(r.Sent<Beacon>(3).empty()) << "the group is not configured with node 3";
+  Return(Node(2).incarnation);
+  EXPECT_EQ(r.Sent<Ship>(2).at(0).prev, At(2, 2));
+  r.Ack(2, 2, At(2, 2));
+  EXPECT_EQ(r.Take<ProposeView>().at(0).view, ViewOf(3, 1, kLife, {1, 2}));
+  r.Enter(ViewOf(3, 1, kLife, {1, 2}));
+  EXPECT_FALSE(r.Has<OperatorReply>()) << "nobody asked";
+}
+
+TEST_F(BackupReturn, OperatorsAddIsAnsweredByTheReturnUnderWay) {
+  Alone();
+  Return(Node(2).incarnation);
+  r.Step(OperatorChange{RequestId{7}, ChangeKind::kAddReplica, Node(2)});
+  EXPECT_FALSE(r.Has<OperatorReply>());
+  r.Ack(2, 2, At(2, 2));
+  r.Enter(r.Take<ProposeView>().at(0).view);
+  EXPECT_EQ(r.Take<OperatorReply>().at(0).id, RequestId{7});
+}
+
+TEST_F(BackupReturn, NotOneThatAnOperatorTookOut) {
+  Alone({Node(2)});
+  r.Wait(kBeaconUs);
+  EXPECT_TRUE(r.Sent<Beacon>(2).empty());
+  Return(Node(2).incarnation);
+  EXPECT_TRUE(r.Sent<Ship>(2).empty());
+  r.Step(OperatorChange{RequestId{7}, ChangeKind::kAddReplica, Node(2)});
+  r.Ack(2, 2, At(2, 2));
+  EXPECT_EQ(r.Take<ProposeView>().at(0).view, ViewOf(3, 1, kLife, {1, 2})) << "and no longer kept out";
+}
+
+TEST_F(BackupReturn, NotUnderAnIncarnationThatIsNotRegistered) {
+  Alone();
+  Return(Incarnation{999});
+  EXPECT_TRUE(r.Sent<Ship>(2).empty());
+}
+
+TEST_F(BackupReturn, OneThatIsOnItsWayIsKeptOutByAnOperator) {
+  Alone();
+  Return(Node(2).incarnation);
+  r.Step(OperatorChange{RequestId{7}, ChangeKind::kRemoveReplica, Node(2)});
+  const View proposed = r.Take<ProposeView>().at(0).view;
+  EXPECT_EQ(proposed.removed, std::vector<Member>{Node(2)});
+  r.Enter(proposed);
+  EXPECT_TRUE(r.Take<OperatorReply>().at(0).status.ok());
+}
+
+TEST_F(BackupReturn, FailedOneIsNotTriedAgainAtOnce) {
+  Alone();
+  Return(Node(2).incarnation);
+  r.log.Trim(Lsn{1});
+  r.Mismatch(2, 2, {}, At(0, 0));
+  r.Step(SnapshotFailed{NodeId{2}, "no room"});
+  r.Sent<Ship>(2);
+  Return(Node(2).incarnation);
+  EXPECT_TRUE(r.Sent<Ship>(2).empty());
+  r.now_us += kReadmissionPauseUs;
+  Return(Node(2).incarnation);
+  EXPECT_FALSE(r.Sent<Ship>(2).empty());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -51,7 +52,28 @@ class Replica {
       effects.push_back(std::move(effect));
     }
     core.CheckInvariants();
+    AnswerBeacons();
     return *this;
+  }
+
+  // The other nodes do so at once, but for those that are silent.
+  void AnswerBeacons() {
+    Effects rest;
+    std::vector<std::pair<uint32_t, Beacon>> beacons;
+    for (Effect& effect : effects) {
+      auto* send = std::get_if<SendTo>(&effect);
+      const auto* beacon = send == nullptr ? nullptr : std::get_if<Beacon>(&send->message);
+      if (beacon != nullptr && !silent.contains(Raw(send->to))) {
+        beacons.emplace_back(Raw(send->to), *beacon);
+      } else {
+        rest.push_back(std::move(effect));
+      }
+    }
+    effects = std::move(rest);
+    for (const auto& [node, beacon] : beacons) {
+      const BeaconAck ack{beacon.sent_us, 0, Node(node).incarnation};
+      Receive(node, Raw(core.epoch()), ack);
+    }
   }
 
   // All effects of this type so far, taken off the list.
@@ -146,6 +168,7 @@ class Replica {
 
   const uint32_t self;
   uint64_t now_us = 1;
+  std::set<uint32_t> silent;  // nodes that answer no beacon
   MemoryLog log;
   ReplicationCore core;
   Effects effects;

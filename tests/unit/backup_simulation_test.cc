@@ -31,6 +31,7 @@ World::Options OptionsOf(uint64_t seed) {
   options.force_us_max = seed % 4 < 2 ? 2000 : 30'000;
   options.directory_trouble = seed % 4 == 0 ? 0.6 : 0.2;
   options.trims = seed % 2 == 0;
+  options.outages = seed % 8 >= 5;
   return options;
 }
 
@@ -43,7 +44,7 @@ TEST(BackupSimulation, NothingAnsweredIsLostAndTheGroupRecovers) {
   for (uint64_t seed = first; seed <= last; ++seed) {
     running_seed = seed;
     World world(seed, OptionsOf(seed));
-    world.Chaos(10'000'000);
+    world.Chaos(OptionsOf(seed).outages ? 40'000'000 : 10'000'000);
     if (!world.Heal(60'000'000)) {
       ADD_FAILURE() << "no progress after healing; seed " << seed << "\n" << world.Describe();
       break;
@@ -53,24 +54,31 @@ TEST(BackupSimulation, NothingAnsweredIsLostAndTheGroupRecovers) {
         sum.snapshots += c.snapshots;
     sum.changes += c.changes, sum.ambiguous += c.ambiguous, sum.answered += c.answered,
         sum.epochs += c.epochs;
-    sum.lost_tails += c.lost_tails;
+    sum.lost_tails += c.lost_tails, sum.takeovers += c.takeovers, sum.pauses += c.pauses,
+        sum.leases_checked += c.leases_checked;
   }
   std::printf(
       "seeds %llu..%llu: answered %llu, lost 0; crashes %llu (tails lost %llu), wipes %llu, epochs %llu, "
       "ambiguous CAS "
-      "%llu, truncations %llu, snapshots %llu, operator changes %llu\n",
+      "%llu, truncations %llu, snapshots %llu, operator changes %llu, takeovers %llu, pauses %llu, leases "
+      "checked "
+      "%llu\n",
       static_cast<unsigned long long>(first), static_cast<unsigned long long>(last),
       static_cast<unsigned long long>(sum.answered), static_cast<unsigned long long>(sum.crashes),
       static_cast<unsigned long long>(sum.lost_tails), static_cast<unsigned long long>(sum.wipes),
       static_cast<unsigned long long>(sum.epochs), static_cast<unsigned long long>(sum.ambiguous),
       static_cast<unsigned long long>(sum.truncations), static_cast<unsigned long long>(sum.snapshots),
-      static_cast<unsigned long long>(sum.changes));
+      static_cast<unsigned long long>(sum.changes), static_cast<unsigned long long>(sum.takeovers),
+      static_cast<unsigned long long>(sum.pauses), static_cast<unsigned long long>(sum.leases_checked));
   if (one == 0) {
     // A generator that no longer reaches these tests nothing.
     EXPECT_GT(sum.truncations, 0U);
     EXPECT_GT(sum.snapshots, 0U);
     EXPECT_GT(sum.wipes, 0U);
     EXPECT_GT(sum.changes, 0U);
+    EXPECT_GT(sum.takeovers, 0U);
+    EXPECT_GT(sum.pauses, 0U);
+    EXPECT_GT(sum.leases_checked, 0U);
   }
 }
 

@@ -1,10 +1,9 @@
-#include "tests/unit/backup_world.h"
-
 #include <algorithm>
 #include <cstdio>
 #include <tuple>
 
 #include "common/check.h"
+#include "tests/unit/backup_world_node.h"
 
 namespace assent::backup {
 namespace {
@@ -17,9 +16,6 @@ struct Overloaded : F... {
 };
 template <typename... F>
 Overloaded(F...) -> Overloaded<F...>;
-
-// A store: all records applied, in order. Its image as a snapshot is their text.
-using Store = std::vector<std::string>;
 
 std::string Image(const Store& store) {
   std::string out;
@@ -37,56 +33,15 @@ Store FromImage(const std::string& image) {
   return out;
 }
 
-// EpochBegan's encoding is binary; the others are our own.
-std::string Text(const LogEntry& entry) {
-  return entry.payload->starts_with("value") ? *entry.payload : "began " + ToString(entry.position);
-}
-
 }  // namespace
-
-struct World::Node {
-  struct AppendJob {
-    LogEntry entry;
-  };
-  struct TruncateJob {
-    LogPosition after;
-  };
-  struct InstallJob {
-    LogPosition at;
-    Store store;
-  };
-  using Job = std::variant<AppendJob, TruncateJob, InstallJob>;
-
-  NodeId id{};
-  // Durable.
-  Incarnation incarnation{};
-  MemoryLog disk;
-  Store synced;  // the store as of its last checkpoint
-  Epoch seen{};
-  Incarnation directory_incarnation{};
-  // Volatile.
-  bool up = false;
-  uint64_t life = 0;
-  MemoryLog log;  // disk, and what waits for it
-  Store store;
-  std::deque<Job> jobs;
-  bool jobs_scheduled = false;
-  std::unique_ptr<ReplicationCore> core;
-  uint64_t tick_at_us = UINT64_MAX;
-  bool serving = false;
-  std::map<NodeId, std::pair<LogPosition, std::string>> snapshots_out;
-  std::string snapshot_in;
-  std::vector<Status> replies;
-  std::string halted;
-
-  Member member() const { return {id, incarnation}; }
-};
 
 World::World(uint64_t seed, const Options& options) : seed_(seed), options_(options), random_(seed) {
   for (int i = 1; i <= options_.nodes; ++i) {
     auto node = std::make_unique<Node>();
     node->id = NodeId{static_cast<uint32_t>(i)};
     node->incarnation = Incarnation{next_random_++};
+    node->clock_rate = 1 + options_.drift * (static_cast<double>(Random(2001)) / 1000 - 1);
+    node->clock_offset_us = Random(1'000'000'000);
     nodes_[node->id] = std::move(node);
   }
   for (auto& [id, node] : nodes_) Start(*node);
@@ -112,6 +67,10 @@ void World::RunUntil(uint64_t until_us) {
     run();
   }
   now_us_ = until_us;
+}
+
+uint64_t World::LocalTime(const Node& node) const {
+  return node.clock_offset_us + static_cast<uint64_t>(node.clock_rate * static_cast<double>(now_us_));
 }
 
 // ---- A replica's life ----
@@ -146,6 +105,7 @@ void World::Crash(Node& node) {
     node.synced.assign(node.store.begin(), node.store.begin() + static_cast<ptrdiff_t>(applied));
   }
   node.up = false;
+  node.paused_until_us = 0;
   node.core.reset();
   node.jobs.clear();
   CheckAll();
@@ -161,19 +121,29 @@ void World::Wipe(Node& node) {
 }
 
 void World::Feed(Node& node, const Event& event) {
+  if (node.paused_until_us > now_us_) {
+    AfterOn(node, node.paused_until_us - now_us_, [this, &node, event] { Feed(node, event); });
+    return;
+  }
   Effects effects;
   const Epoch before = node.core->epoch();
-  node.core->Step(now_us_, event, effects);
+  node.core->Step(LocalTime(node), event, effects);
   ASSENT_CHECK(node.core->epoch() >= before, "I-R4 seed", seed_);
   for (const Effect& effect : effects) Perform(node, effect);
   node.core->CheckInvariants();
   ASSENT_CHECK(node.core->last() == node.log.last(), "seed", seed_);
+  CheckLeases();
   ScheduleTick(node);
 }
 
 void World::ScheduleTick(Node& node) {
-  const uint64_t deadline = std::max(node.core->NextDeadline(), now_us_ + 1);
-  if (deadline >= node.tick_at_us || node.core->NextDeadline() == UINT64_MAX) return;
+  const uint64_t local_us = LocalTime(node);
+  const uint64_t wanted_us = node.core->NextDeadline();
+  if (wanted_us == UINT64_MAX) return;
+  const double wait_us =
+      wanted_us > local_us ? static_cast<double>(wanted_us - local_us) / node.clock_rate : 0;
+  const uint64_t deadline = now_us_ + static_cast<uint64_t>(wait_us) + 1;
+  if (deadline >= node.tick_at_us) return;
   node.tick_at_us = deadline;
   AfterOn(node, deadline - now_us_, [this, &node, deadline] {
     if (node.tick_at_us != deadline) return;
@@ -228,6 +198,9 @@ void World::Perform(Node& node, const Effect& effect) {
                  [&](const ReplicatedUpTo& e) { ApplyUpTo(node, e.lsn); },
                  [&](const BecomePrimary& e) {
                    counts_.epochs++;
+                   if (!led_.empty() && led_.rbegin()->first < e.view.epoch) {
+                     counts_.takeovers += led_.rbegin()->second.first != node.id ? 1u : 0u;
+                   }
                    const auto [at, fresh] = led_.emplace(e.view.epoch, std::pair(node.id, node.life));
                    ASSENT_CHECK(at->second == std::pair(node.id, node.life), "I-R2 seed", seed_);
                    ASSENT_CHECK(node.seen >= e.view.epoch, "I-R4 seed", seed_);
@@ -261,6 +234,13 @@ void World::ScheduleLogJobs(Node& node) {
   if (node.jobs_scheduled) return;
   node.jobs_scheduled = true;
   AfterOn(node, 100 + Random(options_.force_us_max), [this, &node] {
+    if (node.paused_until_us > now_us_) {  // its log thread, too
+      AfterOn(node, node.paused_until_us - now_us_, [this, &node] {
+        node.jobs_scheduled = false;
+        if (!node.jobs.empty()) ScheduleLogJobs(node);
+      });
+      return;
+    }
     node.jobs_scheduled = false;
     // One force takes what has gathered, or some of it.
     RunLogJobs(node, Chance(0.8) ? node.jobs.size() : Random(node.jobs.size() + 1), true);
@@ -390,7 +370,13 @@ void World::ProposeAt(Node& node, const View& view) {
   counts_.ambiguous++;
   // The request outlives its sender, arrives late or never; its answer is lost, or says kLost after a retry
   // of its own.
-  if (Chance(0.6)) After(Random(Chance(0.5) ? 2000 : 2'000'000), [this, view] { ApplyCas(view); });
+  if (Chance(0.6)) {
+    ++proposals_on_the_way_;
+    After(Random(Chance(0.5) ? 2000 : 2'000'000), [this, view] {
+      --proposals_on_the_way_;
+      ApplyCas(view);
+    });
+  }
   AfterOn(node, Random(5000), [this, &node, view] { Feed(node, CasDone{view, CasOutcome::kUnknown}); });
 }
 
@@ -405,163 +391,6 @@ void World::ReadAt(Node& node) {
     for (const auto& [id, member] : registered_) read.registered.push_back(member);
     AfterOn(node, Random(2000), [this, &node, read] { Feed(node, read); });
   });
-}
-
-// ---- Load, operator, faults ----
-
-World::Node* World::ServingPrimary() {
-  for (auto& [id, node] : nodes_) {
-    if (node->up && node->serving && node->core->role() == Role::kPrimary) return node.get();
-  }
-  return nullptr;
-}
-
-void World::AppendAsRole(Node& node, size_t count) {
-  LocalAppend append;
-  for (; count > 0; --count) {
-    const LogEntry entry = Entry(Raw(node.core->epoch()), Raw(node.log.last().lsn) + 1,
-                                 "value " + std::to_string(next_value_++));
-    Note(entry);
-    node.log.Append(entry);
-    node.jobs.push_back(Node::AppendJob{entry});
-    append.entries.push_back(entry);
-  }
-  ScheduleLogJobs(node);
-  Feed(node, append);
-}
-
-void World::Operate() {
-  if (!view_) return;
-  Node& primary = *nodes_.at(view_->primary);
-  if (!primary.up) return;
-  // A member that lost its disk keeps the group from serving: it goes first.
-  for (const auto& [id, node] : nodes_) {
-    const Member* named = view_->Find(id);
-    if (named != nullptr && *named != node->member()) {
-      Feed(primary, OperatorChange{RequestId{next_request_++}, ChangeKind::kRemoveReplica, *named});
-      return;
-    }
-  }
-  for (const auto& [id, node] : nodes_) {
-    const auto registered = registered_.find(id);
-    if (view_->Find(id) == nullptr && registered != registered_.end()) {
-      Feed(primary, OperatorChange{RequestId{next_request_++}, ChangeKind::kAddReplica, registered->second});
-      return;
-    }
-  }
-}
-
-void World::Chaos(uint64_t until_us) {
-  while (now_us_ < until_us) {
-    RunUntil(now_us_ + 500 + Random(Chance(0.1) ? 400'000 : 5'000));
-    Node& node = *nodes_.at(NodeId{static_cast<uint32_t>(1 + Random(nodes_.size()))});
-    const uint64_t dice = Random(100);
-    if (dice < 55) {
-      if (Node* primary = ServingPrimary()) {
-        AppendAsRole(*primary, 1 + Random(3));
-        // The moment that matters: records on their way, some forced here, some there.
-        RunUntil(now_us_ + Random(2 * options_.force_us_max));
-        if (primary->up && Chance(0.05)) Crash(*primary);
-      }
-    } else if (dice < 61) {
-      if (node.up) Crash(node);
-    } else if (dice < 63) {
-      // Never the last disk that the view needs, nor the primary's, which nobody may yet replace.
-      if (!node.up && view_ && view_->primary != node.id) Wipe(node);
-    } else if (dice < 80) {
-      if (!node.up) Start(node);
-    } else if (dice < 86) {
-      Operate();
-    } else if (dice < 88) {
-      if (view_ && view_->primary != node.id && view_->Find(node.id) != nullptr &&
-          nodes_.at(view_->primary)->up) {
-        Feed(*nodes_.at(view_->primary),
-             OperatorChange{RequestId{next_request_++}, ChangeKind::kRemoveReplica, node.member()});
-      }
-    } else if (dice < 92) {
-      const NodeId to{static_cast<uint32_t>(1 + Random(nodes_.size()))};
-      if (!cut_.erase({node.id, to})) cut_.insert({node.id, to});
-    } else if (dice < 96) {
-      cut_.clear();
-    }
-    CheckAll();
-  }
-}
-
-bool World::Heal(uint64_t patience_us) {
-  options_.loss = options_.duplication = options_.directory_trouble = 0;
-  cut_.clear();
-  for (auto& [id, node] : nodes_) {
-    if (!node->up) Start(*node);
-  }
-  const uint64_t deadline = now_us_ + patience_us;
-  size_t target = 0;
-  while (now_us_ < deadline) {
-    RunUntil(now_us_ + 50'000);
-    Operate();
-    Node* primary = ServingPrimary();
-    if (primary == nullptr || !view_ || view_->members.size() != nodes_.size()) continue;
-    if (target == 0 && primary->core->view() == view_) {
-      AppendAsRole(*primary, 3);
-      target = Raw(primary->log.last().lsn);
-    }
-    bool all = target != 0;
-    for (const auto& [id, node] : nodes_) all = all && node->store.size() >= target && node->halted.empty();
-    if (all) {
-      CheckAll();
-      return true;
-    }
-  }
-  return false;
-}
-
-// ---- Checks ----
-
-// I-R3, I-D1: each member of the directory's view, under the incarnation named, durably holds what was
-// answered for.
-void World::CheckHeld() const {
-  if (!view_) return;
-  for (const Member& member : view_->members) {
-    const Node& node = *nodes_.at(member.node);
-    if (node.member() != member) continue;
-    ASSENT_CHECK(Raw(node.disk.last().lsn) >= answered_.size(), "I-D1 seed", seed_, "node", node.id);
-    for (size_t i = answered_.size(); i > 0 && Lsn{i} > node.disk.base().lsn; --i) {
-      ASSENT_CHECK(Text(*node.disk.Find(Lsn{i})) == answered_[i - 1], "I-D1 seed", seed_, "node", node.id,
-                   "lsn", i);
-    }
-  }
-}
-
-void World::CheckAll() const {
-  CheckHeld();
-  for (const auto& [id, node] : nodes_) {
-    ASSENT_CHECK(node->halted.empty(), "seed", seed_, "node", id, node->halted);
-    ASSENT_CHECK(node->store.size() <= answered_.size() &&
-                     std::equal(node->store.begin(), node->store.end(), answered_.begin()),
-                 "I-C1 seed", seed_);
-  }
-}
-
-std::string World::Describe() const {
-  std::string out = "directory " + (view_ ? ToString(*view_) : std::string("empty")) + "\n";
-  for (const auto& [id, node] : nodes_) {
-    out += ToString(id) + ":" + std::to_string(Raw(node->incarnation));
-    if (!node->up) {
-      out += " down\n";
-      continue;
-    }
-    const ReplicationStatus status = node->core->Describe(now_us_);
-    out += " " + std::string(ToString(status.role)) + (status.serving ? " serving" : "") + " epoch " +
-           std::to_string(Raw(node->core->epoch())) + " last " + ToString(status.last) + " durable " +
-           std::to_string(Raw(status.durable)) + " replicated " + std::to_string(Raw(status.replicated)) +
-           " base " + ToString(node->log.base()) + " waits for: " + status.waiting_for + "\n";
-    for (const PeerStatus& peer : status.peers) {
-      out += "   " + ToString(peer.member.node) + ":" + std::to_string(Raw(peer.member.incarnation)) +
-             " acked " + ToString(peer.acked) + (peer.required ? " required" : "") +
-             (peer.in_snapshot ? " snapshot" : "") + "\n";
-    }
-  }
-  return out;
 }
 
 }  // namespace assent::backup

@@ -25,7 +25,8 @@ namespace assent::backup {
 
 // What is checked, always: I-R1 one (epoch, LSN), one record. I-R2 one life leads an epoch. I-R3, I-D1 each
 // member of the directory's view holds, durably, whatever was answered for. I-R4 epochs only rise. I-C1
-// stores are prefixes of one history. A violation aborts the process after printing the seed.
+// stores are prefixes of one history. I-S2 no two replicas hold a lease at once, whatever their clocks'
+// offsets and drift, and whoever is stopped. A violation aborts the process after printing the seed.
 class World {
  public:
   struct Options {
@@ -36,10 +37,13 @@ class World {
     uint64_t force_us_max = 2000;
     double directory_trouble = 0.2;
     bool trims = true;
+    bool outages =
+        false;            // nodes, links and processes are gone or stopped for seconds, not only milliseconds
+    double drift = 0.05;  // clock rates differ from 1 by at most so much
   };
   struct Counts {
     uint64_t crashes = 0, wipes = 0, truncations = 0, snapshots = 0, changes = 0, ambiguous = 0, answered = 0,
-             epochs = 0, lost_tails = 0;
+             epochs = 0, lost_tails = 0, takeovers = 0, pauses = 0, leases_checked = 0;
   };
 
   World(uint64_t seed, const Options& options);
@@ -72,6 +76,7 @@ class World {
 
   void Start(Node& node);
   void Crash(Node& node);
+  uint64_t LocalTime(const Node& node) const;
   void Wipe(Node& node);
   void Feed(Node& node, const Event& event);
   void Perform(Node& node, const Effect& effect);
@@ -92,6 +97,7 @@ class World {
   Node* ServingPrimary();
   void CheckHeld() const;
   void CheckAll() const;
+  void CheckLeases();
 
   const uint64_t seed_;
   Options options_;
@@ -104,6 +110,7 @@ class World {
 
   // The directory.
   std::optional<View> view_;
+  int proposals_on_the_way_ = 0;  // whose sender may be gone
   std::map<NodeId, Member> registered_;
 
   // Ghosts.

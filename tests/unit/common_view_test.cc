@@ -9,13 +9,19 @@ const View kView{{GroupKind::kShard, 3},
                  Epoch{42},
                  NodeId{2},
                  0xfeedbeef,
-                 {{NodeId{1}, Incarnation{0xa1}}, {NodeId{2}, Incarnation{UINT64_MAX}}}};
+                 {{NodeId{1}, Incarnation{0xa1}}, {NodeId{2}, Incarnation{UINT64_MAX}}},
+                 {{NodeId{1}, Incarnation{0xa0}}, {NodeId{3}, Incarnation{7}}}};
 
 TEST(View, DecodeReturnsWhatWasEncoded) {
   const auto decoded = DecodeView(EncodeView(kView));
   ASSERT_TRUE(decoded.ok()) << decoded.status().message();
   EXPECT_EQ(*decoded, kView);
-  EXPECT_EQ(ToString(kView), "view s3 epoch=42 primary=n2 life=feedbeef members=n1:a1,n2:ffffffffffffffff");
+  EXPECT_EQ(ToString(kView),
+            "view s3 epoch=42 primary=n2 life=feedbeef members=n1:a1,n2:ffffffffffffffff removed=n1:a0,n3:7");
+  View plain = kView;
+  plain.removed.clear();
+  EXPECT_EQ(ToString(plain), "view s3 epoch=42 primary=n2 life=feedbeef members=n1:a1,n2:ffffffffffffffff");
+  EXPECT_EQ(*DecodeView(EncodeView(plain)), plain);
 }
 
 TEST(View, DecodeRefusesEveryTruncationAndEveryBitFlip) {
@@ -51,6 +57,8 @@ TEST(View, InvalidOnesAreRefused) {
   EXPECT_TRUE(broken([](View& v) { v.members[0].incarnation = {}; }));
   EXPECT_TRUE(broken([](View& v) { std::swap(v.members[0], v.members[1]); }));
   EXPECT_TRUE(broken([](View& v) { v.members[0].node = NodeId{2}; }));
+  EXPECT_TRUE(broken([](View& v) { v.removed[0] = v.members[0]; }));
+  EXPECT_TRUE(broken([](View& v) { std::swap(v.removed[0], v.removed[1]); }));
   EXPECT_TRUE(broken([](View& v) {
     for (uint32_t i = 3; v.members.size() <= kMembersMax; ++i)
       v.members.push_back({NodeId{i}, Incarnation{1}});

@@ -87,6 +87,14 @@ std::string Fields(const Ship& v) {
   const auto& [a, b, c] = v;
   return Join(a, b, c);
 }
+std::string Fields(const Beacon& v) {
+  const auto& [a, b] = v;
+  return Join(a, b);
+}
+std::string Fields(const BeaconAck& v) {
+  const auto& [a, b, c] = v;
+  return Join(a, b, c);
+}
 std::string Fields(const ShipAck& v) {
   const auto& [a, b, c, d] = v;
   return Join(a, b, c, d);
@@ -371,6 +379,14 @@ void Fill(SnapshotPiece& out, Random& random) {
 template <>
 void Fill(SnapshotAck& out, Random& random) {
   out = {Position(random), Big(random), Coin(random), Incarnation{random()}};
+}
+template <>
+void Fill(Beacon& out, Random& random) {
+  out = {Big(random), Big(random)};
+}
+template <>
+void Fill(BeaconAck& out, Random& random) {
+  out = {Big(random), Big(random), Incarnation{random()}};
 }
 template <>
 void Fill(Operate& out, Random& random) {

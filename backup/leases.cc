@@ -1,0 +1,145 @@
+// Who may lead, and for how long: beacons and leases, takeover by a backup, removal of a silent one (R3, R5,
+// R11). In PacificA beacons and grace periods do the same between a primary and its secondaries.
+
+#include <algorithm>
+#include <utility>
+
+#include "backup/replication.h"
+#include "backup/timing.h"
+#include "common/check.h"
+
+namespace assent::backup {
+
+// ---- Forces (R11) ----
+
+uint64_t ReplicationCore::ForceAge() const {
+  return durable_ < last_.lsn ? now_us_ - std::min(now_us_, force_since_us_) : 0;
+}
+
+// ---- Primary ----
+
+// R5: each backup of the view promised not to lead before a grace period after it took a beacon in, and it
+// took none in before it was sent. A primary without backups has the directory's word instead, that its epoch
+// was still the current one when it was asked.
+uint64_t ReplicationCore::LeaseUntil() const {
+  if (role_ != Role::kPrimary) return 0;
+  uint64_t since_us = UINT64_MAX;
+  for (const auto& [node, peer] : peers_) {
+    if (peer.in_view) since_us = std::min(since_us, peer.beacon_sent_us);
+  }
+  if (view_->members.size() == 1) since_us = directory_epoch_ == epoch() ? directory_epoch_us_ : 0;
+  return since_us == 0 ? 0 : since_us + kLeaseUs;
+}
+
+void ReplicationCore::SendBeacons() {
+  if (now_us_ < next_beacon_us_) return;
+  // Late by so much, it is this process that was away: whatever came meanwhile is still to be taken in.
+  if (now_us_ - next_beacon_us_ > kAwayUs) present_since_us_ = now_us_;
+  next_beacon_us_ = now_us_ + kBeaconUs;
+  const Beacon beacon{now_us_, ForceAge()};
+  for (const auto& [node, peer] : peers_) {
+    if (peer.in_view) Emit(SendTo{node, epoch(), beacon});
+  }
+  // Whoever answers of those that are out of the view may come back in.
+  for (const Member& member : registered_) {
+    if (MayReturn(member)) Emit(SendTo{member.node, epoch(), beacon});
+  }
+}
+
+void ReplicationCore::OnBeaconAck(NodeId from, const BeaconAck& ack) {
+  if (role_ != Role::kPrimary) return;
+  if (ack.sent_us > now_us_ || ack.force_age_us > kForceAgeMaxUs) return;  // R11
+  const Member member{from, ack.incarnation};
+  PeerProgress* peer = FindPeer(member);
+  if (peer == nullptr || !peer->in_view) return Readmit(member);
+  peer->beacon_sent_us = std::max(peer->beacon_sent_us, ack.sent_us);
+  peer->beacon_acked_us = now_us_;
+}
+
+// R3: what a backup owes and does not give holds every commit back, so it leaves the view: and nothing is
+// committed before the directory agreed.
+uint64_t ReplicationCore::SilenceDeadline(const PeerProgress& peer) const {
+  if (!peer.in_view) return UINT64_MAX;
+  uint64_t alive_us = peer.beacon_acked_us;
+  if (peer.Outstanding()) alive_us = std::min(alive_us, peer.last_durable_us);
+  return std::max(alive_us, present_since_us_) + kBackupSilenceUs;
+}
+
+void ReplicationCore::RemoveSilentBackups() {
+  if (proposed_ || entering_) return;
+  View next = view_->Successor();
+  std::string silent;
+  for (const auto& [node, peer] : peers_) {
+    if (now_us_ < SilenceDeadline(peer)) continue;
+    silent += (silent.empty() ? "" : ", ") + ToString(node);
+    std::erase(next.members, peer.member);
+  }
+  if (silent.empty()) return;
+  if (next.members.size() < config_.replicas_min) {
+    waiting_for_ = silent + ", silent, and limits.replicas_min does not allow to go on without";
+    return;
+  }
+  if (change_) {
+    EndChange(Status(StatusCode::kUnavailable, silent + " was silent and left the view first; try again"));
+  }
+  Propose(std::move(next));
+}
+
+// R6: a replica that the group is configured with, and that a fault took out of the view, comes back by
+// itself. One that an operator took out does not.
+bool ReplicationCore::MayReturn(const Member& member) const {
+  const auto& configured = config_.initial_members;
+  return std::find(configured.begin(), configured.end(), member.node) != configured.end() &&
+         view_->Find(member.node) == nullptr &&
+         std::none_of(view_->removed.begin(), view_->removed.end(),
+                      [&](const Member& removed) { return removed.node == member.node; }) &&
+         view_->members.size() < kMembersMax;
+}
+
+void ReplicationCore::Readmit(const Member& member) {
+  const bool is_registered = std::find(registered_.begin(), registered_.end(), member) != registered_.end();
+  if (!is_registered || !MayReturn(member) || change_ || proposed_ || entering_ || !HoldsWholeLog()) return;
+  if (now_us_ < next_readmission_us_) return;
+  BeginAdding(member, std::nullopt);
+}
+
+// ---- Backup ----
+
+void ReplicationCore::OnBeacon(NodeId from, const Beacon& beacon) {
+  if (!IsFollower() || from != view_->primary) return;
+  // R11: a primary whose disk hangs is as good as dead; it must not be told otherwise, nor go on by our word.
+  if (beacon.force_age_us > kForceAgeMaxUs) return;
+  // Bound by the view that it proposed, too: the directory may have made it the primary by now (R3).
+  if (proposed_) return;
+  heard_us_ = now_us_;
+  Emit(SendTo{from, epoch(), BeaconAck{beacon.sent_us, ForceAge(), config_.incarnation}});
+}
+
+uint64_t ReplicationCore::TakeoverDeadline() const {
+  if (role_ != Role::kBackup || proposed_ || entering_) return UINT64_MAX;
+  if (view_->members.size() <= config_.replicas_min) return UINT64_MAX;
+  uint64_t rank = 0;
+  for (const Member& member : view_->members) {
+    if (member.node == config_.self) break;
+    if (member.node != view_->primary) ++rank;
+  }
+  return heard_us_ + kGraceUs + rank * kTakeoverStaggerUs;
+}
+
+// R3: a member that missed the primary for the grace period proposes itself. The old lease, as far as this
+// replica's word went, is over by then (R5), and it went no further than every backup's.
+void ReplicationCore::TakeOverIfDue() {
+  const uint64_t deadline = TakeoverDeadline();
+  if (now_us_ < deadline || ForceAge() > kForceAgeMaxUs) return;
+  if (now_us_ - deadline > kAwayUs) {  // it is this process that was away
+    heard_us_ = now_us_;
+    return;
+  }
+  View next = view_->Successor();
+  std::erase_if(next.members, [&](const Member& member) { return member.node == view_->primary; });
+  next.primary = config_.self;
+  next.primary_life = config_.life;
+  Propose(std::move(next));
+}
+
+}  // namespace assent::backup
