@@ -164,6 +164,60 @@ TEST_F(DriverOfAShard, R4DivergentTailIsCutAndTheRoleCoreRebuilt) {
             world.Find(kN2, kS1)->state().find_store()->applied());
 }
 
+// A read done under a lease that is over waits: in the same epoch nobody else has led meanwhile.
+TEST_F(DriverOfAShard, R5ReadWaitsWhileTheLeaseIsOverAndLeavesWhenItIsBack) {
+  CommitOne(1, "k", "v");
+  const Epoch epoch = world.ViewOf(kS1)->epoch;
+  world.Cut(kN2, kN1, true);  // beacons arrive, their answers do not
+  world.RunFor(2'100 * kMs);
+  world.ClearSent();
+  SendTo(kN1, Operate{Header(2), Epoch{}, 1, {GetOp{"k"}}});
+  world.RunFor(100 * kMs);
+  EXPECT_TRUE(world.Sent<OperateReply>().empty());
+  world.Cut(kN2, kN1, false);
+  ASSERT_TRUE(world.RunUntil([&] { return !world.Sent<OperateReply>().empty(); }, 200 * kMs));
+  EXPECT_EQ(world.ViewOf(kS1)->epoch, epoch);
+  EXPECT_EQ(world.Sent<OperateReply>().front().second.results.at(0).rows.at(0).value, "v");
+}
+
+TEST_F(DriverOfAShard, R5ReadOfADeposedPrimaryNeverLeaves) {
+  CommitOne(1, "k", "v");
+  const Epoch epoch = world.ViewOf(kS1)->epoch;
+  for (const NodeId other : {kN2, kN3}) {
+    world.Cut(kN1, other, true);
+    world.Cut(other, kN1, true);
+  }
+  world.options().directory_trouble = 1;  // it does not learn, nor may it shrink the view
+  world.RunFor(2'100 * kMs);
+  world.ClearSent();
+  SendTo(kN1, Operate{Header(2), Epoch{}, 1, {GetOp{"k"}}});
+  world.RunFor(10 * kMs);
+  world.Promote(kS1, kN2);
+  world.options().directory_trouble = 0;
+  ASSERT_TRUE(world.RunUntil([&] { return world.PrimaryNode(kS1) == kN2; }, 5 * kSecond));
+  for (const NodeId other : {kN2, kN3}) {
+    world.Cut(kN1, other, false);
+    world.Cut(other, kN1, false);
+  }
+  ASSERT_TRUE(world.RunUntil([&] { return world.ViewOf(kS1)->members.size() == 2; }, 10 * kSecond));
+  world.Promote(kS1, kN1);  // nor when it leads again
+  ASSERT_TRUE(world.RunUntil([&] { return world.PrimaryNode(kS1) == kN1; }, 5 * kSecond));
+  world.RunFor(kSecond);
+  EXPECT_GT(world.ViewOf(kS1)->epoch, epoch);
+  for (const auto& [envelope, reply] : world.Sent<OperateReply>()) EXPECT_GT(envelope.from_epoch, epoch);
+}
+
+TEST_F(DriverOfAShard, R3KilledPrimaryIsReplacedAndComesBackAsABackup) {
+  CommitOne(1, "k", "v");
+  world.Crash(kN1, true);
+  ASSERT_TRUE(world.RunUntil([&] { return world.PrimaryNode(kS1) == kN2; }, 5 * kSecond));
+  CommitOne(2, "k2", "w");
+  EXPECT_EQ(world.Value(*world.Primary(kS1), "k"), "v");
+  world.Start(kN1);
+  const auto is_back = [&] { return world.ViewOf(kS1)->Find(kN1) != nullptr && LastAt(kN1) == LastAt(kN2); };
+  ASSERT_TRUE(world.RunUntil(is_back, 10 * kSecond)) << world.Describe();
+}
+
 TEST_F(DriverOfAShard, R7FailedWriteHaltsTheReplicaWhichThenSaysNothing) {
   world.BreakDisk(kN1, kS1, 1, wal::MemoryFileSystem::Fault::kError);
   SendTo(kN1, PrepareOf(1, "k", "v"));
