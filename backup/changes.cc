@@ -16,13 +16,16 @@ using Mode = PeerProgress::Mode;
 
 }  // namespace
 
+void ReplicationCore::Refuse(RequestId id, StatusCode code, std::string text) {
+  Emit(OperatorReply{id, Status(code, std::move(text))});
+}
+
 void ReplicationCore::On(const OperatorChange& event) {
   if (role_ != Role::kPrimary || entering_) {
-    Emit(OperatorReply{
-        event.id, Status(StatusCode::kUnavailable,
-                         "this replica of " + ToString(config_.group) + " is not the primary" +
-                             (view_ && view_->primary != config_.self ? "; ask " + ToString(view_->primary)
-                                                                      : "; try again later"))});
+    Refuse(event.id, StatusCode::kUnavailable,
+           "this replica of " + ToString(config_.group) + " is not the primary" +
+               (view_ && view_->primary != config_.self ? "; ask " + ToString(view_->primary)
+                                                        : "; try again later"));
     return;
   }
   const bool adding = change_ && change_->kind == ChangeKind::kAddReplica &&
@@ -40,8 +43,7 @@ void ReplicationCore::On(const OperatorChange& event) {
   if (change_ || proposed_) {
     const std::string whose =
         change_ ? "a change of " + ToString(change_->member.node) : "a change of the view";
-    Emit(OperatorReply{event.id, Status(StatusCode::kConflict, whose + " is under way; try again later")});
-    return;
+    return Refuse(event.id, StatusCode::kConflict, whose + " is under way; try again later");
   }
   if (event.kind == ChangeKind::kRemoveReplica) {
     RemoveReplica(event);
@@ -51,9 +53,6 @@ void ReplicationCore::On(const OperatorChange& event) {
 }
 
 void ReplicationCore::RemoveReplica(const OperatorChange& event) {
-  const auto refuse = [&](StatusCode code, std::string text) {
-    Emit(OperatorReply{event.id, Status(code, std::move(text))});
-  };
   const NodeId node = event.member.node;
   View next = view_->Successor();
   std::optional<Member> out;  // whom to take out, or to keep out
@@ -67,12 +66,13 @@ void ReplicationCore::RemoveReplica(const OperatorChange& event) {
     if (found != registered_.end()) out = *found;
   }
   if (node == config_.self) {
-    return refuse(StatusCode::kInvalid, ToString(node) + " is the primary and cannot be removed");
+    return Refuse(event.id, StatusCode::kInvalid, ToString(node) + " is the primary and cannot be removed");
   }
-  if (!out) return refuse(StatusCode::kNotFound, ToString(node) + " is not in " + ToString(*view_));
+  if (!out) return Refuse(event.id, StatusCode::kNotFound, ToString(node) + " is not in " + ToString(*view_));
   if (next.members.size() < config_.replicas_min) {
-    return refuse(StatusCode::kInvalid, "the group would have fewer replicas than limits.replicas_min, " +
-                                            std::to_string(config_.replicas_min) + ", and could not serve");
+    return Refuse(event.id, StatusCode::kInvalid,
+                  "the group would have fewer replicas than limits.replicas_min, " +
+                      std::to_string(config_.replicas_min) + ", and could not serve");
   }
   std::erase_if(next.removed, [&](const Member& member) { return member.node == node; });
   if (next.removed.size() == kMembersMax) next.removed.erase(next.removed.begin());
@@ -84,21 +84,19 @@ void ReplicationCore::RemoveReplica(const OperatorChange& event) {
 
 void ReplicationCore::AddReplica(const OperatorChange& event) {
   const std::string node = ToString(event.member.node);
-  const auto reply = [&](StatusCode code, std::string text) {
-    Emit(OperatorReply{event.id, Status(code, std::move(text))});
-  };
   const Member* named = view_->Find(event.member.node);
   if (named != nullptr && *named == event.member) {
     Emit(OperatorReply{event.id, Status()});  // a repeated command
   } else if (named != nullptr) {
-    reply(StatusCode::kInvalid,
-          node + " is a member with another data directory: remove-replica " + node + " first");
+    Refuse(event.id, StatusCode::kInvalid,
+           node + " is a member with another data directory: remove-replica " + node + " first");
   } else if (Raw(event.member.incarnation) == 0 || event.member.node == config_.self) {
-    reply(StatusCode::kInvalid, node + " has not registered with the directory: is it running?");
+    Refuse(event.id, StatusCode::kInvalid, node + " has not registered with the directory: is it running?");
   } else if (view_->members.size() >= kMembersMax) {
-    reply(StatusCode::kInvalid, "the group has as many replicas as it may have");
+    Refuse(event.id, StatusCode::kInvalid, "the group has as many replicas as it may have");
   } else if (!HoldsWholeLog()) {
-    reply(StatusCode::kUnavailable, "the members do not all hold the log yet (R4); try again later");
+    Refuse(event.id, StatusCode::kUnavailable,
+           "the members do not all hold the log yet (R4); try again later");
   } else {
     BeginAdding(event.member, event.id);
   }
@@ -120,8 +118,7 @@ PeerProgress* ReplicationCore::Learner() {
 
 void ReplicationCore::AdvanceChange() {
   PeerProgress* learner = Learner();
-  if (learner == nullptr || proposed_ || entering_ || !HoldsWholeLog() || learner->mode != Mode::kStream)
-    return;
+  if (learner == nullptr || ViewIsChanging() || !HoldsWholeLog() || learner->mode != Mode::kStream) return;
   // R6: commits go on while it catches up. Once all was sent, its acks are required for every record from
   // here on ...
   if (learner->next > last_.lsn && !change_->required) {
@@ -139,7 +136,7 @@ void ReplicationCore::AdvanceChange() {
 }
 
 uint64_t ReplicationCore::ChangeDeadline() const {
-  if (!change_ || change_->kind != ChangeKind::kAddReplica || proposed_ || entering_) return UINT64_MAX;
+  if (!change_ || change_->kind != ChangeKind::kAddReplica || ViewIsChanging()) return UINT64_MAX;
   const auto learner = peers_.find(change_->member.node);
   ASSENT_CHECK(learner != peers_.end());
   const PeerProgress& peer = learner->second;
@@ -174,8 +171,8 @@ void ReplicationCore::EndChange(const Status& status) {
 }
 
 void ReplicationCore::IgnoreOtherIncarnation(NodeId from, Incarnation incarnation) {
-  if (!change_ || change_->kind != ChangeKind::kAddReplica || change_->member.node != from || proposed_ ||
-      entering_)
+  if (!change_ || change_->kind != ChangeKind::kAddReplica || change_->member.node != from ||
+      ViewIsChanging())
     return;
   if (change_->member.incarnation == incarnation) return;
   EndChange(Status(StatusCode::kConflict, ToString(from) +
@@ -246,8 +243,7 @@ void ReplicationCore::On(const SnapshotRead& event) {
 
 void ReplicationCore::On(const SnapshotFailed& event) {
   const PeerProgress* peer = Learner();
-  if (peer == nullptr || peer->member.node != event.to || peer->mode != Mode::kSnapshot || proposed_ ||
-      entering_) {
+  if (peer == nullptr || peer->member.node != event.to || peer->mode != Mode::kSnapshot || ViewIsChanging()) {
     return;
   }
   EndChange(Status(StatusCode::kIo, "no snapshot for " + ToString(event.to) + ": " + event.text));

@@ -66,7 +66,7 @@ uint64_t ReplicationCore::SilenceDeadline(const PeerProgress& peer) const {
 }
 
 void ReplicationCore::RemoveSilentBackups() {
-  if (proposed_ || entering_) return;
+  if (ViewIsChanging()) return;
   View next = view_->Successor();
   std::string silent;
   for (const auto& [node, peer] : peers_) {
@@ -98,7 +98,7 @@ bool ReplicationCore::MayReturn(const Member& member) const {
 
 void ReplicationCore::Readmit(const Member& member) {
   const bool is_registered = std::find(registered_.begin(), registered_.end(), member) != registered_.end();
-  if (!is_registered || !MayReturn(member) || change_ || proposed_ || entering_ || !HoldsWholeLog()) return;
+  if (!is_registered || !MayReturn(member) || change_ || ViewIsChanging() || !HoldsWholeLog()) return;
   if (now_us_ < next_readmission_us_) return;
   BeginAdding(member, std::nullopt);
 }
@@ -116,7 +116,7 @@ void ReplicationCore::OnBeacon(NodeId from, const Beacon& beacon) {
 }
 
 uint64_t ReplicationCore::TakeoverDeadline() const {
-  if (role_ != Role::kBackup || proposed_ || entering_) return UINT64_MAX;
+  if (role_ != Role::kBackup || ViewIsChanging()) return UINT64_MAX;
   if (view_->members.size() <= config_.replicas_min) return UINT64_MAX;
   uint64_t rank = 0;
   for (const Member& member : view_->members) {
@@ -130,8 +130,9 @@ uint64_t ReplicationCore::TakeoverDeadline() const {
 // replica's word went, is over by then (R5), and it went no further than every backup's.
 void ReplicationCore::TakeOverIfDue() {
   const uint64_t deadline = TakeoverDeadline();
-  if (now_us_ < deadline || ForceAge() > kForceAgeMaxUs) return;
-  if (now_us_ - deadline > kAwayUs) {  // it is this process that was away
+  if (now_us_ < deadline) return;
+  // It is this process that was away, or this disk that hangs (R11): not before another grace period.
+  if (now_us_ - deadline > kAwayUs || ForceAge() > kForceAgeMaxUs) {
     heard_us_ = now_us_;
     return;
   }

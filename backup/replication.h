@@ -85,8 +85,8 @@ struct ReplicationStatus {
 //
 // How a view changes (R3), each time by compare-and-swap of the next epoch in the directory: a primary that
 // restarts takes an epoch of its own; a backup that hears no beacon for the grace period takes over; a
-// primary gives up a backup that is silent; an operator adds, removes and promotes. The last three by
-// leases.cc's and changes.cc's rules.
+// primary gives up a backup that is silent; an operator adds and removes; and a replica that a
+// fault took out comes back.
 class ReplicationCore {
  public:
   // `log` outlives the core.
@@ -186,6 +186,8 @@ class ReplicationCore {
   uint64_t PeerDeadline(const PeerProgress& peer) const;
   uint64_t PeersDeadline() const;
   Lsn HeldByMembers() const;
+  // A proposal's fate is open, or the view that it made is not entered yet.
+  bool ViewIsChanging() const { return proposed_.has_value() || entering_.has_value(); }
   bool HoldsWholeLog() const { return HeldByMembers() >= serve_at_; }
   bool Required(const PeerProgress& peer) const;
   PeerProgress* FindPeer(const Member& member);
@@ -205,6 +207,7 @@ class ReplicationCore {
 
   // --- changes.cc: an operator's changes, snapshots out (R6) ---
   void On(const OperatorChange& event);
+  void Refuse(RequestId id, StatusCode code, std::string text);
   void RemoveReplica(const OperatorChange& event);
   void AddReplica(const OperatorChange& event);
   void BeginAdding(const Member& member, std::optional<RequestId> id);

@@ -18,7 +18,7 @@ std::unique_ptr<AdminConnection> ConnectAdmin(const Address& address, int timeou
 // What a reply's AdminResult says.
 Status StatusOf(const wire::AdminResult& result);
 
-// "shard-1", or "?" for what names no group.
+// "s1", or "?" for what names no group.
 std::string GroupName(const wire::GroupId& group);
 
 // One node, or why it did not answer.
