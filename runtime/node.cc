@@ -135,6 +135,7 @@ Status Node::OpenReplica(const GroupEntry& group) {
   replica.snapshot_path = data_->SnapshotPath(group.id);
   replica.store_identity = store_identity;
   replica.store_options = store_options;
+  replica.snapshot_files = &files_;
   replica.checkpoint_bytes = config.checkpoint_bytes;
   hosted.replica = std::make_unique<Replica>(
       std::move(replica), *this, *hosted.log, std::move(opened->store),

@@ -1,7 +1,6 @@
 #include "runtime/replica.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <type_traits>
 #include <utility>
 
@@ -59,7 +58,7 @@ Replica::Replica(ReplicaConfig config, ReplicaHost& host, LogPort& log, std::uni
 void Replica::Start() {
   started_ = true;
   // What a learner that died had received of a snapshot: the next one begins anew.
-  std::remove(config_.snapshot_path.c_str());
+  (void)config_.snapshot_files->Remove(config_.snapshot_path);
   // A core that could not take the log in must not take part as if it were empty: halt (G7).
   HaltUnless(state_.Rebuild(log_));
   if (halted_) return;
@@ -500,7 +499,7 @@ void Replica::Perform(backup::StartSnapshot& effect) {
   snapshot_reads_.clear();
   snapshot_out_.reset();
   snapshot_to_ = effect.to;
-  auto source = SnapshotSource::Start(state_.store(), config_.snapshot_path);
+  auto source = SnapshotSource::Start(state_.store(), *config_.snapshot_files, config_.snapshot_path);
   if (!source.ok())
     return Enqueue(backup::Event(backup::SnapshotFailed{effect.to, source.status().ToString()}));
   snapshot_out_ = std::move(source).value();
@@ -541,7 +540,7 @@ void Replica::StepSnapshotSource() {
 
 void Replica::Perform(backup::WriteSnapshot& effect) {
   if (snapshot_in_ == nullptr || effect.piece.offset == 0) {
-    snapshot_in_ = std::make_unique<SnapshotSink>(config_.snapshot_path);
+    snapshot_in_ = std::make_unique<SnapshotSink>(*config_.snapshot_files, config_.snapshot_path);
   }
   const auto received = snapshot_in_->Write(effect.piece);
   if (!received.ok()) return HaltUnless(received.status());

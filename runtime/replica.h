@@ -30,6 +30,7 @@ struct ReplicaConfig {
   // Beside the store, on the same file system.
   std::string store_path;
   std::string snapshot_path;
+  wal::FileSystem* snapshot_files = nullptr;  // where snapshot_path lies; outlives the replica
   StoreIdentity store_identity;
   StoreOptions store_options;
   uint64_t checkpoint_bytes = 0;  // of SQLite's -wal file, between two checkpoints

@@ -1,12 +1,7 @@
 #include "runtime/snapshot_transfer.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <span>
 #include <utility>
 
 #include "common/check.h"
@@ -16,26 +11,21 @@ namespace {
 
 constexpr int kPagesPerStep = 64;  // 256 KiB: well under a millisecond of the loop's time
 
-Status SystemError(const std::string& doing, const std::string& path) {
-  const StatusCode code = errno == ENOSPC || errno == EDQUOT ? StatusCode::kDiskFull : StatusCode::kIo;
-  return Status(code, doing + " " + path + ": " + std::strerror(errno));
-}
-
 }  // namespace
 
-Result<std::unique_ptr<SnapshotSource>> SnapshotSource::Start(Store& store, const std::string& path) {
+Result<std::unique_ptr<SnapshotSource>> SnapshotSource::Start(Store& store, wal::FileSystem& files,
+                                                              const std::string& path) {
   auto writer = SnapshotWriter::Start(store, path);
   if (!writer.ok()) return writer.status();
-  std::unique_ptr<SnapshotSource> source(new SnapshotSource(path));
+  std::unique_ptr<SnapshotSource> source(new SnapshotSource(files, path));
   source->writer_ = std::move(writer).value();
   return source;
 }
 
 SnapshotSource::~SnapshotSource() {
-  if (file_ >= 0) {
-    close(file_);
-    unlink(path_.c_str());
-  }
+  if (file_ == nullptr) return;
+  file_.reset();
+  (void)files_.Remove(path_);  // what is left of it the next start removes
 }
 
 Result<bool> SnapshotSource::Step() {
@@ -43,11 +33,12 @@ Result<bool> SnapshotSource::Step() {
   const auto done = writer_->Step(kPagesPerStep);
   if (!done.ok()) return done.status();
   if (!*done) return false;
-  file_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file_ < 0) return SystemError("open", path_);
-  struct stat info {};
-  if (fstat(file_, &info) != 0) return SystemError("stat", path_);
-  size_ = static_cast<uint64_t>(info.st_size);
+  auto file = files_.Open(path_, wal::OpenMode::kReadOnly);
+  if (!file.ok()) return file.status();
+  file_ = std::move(file).value();
+  const auto size = file_->Size();
+  if (!size.ok()) return size.status();
+  size_ = *size;
   complete_ = true;
   return true;
 }
@@ -59,48 +50,40 @@ Result<SnapshotPiece> SnapshotSource::Read(uint64_t offset, size_t bytes_max) co
   piece.offset = offset;
   if (offset > size_) return Status(StatusCode::kInvalid, "asked for bytes beyond the snapshot's end");
   piece.bytes.resize(std::min<uint64_t>(bytes_max, size_ - offset));
-  size_t got = 0;
-  while (got < piece.bytes.size()) {
-    const ssize_t n =
-        pread(file_, piece.bytes.data() + got, piece.bytes.size() - got, static_cast<off_t>(offset + got));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return SystemError("read", path_);
-    if (n == 0) return Status(StatusCode::kIo, "read " + path_ + ": it has become shorter");
-    got += static_cast<size_t>(n);
-  }
-  piece.done = offset + got == size_;
+  const auto got = file_->ReadAt(offset, std::span(piece.bytes));
+  if (!got.ok()) return got.status();
+  if (*got < piece.bytes.size()) return Status(StatusCode::kIo, "read " + path_ + ": it has become shorter");
+  piece.done = offset + *got == size_;
   return piece;
 }
 
 SnapshotSink::~SnapshotSink() {
-  if (file_ < 0) return;
-  close(file_);
-  unlink(path_.c_str());  // it may be as large as the store
+  if (file_ == nullptr) return;
+  file_.reset();
+  (void)files_.Remove(path_);  // it may be as large as the store
 }
 
 Result<uint64_t> SnapshotSink::Write(const SnapshotPiece& piece) {
   if (piece.offset == 0) {
-    if (file_ >= 0) close(file_);
-    file_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (file_ < 0) return SystemError("create", path_);
+    file_.reset();
+    const Status removed = files_.Remove(path_);
+    if (!removed.ok() && removed.code() != StatusCode::kNotFound) return removed;
+    auto file = files_.Create(path_);
+    if (!file.ok()) return file.status();
+    file_ = std::move(file).value();
     size_ = 0;
   }
-  ASSENT_CHECK(file_ >= 0 && piece.offset == size_, "snapshot pieces out of order", piece.offset, size_);
-  size_t put = 0;
-  while (put < piece.bytes.size()) {
-    const ssize_t n = write(file_, piece.bytes.data() + put, piece.bytes.size() - put);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return SystemError("write", path_);
-    put += static_cast<size_t>(n);
-  }
-  size_ += put;
+  ASSENT_CHECK(file_ != nullptr && piece.offset == size_, "snapshot pieces out of order", piece.offset,
+               size_);
+  ASSENT_RETURN_IF_ERROR(file_->WriteAt(size_, piece.bytes));
+  size_ += piece.bytes.size();
   return size_;
 }
 
 Status SnapshotSink::Finish() {
-  ASSENT_CHECK(file_ >= 0);
-  if (fsync(file_) != 0) return SystemError("sync", path_);
-  close(std::exchange(file_, -1));
+  ASSENT_CHECK(file_ != nullptr);
+  ASSENT_RETURN_IF_ERROR(file_->Sync());
+  file_.reset();
   return {};
 }
 

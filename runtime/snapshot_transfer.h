@@ -10,6 +10,7 @@
 #include "common/status.h"
 #include "store/snapshot_writer.h"
 #include "store/store.h"
+#include "wal/file.h"
 
 // The two ends of a snapshot on its way to a learner (R6), as files beside the stores. Loop thread; each call
 // does a bounded amount of work.
@@ -18,7 +19,9 @@ namespace assent {
 // Primary: copies the store into a file a few pages a step, then serves pieces of that file.
 class SnapshotSource {
  public:
-  static Result<std::unique_ptr<SnapshotSource>> Start(Store& store, const std::string& path);
+  // `files`: where `path` lies; outlives this, and so does `store`.
+  static Result<std::unique_ptr<SnapshotSource>> Start(Store& store, wal::FileSystem& files,
+                                                       const std::string& path);
   ~SnapshotSource();  // removes the file
   SnapshotSource(const SnapshotSource&) = delete;
   SnapshotSource& operator=(const SnapshotSource&) = delete;
@@ -30,19 +33,21 @@ class SnapshotSource {
   Result<SnapshotPiece> Read(uint64_t offset, size_t bytes_max) const;
 
  private:
-  explicit SnapshotSource(std::string path) : path_(std::move(path)) {}
+  SnapshotSource(wal::FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
 
+  wal::FileSystem& files_;
   const std::string path_;
   std::unique_ptr<SnapshotWriter> writer_;
   bool complete_ = false;
-  int file_ = -1;
+  std::unique_ptr<wal::File> file_;
   uint64_t size_ = 0;
 };
 
 // Learner: gathers the pieces in a file. Pieces come in order; offset 0 begins anew.
 class SnapshotSink {
  public:
-  explicit SnapshotSink(std::string path) : path_(std::move(path)) {}
+  // `files`: where `path` lies; outlives this.
+  SnapshotSink(wal::FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
   ~SnapshotSink();  // removes the file unless it is whole
   SnapshotSink(const SnapshotSink&) = delete;
   SnapshotSink& operator=(const SnapshotSink&) = delete;
@@ -53,8 +58,9 @@ class SnapshotSink {
   Status Finish();
 
  private:
+  wal::FileSystem& files_;
   const std::string path_;
-  int file_ = -1;
+  std::unique_ptr<wal::File> file_;
   uint64_t size_ = 0;
 };
 

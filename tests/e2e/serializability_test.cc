@@ -13,8 +13,8 @@
 #include <utility>
 
 #include "client/client.h"
-#include "tests/checker/checker.h"
-#include "tests/checker/workload.h"
+#include "sim/checker/checker.h"
+#include "sim/checker/workload.h"
 #include "tests/e2e/test_cluster.h"
 
 namespace assent::e2e {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "tests/checker/checker.h"
+#include "sim/checker/checker.h"
 
 namespace assent::checker {
 namespace {

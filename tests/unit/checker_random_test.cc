@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "tests/checker/checker.h"
+#include "sim/checker/checker.h"
 
 namespace assent::checker {
 namespace {

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "tests/checker/checker.h"
-#include "tests/checker/workload.h"
+#include "sim/checker/checker.h"
+#include "sim/checker/workload.h"
 
 namespace assent::checker {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "coordinator/coordinator.h"
-#include "map_state.h"
+#include "sim/map_state.h"
 
 namespace assent::coordinator {
 

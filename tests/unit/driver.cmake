@@ -1,13 +1,10 @@
 # The driver of a replica (runtime/replica.h) and what it is made of.
-add_library(driver_world STATIC ${CMAKE_CURRENT_LIST_DIR}/driver_node.cc
-  ${CMAKE_CURRENT_LIST_DIR}/driver_world.cc)
-target_link_libraries(driver_world PUBLIC assent_runtime assent_participant assent_coordinator memory_file)
 
 foreach(part rules random)
-  assent_test(driver_${part}_test ${CMAKE_CURRENT_LIST_DIR}/driver_${part}_test.cc LINK driver_world)
+  assent_test(driver_${part}_test ${CMAKE_CURRENT_LIST_DIR}/driver_${part}_test.cc LINK assent_world)
 endforeach()
 assent_test(driver_parts_test ${CMAKE_CURRENT_LIST_DIR}/driver_crash_points_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/driver_log_view_test.cc ${CMAKE_CURRENT_LIST_DIR}/driver_snapshot_transfer_test.cc
-  ${CMAKE_CURRENT_LIST_DIR}/driver_state_machine_test.cc LINK assent_runtime memory_file)
+  ${CMAKE_CURRENT_LIST_DIR}/driver_state_machine_test.cc LINK assent_runtime assent_simulated_disk)
 assent_test(driver_threads_test ${CMAKE_CURRENT_LIST_DIR}/driver_log_writer_test.cc
-  ${CMAKE_CURRENT_LIST_DIR}/driver_worker_test.cc LINK assent_runtime memory_file LABELS unit tsan)
+  ${CMAKE_CURRENT_LIST_DIR}/driver_worker_test.cc LINK assent_runtime assent_simulated_disk LABELS unit tsan)

@@ -15,9 +15,9 @@
 
 #include "coordinator/coordinator.h"
 #include "participant/participant.h"
-#include "tests/unit/driver_world.h"
+#include "sim/world.h"
 
-namespace assent::driver {
+namespace assent::sim {
 namespace {
 
 constexpr GroupId kC1{GroupKind::kCoordinator, 1};
@@ -282,4 +282,4 @@ TEST(DriverRandom, TransfersSurviveCrashesRestartsAndALossyNetwork) {
 }
 
 }  // namespace
-}  // namespace assent::driver
+}  // namespace assent::sim

@@ -7,9 +7,9 @@
 
 #include "coordinator/coordinator.h"
 #include "participant/participant.h"
-#include "tests/unit/driver_world.h"
+#include "sim/world.h"
 
-namespace assent::driver {
+namespace assent::sim {
 namespace {
 
 constexpr GroupId kC1{GroupKind::kCoordinator, 1};
@@ -544,4 +544,4 @@ TEST_F(DriverOfACoordinator, CallBeforeServingIsRefused) {
 }
 
 }  // namespace
-}  // namespace assent::driver
+}  // namespace assent::sim

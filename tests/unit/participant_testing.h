@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/check.h"
-#include "map_state.h"
+#include "sim/map_state.h"
 #include "participant/participant.h"
 
 // A shard for tests: one primary core, driven step by step, and what came of each step as lines of text:

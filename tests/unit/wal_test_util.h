@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/unit/memory_file.h"
+#include "sim/memory_file.h"
 #include "wal/log.h"
 
 // What the log's tests share: records whose payload follows from their position, and reads of a whole log.

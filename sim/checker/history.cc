@@ -1,4 +1,4 @@
-#include "tests/checker/history.h"
+#include "sim/checker/history.h"
 
 #include <cstdio>
 #include <string_view>

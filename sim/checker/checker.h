@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tests/checker/history.h"
+#include "sim/checker/history.h"
 
 // Is a recorded history strictly serializable? Offline, after Adya (Weak Consistency, MIT 1999) and Kingsbury
 // and Alvaro (Elle, VLDB 2020): infer from what was seen which transactions must have come before which, and

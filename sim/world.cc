@@ -1,31 +1,30 @@
-#include "tests/unit/driver_world.h"
+#include "sim/world.h"
+
+#include <sqlite3.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 
 #include "common/check.h"
 #include "coordinator/coordinator.h"
 #include "participant/participant.h"
-#include "tests/unit/driver_node.h"
-#include "tests/unit/map_state.h"
+#include "sim/describe.h"
+#include "sim/map_state.h"
+#include "sim/node.h"
 
-namespace assent::driver {
+namespace assent::sim {
 
 World::World(uint64_t seed, WorldOptions options) : seed_(seed), options_(std::move(options)), random_(seed) {
-  const std::string parent = std::filesystem::is_directory("/dev/shm")
-                                 ? "/dev/shm"
-                                 : std::filesystem::temp_directory_path().string();
-  root_ = parent + "/assent-driver-XXXXXX";
-  ASSENT_CHECK(::mkdtemp(root_.data()) != nullptr, root_);
+  if (options_.trace == nullptr) options_.trace = &no_trace_;
+  // SQLite draws the salts of its -wal files from one generator for the whole process.
+  sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, static_cast<int>(seed | 1), nullptr);
   std::vector<GroupId> shards;
   for (const GroupSpec& spec : options_.groups) {
     if (spec.id.kind == GroupKind::kShard) shards.push_back(spec.id);
     for (const auto* nodes : {&spec.replicas, &spec.others}) {
       for (const NodeId node : *nodes) {
-        auto& disk = disks_[{node, spec.id}] = std::make_unique<Disk>();
-        disk->store_path = root_ + "/" + ToString(node) + "-" + ToString(spec.id) + ".sqlite";
+        ResetDisk(node, spec.id);
         if (!nodes_.contains(node)) nodes_[node] = std::make_unique<Node>(*this, node);
       }
     }
@@ -34,9 +33,10 @@ World::World(uint64_t seed, WorldOptions options) : seed_(seed), options_(std::m
 }
 
 World::~World() {
+  for (auto& [id, node] : nodes_) {
+    if (node->up_) node->Stop(false);
+  }
   nodes_.clear();
-  std::error_code ignored;
-  std::filesystem::remove_all(root_, ignored);
 }
 
 std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& state) const {
@@ -126,13 +126,56 @@ void World::Cut(NodeId from, NodeId to, bool cut) {
     cut_.erase({from, to});
   }
 }
+void World::ResetDisk(NodeId node, GroupId group) {
+  auto& disk = disks_[{node, group}];
+  disk.reset();  // unmounts
+  disk = std::make_unique<Disk>("/" + ToString(node) + "/" + ToString(group));
+  may_be_damaged_.erase({node, group});
+}
 void World::Wipe(NodeId node, GroupId group) {
   ASSENT_CHECK(!IsUp(node));
-  auto& disk = disks_.at({node, group});
-  const std::string path = disk->store_path;
-  for (const char* suffix : {"", "-wal", ".snapshot"}) std::filesystem::remove(path + suffix);
-  disk = std::make_unique<Disk>();
-  disk->store_path = path;
+  ++counts_.wipes;
+  ResetDisk(node, group);
+}
+void World::Rot(NodeId node, GroupId group, bool of_log) {
+  ASSENT_CHECK(!IsUp(node));
+  Disk& disk = DiskOf(node, group);
+  wal::MemoryFileSystem& files = of_log ? disk.files : disk.store_files;
+  std::vector<std::string> paths;
+  for (const std::string& path : files.Paths()) {
+    if (!files.inode(path).cached().empty()) paths.push_back(path);
+  }
+  if (paths.empty()) return;
+  may_be_damaged_.insert({node, group});
+  wal::MemoryInode& inode = files.inode(paths[Random(paths.size())]);
+  inode.FlipBit(Random(inode.cached().size()), static_cast<unsigned>(Random(8)));
+}
+void World::Pause(NodeId node, uint64_t us) {
+  Node& there = *nodes_.at(node);
+  there.paused_until_us_ = std::max(there.paused_until_us_, now_us_ + us);
+}
+void World::JumpClock(NodeId node, int64_t us) {
+  nodes_.at(node)->wall_off_us_ += static_cast<uint64_t>(us);
+}
+void World::CutDirectory(NodeId node, bool cut) {
+  if (cut) {
+    directory_cut_.insert(node);
+  } else {
+    directory_cut_.erase(node);
+  }
+}
+bool World::MayLoseDisk(NodeId node, GroupId group) const {
+  const auto view = views_.find(group);
+  if (view == views_.end()) return false;
+  const auto open = proposals_open_.find(group);
+  if (open != proposals_open_.end() && open->second != 0) return false;
+  const auto is_there = [&](const Member& member) {
+    const auto disk = disks_.find({member.node, group});
+    return disk != disks_.end() && disk->second->incarnation == member.incarnation &&
+           !may_be_damaged_.contains({member.node, group});
+  };
+  return std::any_of(view->second.members.begin(), view->second.members.end(),
+                     [&](const Member& member) { return member.node != node && is_there(member); });
 }
 
 void World::Promote(GroupId group, NodeId node) {
@@ -182,10 +225,21 @@ const std::vector<std::string>& World::reports(NodeId node) const {
   return nodes_.at(node)->reports_;
 }
 
+void World::TraceMessage(const char* what, NodeId from, NodeId to, const Envelope& envelope) {
+  trace().Note(now_us_, uint64_t{Raw(from)} << 32 | Raw(to),
+               uint64_t{envelope.message.index()} << 32 | Raw(envelope.to_epoch));
+  if (trace().prints()) trace().Line(now_us_, from, envelope.from_group, what, sim::Describe(to, envelope));
+}
+
 void World::Deliver(NodeId to, Envelope envelope) {
   const auto node = nodes_.find(to);
   if (node == nodes_.end() || !node->second->up_) return;
   Node& receiver = *node->second;
+  if (receiver.paused_until_us_ > now_us_) {
+    return After(receiver.paused_until_us_ - now_us_,
+                 [this, to, envelope = std::move(envelope)] { Deliver(to, envelope); });
+  }
+  TraceMessage("recv", to, envelope.from_node, envelope);
   const auto hosted = receiver.hosted_.find(envelope.to_group);
   if (hosted == receiver.hosted_.end()) return;
   hosted->second.replica->OnMessage(std::move(envelope));
@@ -205,6 +259,12 @@ void World::AddOutside(const View& view) {
 
 void World::Call(NodeId node, GroupId group, ClientRequest request, OnReply reply) {
   Node& there = *nodes_.at(node);
+  if (there.paused_until_us_ > now_us_) {
+    return After(there.paused_until_us_ - now_us_,
+                 [this, node, group, request = std::move(request), reply = std::move(reply)] {
+                   Call(node, group, request, reply);
+                 });
+  }
   const RequestId id{next_request_++};
   const auto hosted = there.hosted_.find(group);
   if (!there.up_ || hosted == there.hosted_.end()) {
@@ -236,21 +296,55 @@ std::optional<Status> World::Change(NodeId node, GroupId group, backup::ChangeKi
   return answers.at(change.id);
 }
 
+void World::ObservePrimary(Node& node, GroupId group, const Replica& replica) {
+  const backup::ReplicationCore& core = replica.replication();
+  History& history = histories_[group];
+  const std::pair<NodeId, uint64_t> self{node.id_, node.process_life_};
+  const auto [leader, first] = history.leaders.emplace(core.epoch(), self);
+  ASSENT_CHECK(leader->second == self, "I-R2: seed", seed_, ToString(group), "epoch", core.epoch(),
+               "is led by", ToString(node.id_), "and by", ToString(leader->second.first));
+  if (!core.serving()) return;
+  auto& entries = history.entries;
+  if (replica.serving() && core.LeaseHolds(node.Now().mono_us)) {
+    ++counts_.lease_checks;
+    for (auto& [id, other] : nodes_) {
+      const auto theirs = other->hosted_.find(group);
+      if (other.get() == &node || theirs == other->hosted_.end()) continue;
+      const Replica& peer = *theirs->second.replica;
+      ASSENT_CHECK(!peer.serving() || !peer.replication().LeaseHolds(other->Now().mono_us), "I-S2: seed",
+                   seed_, ToString(group), "both", ToString(node.id_), "and", ToString(id), "have a lease");
+    }
+  }
+  if (core.epoch() > node.hosted_.at(group).served) {  // I-R3
+    node.hosted_.at(group).served = core.epoch();
+    ASSENT_CHECK(replica.log().last().lsn >= Lsn{entries.size()} &&
+                     (entries.empty() || Lsn{entries.size()} < replica.log().base().lsn ||
+                      replica.log().EpochAt(Lsn{entries.size()}) == entries.back().position.epoch),
+                 "I-R3: seed", seed_, ToString(node.id_), ToString(group), "leads epoch", core.epoch(),
+                 "without the record", entries.size());
+  }
+  while (entries.size() < Raw(core.replicated())) {
+    const auto more = replica.log().Read(Lsn{entries.size() + 1}, 1 << 16);
+    ASSENT_CHECK(!more.empty(), "I-R1: seed", seed_, ToString(group), entries.size() + 1);
+    for (const LogEntry& entry : more) {
+      if (entry.position.lsn <= core.replicated()) entries.push_back(entry);
+    }
+  }
+}
+
 void World::Observe(Node& node) {
+  if (node.doomed_) return;
   for (auto& [group, hosted] : node.hosted_) {
     const Replica& replica = *hosted.replica;
     if (replica.halted()) continue;
     replica.replication().CheckInvariants();
-    auto& history = histories_[group].entries;
-    if (replica.replication().role() == backup::Role::kPrimary && replica.replication().serving()) {
-      while (history.size() < Raw(replica.replication().replicated())) {
-        const auto entries = replica.log().Read(Lsn{history.size() + 1}, 1 << 16);
-        ASSENT_CHECK(!entries.empty(), "seed", seed_, ToString(group), history.size() + 1);
-        for (const LogEntry& entry : entries) {
-          if (entry.position.lsn <= replica.replication().replicated()) history.push_back(entry);
-        }
-      }
-    }
+    Disk& disk = DiskOf(node.id_, group);
+    const Epoch epoch = replica.replication().epoch();
+    ASSENT_CHECK(epoch >= disk.held || Raw(epoch) == 0, "I-R4: seed", seed_, ToString(node.id_),
+                 ToString(group), "fell from epoch", disk.held, "to", epoch);
+    disk.held = std::max(disk.held, epoch);
+    if (replica.replication().role() == backup::Role::kPrimary) ObservePrimary(node, group, replica);
+    const auto& history = histories_[group].entries;
     const Store* store = replica.state().find_store();
     if (store == nullptr || store->applied() == hosted.applied) continue;
     hosted.applied = store->applied();
@@ -284,10 +378,19 @@ void World::CheckState(NodeId node, GroupId group) {
   for (Lsn next = Next(base); next <= replica.log().last().lsn;) {
     const auto entries = replica.log().Read(next, 1 << 20);
     ASSENT_CHECK(!entries.empty(), "seed", seed_, ToString(node), ToString(group), "LSN", next);
-    for (const LogEntry& entry : entries) take(entry);
+    for (const LogEntry& entry : entries) {
+      const uint64_t at = Raw(entry.position.lsn);
+      ASSENT_CHECK(
+          at > Raw(replica.replication().replicated()) || at > history.size() ||
+              (history[at - 1].position == entry.position && *history[at - 1].payload == *entry.payload),
+          "I-R1: seed", seed_, ToString(node), ToString(group), "another record at LSN", at);
+      take(entry);
+    }
     next = Next(entries.back().position.lsn);
   }
   auto& overlay = const_cast<RoleCore*>(replica.state().find_role())->overlay();
+  const Status& readable = replica.state().find_store()->status();
+  ASSENT_CHECK(readable.ok(), "I-D2: seed", seed_, ToString(node), ToString(group), readable.ToString());
   const auto live = AllRows(overlay);
   const auto expected = AllRows(reference->overlay());
   if (live == expected) return;
@@ -346,4 +449,4 @@ bool World::AreEqual(GroupId group) {
   return first.has_value();
 }
 
-}  // namespace assent::driver
+}  // namespace assent::sim

@@ -1,4 +1,4 @@
-#include "tests/checker/workload.h"
+#include "sim/checker/workload.h"
 
 #include <algorithm>
 #include <chrono>

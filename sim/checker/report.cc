@@ -1,4 +1,4 @@
-#include "tests/checker/report.h"
+#include "sim/checker/report.h"
 
 #include <algorithm>
 

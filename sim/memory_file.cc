@@ -1,4 +1,4 @@
-#include "tests/unit/memory_file.h"
+#include "sim/memory_file.h"
 
 #include <algorithm>
 #include <cstring>
@@ -61,6 +61,13 @@ void MemoryInode::FlipBit(uint64_t offset, unsigned bit) {
   cached_[offset] = static_cast<char>(static_cast<unsigned char>(cached_[offset]) ^ (1U << bit));
 }
 
+void MemoryInode::Truncate(uint64_t size) {
+  const uint64_t first = (size + kSectorBytes - 1) / kSectorBytes;
+  dirty_.erase(dirty_.lower_bound(first), dirty_.end());
+  lost_.erase(lost_.lower_bound(first), lost_.end());
+  Resize(size);
+}
+
 void MemoryInode::Resize(uint64_t size) {
   cached_.resize(size, '\0');
   durable_size_ = size;
@@ -101,7 +108,7 @@ MemoryFileSystem::MemoryFileSystem(const MemoryFileSystem& other) : capacity_(ot
 }
 
 MemoryFileSystem::Fault MemoryFileSystem::NextEffect() {
-  if (stopped_) return Fault::kStop;
+  if (stopped_ || (before_effect_ && before_effect_())) return Fault::kStop;
   const Fault fault = ++effects_ == fault_at_ ? fault_ : Fault::kNone;
   stopped_ = fault == Fault::kStop;
   return fault;
@@ -176,6 +183,12 @@ Status MemoryFileSystem::SyncDirectory(const std::string& directory) {
   }
   for (const DirectoryOperation& operation : pending_) Perform(operation, durable_);
   pending_.clear();
+  return Status();
+}
+
+Status MemoryFileSystem::Truncate(const std::string& path, uint64_t size) {
+  if (NextEffect() != Fault::kNone) return Failed(StatusCode::kIo, "truncation of " + path);
+  inode(path).Truncate(size);
   return Status();
 }
 

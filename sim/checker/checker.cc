@@ -1,12 +1,12 @@
-#include "tests/checker/checker.h"
+#include "sim/checker/checker.h"
 
 #include <algorithm>
 #include <set>
 #include <utility>
 
-#include "tests/checker/dependency_graph.h"
-#include "tests/checker/observations.h"
-#include "tests/checker/report.h"
+#include "sim/checker/dependency_graph.h"
+#include "sim/checker/observations.h"
+#include "sim/checker/report.h"
 
 namespace assent::checker {
 namespace {

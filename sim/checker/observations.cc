@@ -1,4 +1,4 @@
-#include "tests/checker/observations.h"
+#include "sim/checker/observations.h"
 
 #include <algorithm>
 #include <utility>

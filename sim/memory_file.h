@@ -30,6 +30,8 @@ class MemoryInode {
   void SyncAndLose(const std::function<bool()>& keep);
   // A power cut: of what is dirty, what `keep` says survives.
   void Crash(const std::function<bool()>& keep);
+  // Cuts or lengthens the file; durable at once, as a journalling file system's metadata nearly is.
+  void Truncate(uint64_t size);
   // Both images, as if the medium had changed.
   void FlipBit(uint64_t offset, unsigned bit);
   void Resize(uint64_t size);
@@ -66,12 +68,16 @@ class MemoryFileSystem final : public FileSystem {
   Status CreateDirectory(const std::string&) override { return Status(); }
   Result<std::vector<std::string>> List(const std::string& directory) override;
   Status SyncDirectory(const std::string& directory) override;
+  // What SQLite asks of a file beside what File has. REQUIRES: the file exists.
+  Status Truncate(const std::string& path, uint64_t size);
 
   // The `effect`th effect from now on, the next one being 1, has `fault`.
   void Inject(uint64_t effect, Fault fault) {
     fault_ = fault;
     fault_at_ = effects_ + effect;
   }
+  // Asked before each effect; true: the process is dead, and the effect does not happen (kStop).
+  void set_before_effect(std::function<bool()> before) { before_effect_ = std::move(before); }
   void ClearFaults() {
     fault_at_ = 0;
     stopped_ = false;
@@ -114,6 +120,7 @@ class MemoryFileSystem final : public FileSystem {
   std::vector<DirectoryOperation> pending_;
   std::optional<uint64_t> capacity_;
   std::function<bool()> keep_ = [] { return false; };
+  std::function<bool()> before_effect_;
   Fault fault_ = Fault::kNone;
   uint64_t fault_at_ = 0;
   uint64_t effects_ = 0;

@@ -16,17 +16,21 @@
 
 #include "common/placement.h"
 #include "runtime/replica.h"
-#include "tests/unit/memory_file.h"
+#include "sim/memory_file.h"
+#include "sim/trace.h"
 
-// A cluster in one thread: the production driver, cores, log and store, on a simulated disk, network, clock
-// and directory. All follows from the seed. (SQLite's file lies in shared memory; a power cut takes its
-// unsynced part away.)
+// A cluster in one thread: the production driver, cores, log and store (SQLite included), on a simulated
+// disk, network, clock and directory. All follows from the seed. One world at a time in a process.
 //
 // Checked all along, and a violation aborts the process after printing the seed:
 //   I-R1  one (epoch, LSN), one record: what a primary called replicated is in every history alike
+//   I-R2  at most one process ever leads an epoch
+//   I-R3  a primary that serves holds all that was ever replicated
+//   I-R4  the epoch of a replica only rises, across restarts too
+//   I-S2  of all replicas of a group at most one has a lease (while clocks drift less than the margin)
 //   R13   no store has applied what was not replicated; no log is trimmed above what its store has synced
-//   the cores' own invariants; and that no deadline in the past keeps a loop spinning
-namespace assent::driver {
+//   I-Q1  no deadline in the past keeps a loop spinning; and the cores' own invariants
+namespace assent::sim {
 
 struct GroupSpec {
   GroupId id;
@@ -38,10 +42,15 @@ struct WorldOptions {
   std::vector<GroupSpec> groups;
   double loss = 0;
   double duplication = 0;
-  uint64_t delay_us_max = 300;   // of a message
-  uint64_t force_us_max = 200;   // of a force
+  uint64_t delay_us_max = 300;  // of a message
+  uint64_t force_us_max = 200;  // of a force
+  double replay = 0;            // of a message: comes again, up to replay_us_max later
+  uint64_t replay_us_max = 10'000'000;
   uint64_t slice_us_max = 20;    // how long events gather before the driver flushes
   double directory_trouble = 0;  // reads without an answer, compare-and-swaps of unknown fate
+  uint64_t drift_ppm = 0;        // how far the rate of a node's clock may be off
+  uint32_t replicas_min = 1;
+  Trace* trace = nullptr;  // told what happens; outlives the world
   uint64_t segment_bytes = 1 << 14;
   uint64_t checkpoint_bytes = 1 << 16;
 };
@@ -66,6 +75,8 @@ class World {
   // False: `done` did not come true within `patience_us`.
   bool RunUntil(const std::function<bool()>& done, uint64_t patience_us);
   uint64_t now_us() const { return now_us_; }
+  // Stopped as by SIGSTOP, and goes on after `us`: with all that came meanwhile.
+  void Pause(NodeId node, uint64_t us);
 
   // ---- Faults ----
   // The log's commands wait, unperformed.
@@ -75,6 +86,15 @@ class World {
   uint64_t DiskEffects(NodeId node, GroupId group);
   void Cut(NodeId from, NodeId to, bool cut);
   void Wipe(NodeId node, GroupId group);  // REQUIRES: the node is down
+  // Turns one bit of a file of the log, or of the store, on the medium itself. REQUIRES: the node is down
+  void Rot(NodeId node, GroupId group, bool of_log);
+  // The wall clock jumps.
+  void JumpClock(NodeId node, int64_t us);
+  // This node does not reach the directory.
+  void CutDirectory(NodeId node, bool cut);
+  // True if each acknowledged record of the group survives the loss of the node's disk: another member of the
+  // view has it.
+  bool MayLoseDisk(NodeId node, GroupId group) const;
   // Makes a view that `node`'s running process leads, as a failover does.
   void Promote(GroupId group, NodeId node);
   WorldOptions& options() { return options_; }
@@ -124,11 +144,15 @@ class World {
   void After(uint64_t delay_us, std::function<void()> run);
 
   struct Counts {
+    uint64_t lease_checks = 0, wipes = 0, repaired = 0, halts = 0, effects = 0;
     uint64_t crashes = 0, at_effect = 0, messages = 0, slices = 0, log_commands = 0, epochs = 0, trims = 0,
              truncations = 0, resets = 0,
              stray_answers = 0;  // to calls that nobody makes any more
   };
   const Counts& counts() const { return counts_; }
+  // Effects of all nodes so far: what CrashAtEffect counts for one.
+  uint64_t effects() const { return counts_.effects; }
+  Trace& trace() { return *options_.trace; }
 
  private:
   class Node;
@@ -142,28 +166,35 @@ class World {
       return std::tie(at_us, order) > std::tie(other.at_us, other.order);
     }
   };
-  struct History {                  // what a group's primaries called replicated
-    std::vector<LogEntry> entries;  // by LSN - 1
+  struct History {                                         // what a group's primaries called replicated
+    std::vector<LogEntry> entries;                         // by LSN - 1
+    std::map<Epoch, std::pair<NodeId, uint64_t>> leaders;  // and the life of the process
   };
 
   std::unique_ptr<RoleCore> MakeRole(GroupId group, const StateReader& state) const;
   void Deliver(NodeId to, Envelope envelope);
   void Observe(Node& node);  // after everything that it did: extends histories, checks
-  bool Step();               // false: nothing is left to happen
+  void ObservePrimary(Node& node, GroupId group, const Replica& replica);
+  void TraceMessage(const char* what, NodeId from, NodeId to, const Envelope& envelope);
+  void ResetDisk(NodeId node, GroupId group);
+  bool Step();  // false: nothing is left to happen
   Disk& DiskOf(NodeId node, GroupId group);
 
   const uint64_t seed_;
+  Trace no_trace_;
   WorldOptions options_;
   std::mt19937_64 random_;
   uint64_t now_us_ = 1'000'000;
   uint64_t orders_ = 0;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
-  std::string root_;  // of the stores
   Placement placement_;
   std::map<std::pair<NodeId, GroupId>, std::unique_ptr<Disk>> disks_;
   std::map<NodeId, std::unique_ptr<Node>> nodes_;
   std::set<std::pair<NodeId, NodeId>> cut_;
-  std::map<GroupId, View> views_;  // the directory's
+  std::set<NodeId> directory_cut_;
+  std::set<std::pair<NodeId, GroupId>> may_be_damaged_;  // by Rot
+  std::map<GroupId, int> proposals_open_;                // compare-and-swaps under way
+  std::map<GroupId, View> views_;                        // the directory's
   std::map<GroupId, std::map<NodeId, Member>> registered_;
   std::map<GroupId, History> histories_;
   std::vector<std::pair<NodeId, Envelope>> sent_;
@@ -172,4 +203,4 @@ class World {
   Counts counts_;
 };
 
-}  // namespace assent::driver
+}  // namespace assent::sim

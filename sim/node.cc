@@ -1,15 +1,11 @@
-#include "tests/unit/driver_node.h"
-
-#include <filesystem>
+#include "sim/node.h"
 
 #include "common/check.h"
 
-namespace assent::driver {
+namespace assent::sim {
 namespace {
 
 constexpr const char* kCluster = "driver-world";
-constexpr const char* kLogDirectory = "/log";
-constexpr const char* kNoteDirectory = "/replica";
 constexpr Incarnation kDirectoryIncarnation{77};
 constexpr uint64_t kRefreshUs = 500'000;
 constexpr uint64_t kDirectoryUsMax = 2'000;
@@ -71,6 +67,7 @@ void World::Log::Work() {
 }
 
 void World::Log::Answer(LogDone::What what, Status status) {
+  if (!status.ok()) world_.trace().Line(world_.now_us_, node_.id_, group_, "log fails", status.ToString());
   done_.push_back({what, std::move(status), log_->durable()});
   node_.After(world_.Random(20), [this] {
     const LogDone done = std::move(done_.front());
@@ -85,7 +82,7 @@ void World::Log::Answer(LogDone::What what, Status status) {
 void World::Node::Slice() {
   uint64_t next_us = UINT64_MAX;
   for (auto& [group, hosted] : hosted_) {
-    if (hosted.replica->NextDeadline() <= world_.now_us_) hosted.replica->OnTime();
+    if (hosted.replica->NextDeadline() <= Now().mono_us) hosted.replica->OnTime();
     hosted.replica->Flush();
     next_us = std::min(next_us, hosted.replica->NextDeadline());
   }
@@ -94,12 +91,13 @@ void World::Node::Slice() {
   if (!up_ || next_us >= wake_us_) return;
   if (spun_at_us_ != world_.now_us_) spins_ = 0;
   spun_at_us_ = world_.now_us_;
-  if (next_us <= world_.now_us_) {
+  if (next_us <= Now().mono_us) {
     ASSENT_CHECK(++spins_ < kSpinsMax, "seed", world_.seed_, "a deadline in the past keeps spinning",
                  ToString(id_));
   }
   wake_us_ = next_us;
-  After(next_us > world_.now_us_ ? next_us - world_.now_us_ : 0, [this, next_us] {
+  if (next_us == UINT64_MAX) return;
+  After(DelayUntil(next_us), [this, next_us] {
     if (wake_us_ != next_us) return;  // an earlier one came
     wake_us_ = UINT64_MAX;
     Slice();
@@ -109,10 +107,16 @@ void World::Node::Slice() {
 void World::Node::Start() {
   ASSENT_CHECK(!up_);
   up_ = true;
-  doomed_ = false;
-  doom_in_ = 0;
+  doomed_ = false;  // doom_in_ stays: a crash in this recovery may be due
   slice_due_ = refreshing_ = false;
   wake_us_ = UINT64_MAX;
+  paused_until_us_ = 0;
+  if (!clock_runs_) {  // the machine came up
+    clock_runs_ = true;
+    clock_us_ = 1'000'000 + world_.Random(100'000'000);
+    clock_from_us_ = world_.now_us_;
+    clock_ppm_ = 1'000'000 - world_.options_.drift_ppm + world_.Random(2 * world_.options_.drift_ppm + 1);
+  }
   ++life_;
   views_.clear();
   process_life_ = world_.next_random_++;
@@ -133,10 +137,14 @@ void World::Node::Start() {
     config.replication.initial_primary = spec.replicas.front();
     config.started.seen_epoch = disk.seen_epoch;
     config.started.directory_incarnation = disk.directory;
-    config.store_path = disk.store_path;
-    config.snapshot_path = disk.store_path + ".snapshot";
+    config.replication.replicas_min = world_.options_.replicas_min;
+    config.store_path = disk.store_path();
+    config.snapshot_path = disk.root + "/snapshot";
+    config.snapshot_files = &disk.store_files;
     config.store_identity = {kCluster, spec.id};
     config.store_options.cache_bytes = 1 << 20;
+    config.store_options.vfs = SimulatedVfs();
+    config.store_options.files = &disk.mount;
     config.checkpoint_bytes = world_.options_.checkpoint_bytes;
 
     wal::LogOptions log_options;
@@ -144,47 +152,57 @@ void World::Node::Start() {
     log_options.group = spec.id;
     log_options.segment_bytes = world_.options_.segment_bytes;
     log_options.random = [this] { return world_.next_random_++; };
-    auto opened = OpenReplicaFiles(disk.files, {kNoteDirectory, kLogDirectory, disk.store_path},
+    disk.files.set_before_effect([this] { return Effect(); });
+    disk.store_files.set_before_effect([this] { return Effect(); });
+    auto opened = OpenReplicaFiles(disk.files, {disk.root, disk.root + "/log", disk.store_path()},
                                    config.store_identity, config.store_options, log_options);
-    ASSENT_CHECK(opened.ok(), "seed", world_.seed_, ToString(id_), ToString(spec.id),
-                 opened.status().ToString());
+    if (!opened.ok()) {
+      if (doomed_) return;
+      ASSENT_CHECK(world_.may_be_damaged_.contains({id_, spec.id}), "I-D3: seed", world_.seed_, ToString(id_),
+                   ToString(spec.id), opened.status().ToString());
+      // What the message tells the operator to do.
+      world_.trace().Line(world_.now_us_, id_, spec.id, "replaced", opened.status().ToString());
+      ++world_.counts_.repaired;
+      world_.ResetDisk(id_, spec.id);
+      return StartAgain();
+    }
     Hosted& hosted = hosted_[spec.id];
     hosted.log = std::make_unique<Log>(world_, *this, spec.id, std::move(opened->log));
     hosted.replica = std::make_unique<Replica>(
         std::move(config), *this, *hosted.log, std::move(opened->store),
         [this](GroupId group, const StateReader& state) { return world_.MakeRole(group, state); },
-        MakeInstallNote(disk.files, kNoteDirectory));
+        MakeInstallNote(disk.files, disk.root));
   }
   After(0, [this] {
     for (auto& [group, hosted] : hosted_) hosted.replica->Start();
     for (auto& [group, hosted] : hosted_) {
-      if (!hosted.replica->halted()) world_.CheckState(id_, group);
+      if (!doomed_ && !hosted.replica->halted()) world_.CheckState(id_, group);
     }
     Refresh();
     Touch();
   });
 }
 
+void World::Node::StartAgain() {
+  up_ = false;
+  hosted_.clear();
+  Start();
+}
+
 void World::Node::Stop(bool power) {
   ASSENT_CHECK(up_);
   up_ = false;
-  for (auto& [group, hosted] : hosted_) {
-    Disk& disk = world_.DiskOf(id_, group);
-    // What SQLite has not synced is in its -wal file, which a power cut takes.
-    const std::string kept = disk.store_path + ".kept";
-    if (power) {
-      std::filesystem::copy_file(disk.store_path, kept, std::filesystem::copy_options::overwrite_existing);
-    }
-    hosted.replica.reset();
-    hosted.log.reset();
-    disk.files.ClearFaults();
-    if (power) {
-      std::filesystem::rename(kept, disk.store_path);
-      std::filesystem::remove(disk.store_path + "-wal");
-      disk.files.Crash([this] { return world_.Chance(0.5); });
+  doomed_ = true;  // what closing would still write does not happen
+  doom_in_ = 0;
+  hosted_.clear();
+  for (auto& [place, disk] : world_.disks_) {
+    if (place.first != id_) continue;
+    for (wal::MemoryFileSystem* files : {&disk->files, &disk->store_files}) {
+      files->ClearFaults();
+      if (power) files->Crash([this] { return world_.Chance(0.5); });
     }
   }
-  hosted_.clear();
+  if (power) clock_runs_ = false;
   for (auto& [id, reply] : std::exchange(calls_, {})) {
     world_.After(0, [reply = std::move(reply)] { reply(std::nullopt); });
   }
@@ -193,6 +211,7 @@ void World::Node::Stop(bool power) {
 void World::Node::Transmit(NodeId to, Envelope envelope) {
   if (Effect()) return;
   ++world_.counts_.messages;
+  world_.TraceMessage("send", id_, to, envelope);
   if (world_.record_sent) world_.sent_.emplace_back(to, envelope);
   if (world_.cut_.contains({id_, to})) return;
   const WorldOptions& options = world_.options_;
@@ -201,6 +220,10 @@ void World::Node::Transmit(NodeId to, Envelope envelope) {
   for (int i = 0; i < copies; ++i) {
     world_.After(world_.Random(options.delay_us_max + 1),
                  [this, to, envelope] { world_.Deliver(to, envelope); });
+  }
+  if (to != id_ && world_.Chance(options.replay)) {
+    world_.After(world_.Random(options.replay_us_max),
+                 [this, to, envelope = std::move(envelope)] { world_.Deliver(to, envelope); });
   }
 }
 
@@ -219,6 +242,7 @@ void World::Node::Refresh() {
   refreshing_ = true;
   After(world_.Random(kDirectoryUsMax), [this] {
     refreshing_ = false;
+    if (world_.directory_cut_.contains(id_)) return;
     for (const auto& [group, view] : std::map(world_.views_)) LearnView(view);
   });
   After(kRefreshUs, [this] { Refresh(); });
@@ -227,7 +251,7 @@ void World::Node::Refresh() {
 void World::Node::ReadDirectory(GroupId group) {
   After(world_.Random(kDirectoryUsMax), [this, group] {
     backup::Event event = backup::ViewUnread{};
-    if (!world_.Chance(world_.options_.directory_trouble)) {
+    if (!world_.directory_cut_.contains(id_) && !world_.Chance(world_.options_.directory_trouble)) {
       backup::ViewRead read;
       read.view = world_.ViewOf(group);
       read.directory_incarnation = kDirectoryIncarnation;
@@ -250,14 +274,23 @@ void World::Node::ProposeView(const View& view) {
     if (Next(epoch) != view.epoch) return false;
     world.views_[view.group] = view;
     ++world.counts_.epochs;
+    world.trace().Line(world.now_us_, view.primary, view.group, "view", ToString(view));
     return true;
   };
-  const bool trouble = world_.Chance(world_.options_.directory_trouble);
+  const bool cut = world_.directory_cut_.contains(id_);
+  const bool trouble = cut || world_.Chance(world_.options_.directory_trouble);
   // Of unknown fate: now, later, or never; and no answer tells.
-  if (trouble && world_.Chance(0.3)) {
-    world_.After(world_.Random(20 * kDirectoryUsMax), [apply] { apply(); });
+  if (cut) {
+  } else if (trouble && world_.Chance(0.3)) {
+    ++world_.proposals_open_[view.group];
+    world_.After(world_.Random(20 * kDirectoryUsMax), [&world = world_, group = view.group, apply] {
+      --world.proposals_open_[group];
+      apply();
+    });
   } else if (!trouble || world_.Chance(0.5)) {
+    ++world_.proposals_open_[view.group];
     world_.After(world_.Random(kDirectoryUsMax), [this, life = life_, apply, view, trouble] {
+      --world_.proposals_open_[view.group];
       const auto outcome = apply() ? backup::CasOutcome::kOk : backup::CasOutcome::kLost;
       if (trouble || !up_ || life != life_) return;
       After(world_.Random(kDirectoryUsMax), [this, view, outcome] {
@@ -273,4 +306,4 @@ void World::Node::ProposeView(const View& view) {
   });
 }
 
-}  // namespace assent::driver
+}  // namespace assent::sim

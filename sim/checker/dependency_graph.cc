@@ -1,4 +1,4 @@
-#include "tests/checker/dependency_graph.h"
+#include "sim/checker/dependency_graph.h"
 
 #include <algorithm>
 #include <limits>

@@ -10,7 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "tests/checker/checker.h"
+#include "sim/checker/checker.h"
 
 // First half of the checker: who wrote each value, who read it, and which transactions count as having
 // happened. Reports what is wrong without any ordering: reads of values that cannot be there.

@@ -9,7 +9,7 @@
 
 #include "common/client_api.h"
 #include "common/operations.h"
-#include "tests/checker/history.h"
+#include "sim/checker/history.h"
 
 // Drives clients over a few contended keys, interactive and one-shot transactions mixed, and records what
 // they did and saw for the checker. It does not know what store is behind the client.

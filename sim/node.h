@@ -8,18 +8,25 @@
 #include <utility>
 #include <vector>
 
-#include "tests/unit/driver_world.h"
+#include "sim/sqlite_vfs.h"
+#include "sim/world.h"
 
 // The parts of a World: a replica's disk, its log's commands on it, and a node, which is what a replica needs
 // of the process around it.
-namespace assent::driver {
+namespace assent::sim {
 
 inline constexpr uint64_t kWallUs = 1'800'000'000'000'000;
 
 // What a replica finds again when its process comes back.
 struct World::Disk {
-  wal::MemoryFileSystem files;
-  std::string store_path;
+  explicit Disk(std::string where) : root(std::move(where)), mount(root, store_files) {}
+
+  const std::string root;
+  wal::MemoryFileSystem files;        // of the log
+  wal::MemoryFileSystem store_files;  // of SQLite, and snapshots
+  SimulatedDisk mount;
+  Epoch held{};  // the highest epoch that the replica was ever in (I-R4)
+  std::string store_path() const { return root + "/store.sqlite"; }
   Incarnation incarnation{};
   Epoch seen_epoch{};
   Incarnation directory{};
@@ -61,14 +68,19 @@ class World::Node final : public ReplicaHost {
     std::unique_ptr<Log> log;
     std::unique_ptr<Replica> replica;  // after its log
     LogPosition applied;
+    Epoch served{};  // I-R3 was checked for it
   };
 
   Node(World& world, NodeId id) : world_(world), id_(id) {}
 
   // Runs `run` later, unless this life of the node is over by then.
   void After(uint64_t delay_us, std::function<void()> run) {
-    world_.After(delay_us, [this, life = life_, run = std::move(run)] {
-      if (up_ && life == life_) run();
+    world_.After(delay_us, [this, life = life_, run = std::move(run)]() mutable {
+      if (!up_ || life != life_) return;
+      if (paused_until_us_ > world_.now_us_) {
+        return After(paused_until_us_ - world_.now_us_, std::move(run));
+      }
+      run();
     });
   }
   // After anything that a replica was told: the slice that flushes is due.
@@ -83,15 +95,25 @@ class World::Node final : public ReplicaHost {
   }
   void Slice();
   void Start();
+  void StartAgain();  // in the middle of Start(), after a disk was replaced
   void Stop(bool power);
   // True: the process is dead from here on, though the call that it is in has yet to return.
   bool Effect() {
+    if (!doomed_) ++world_.counts_.effects;
     if (doom_in_ > 0 && --doom_in_ == 0) doomed_ = true;
     return doomed_;
   }
 
   // ReplicaHost.
-  Instant Now() override { return {world_.now_us_, kWallUs + world_.now_us_}; }
+  Instant Now() override {
+    const uint64_t elapsed = world_.now_us_ - clock_from_us_;
+    return {clock_us_ + elapsed * clock_ppm_ / 1'000'000, kWallUs + world_.now_us_ + wall_off_us_};
+  }
+  // Until the node's own clock shows `mono_us`.
+  uint64_t DelayUntil(uint64_t mono_us) {
+    const uint64_t now = Now().mono_us;
+    return mono_us <= now ? 0 : (mono_us - now) * 1'000'000 / clock_ppm_ + 1;
+  }
   void Transmit(NodeId to, Envelope envelope) override;
   std::optional<Leader> LeaderOf(GroupId group) override {
     const auto view = views_.find(group);
@@ -129,7 +151,10 @@ class World::Node final : public ReplicaHost {
   void AnswerOperator(RequestId id, const Status& status) override { operator_answers_[id] = status; }
   void PerformForeign(GroupId, const CallForeign&) override {}
   void Report(GroupId group, const std::string& text, bool halted) override {
-    if (!doomed_) reports_.push_back(ToString(group) + (halted ? " halted: " : ": ") + text);
+    if (doomed_) return;
+    if (halted) ++world_.counts_.halts;
+    reports_.push_back(ToString(group) + (halted ? " halted: " : ": ") + text);
+    world_.trace().Line(world_.now_us_, id_, group, halted ? "halt" : "report", text);
   }
   void BeforeEffect(const RoleEffect&) override { Effect(); }
   void Refresh();
@@ -143,6 +168,13 @@ class World::Node final : public ReplicaHost {
   bool doomed_ = false;
   bool doom_power_ = false;
   bool slice_due_ = false;
+  uint64_t paused_until_us_ = 0;
+  // Its clock: showed clock_us_ at clock_from_us_ of the world's time, and runs at clock_ppm_ a million.
+  uint64_t clock_us_ = 0;
+  uint64_t clock_from_us_ = 0;
+  uint64_t clock_ppm_ = 1'000'000;
+  bool clock_runs_ = false;
+  uint64_t wall_off_us_ = 0;
   uint64_t wake_us_ = UINT64_MAX;
   uint64_t spins_ = 0;
   uint64_t spun_at_us_ = 0;
@@ -155,4 +187,4 @@ class World::Node final : public ReplicaHost {
   std::vector<std::string> reports_;
 };
 
-}  // namespace assent::driver
+}  // namespace assent::sim

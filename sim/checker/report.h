@@ -2,9 +2,9 @@
 
 #include <string>
 
-#include "tests/checker/checker.h"
-#include "tests/checker/dependency_graph.h"
-#include "tests/checker/observations.h"
+#include "sim/checker/checker.h"
+#include "sim/checker/dependency_graph.h"
+#include "sim/checker/observations.h"
 
 // Cycles, named and put into words.
 namespace assent::checker {
