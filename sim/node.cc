@@ -152,6 +152,8 @@ void World::Node::Start() {
     log_options.group = spec.id;
     log_options.segment_bytes = world_.options_.segment_bytes;
     log_options.random = [this] { return world_.next_random_++; };
+    disk.is_faulty = false;
+    config.store_options.verify = world_.may_be_damaged_.contains({id_, spec.id});
     disk.files.set_before_effect([this] { return Effect(); });
     disk.store_files.set_before_effect([this] { return Effect(); });
     auto opened = OpenReplicaFiles(disk.files, {disk.root, disk.root + "/log", disk.store_path()},

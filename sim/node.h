@@ -25,7 +25,8 @@ struct World::Disk {
   wal::MemoryFileSystem files;        // of the log
   wal::MemoryFileSystem store_files;  // of SQLite, and snapshots
   SimulatedDisk mount;
-  Epoch held{};  // the highest epoch that the replica was ever in (I-R4)
+  bool is_faulty = false;  // a fault was injected since the replica was opened
+  Epoch held{};            // the highest epoch that the replica was ever in (I-R4)
   std::string store_path() const { return root + "/store.sqlite"; }
   Incarnation incarnation{};
   Epoch seen_epoch{};
@@ -152,7 +153,12 @@ class World::Node final : public ReplicaHost {
   void PerformForeign(GroupId, const CallForeign&) override {}
   void Report(GroupId group, const std::string& text, bool halted) override {
     if (doomed_) return;
-    if (halted) ++world_.counts_.halts;
+    if (halted) {
+      ++world_.counts_.halts;
+      if (!world_.DiskOf(id_, group).is_faulty && !world_.may_be_damaged_.contains({id_, group})) {
+        world_.needless_halt_ = ToString(id_) + " " + ToString(group) + " halted: " + text;
+      }
+    }
     reports_.push_back(ToString(group) + (halted ? " halted: " : ": ") + text);
     world_.trace().Line(world_.now_us_, id_, group, halted ? "halt" : "report", text);
   }

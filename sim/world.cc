@@ -113,8 +113,15 @@ bool World::IsUp(NodeId node) const {
 void World::HoldLog(NodeId node, GroupId group, bool hold) {
   nodes_.at(node)->hosted_.at(group).log->Hold(hold);
 }
-void World::BreakDisk(NodeId node, GroupId group, uint64_t effect, wal::MemoryFileSystem::Fault fault) {
-  DiskOf(node, group).files.Inject(effect, fault);
+void World::BreakDisk(NodeId node, GroupId group, uint64_t effect, wal::MemoryFileSystem::Fault fault,
+                      bool of_log) {
+  Disk& disk = DiskOf(node, group);
+  disk.is_faulty = true;
+  (of_log ? disk.files : disk.store_files).Inject(effect, fault);
+}
+void World::MendDisk(NodeId node, GroupId group) {
+  DiskOf(node, group).files.ClearFaults();
+  DiskOf(node, group).store_files.ClearFaults();
 }
 uint64_t World::DiskEffects(NodeId node, GroupId group) {
   return DiskOf(node, group).files.effects();
@@ -153,6 +160,16 @@ void World::Rot(NodeId node, GroupId group, bool of_log) {
 void World::Pause(NodeId node, uint64_t us) {
   Node& there = *nodes_.at(node);
   there.paused_until_us_ = std::max(there.paused_until_us_, now_us_ + us);
+}
+void World::Resume(NodeId node) {
+  // What waits for the end of the pause was put off until then; none of it is put off again.
+  nodes_.at(node)->paused_until_us_ = 0;
+}
+void World::Ask(NodeId primary, GroupId group, backup::ChangeKind kind, NodeId member) {
+  backup::OperatorChange change{RequestId{next_request_++}, kind, registered_[group][member]};
+  change.member.node = member;
+  nodes_.at(primary)->hosted_.at(group).replica->OnReplicationEvent(change);
+  nodes_.at(primary)->Touch();
 }
 void World::JumpClock(NodeId node, int64_t us) {
   nodes_.at(node)->wall_off_us_ += static_cast<uint64_t>(us);
@@ -228,7 +245,9 @@ const std::vector<std::string>& World::reports(NodeId node) const {
 void World::TraceMessage(const char* what, NodeId from, NodeId to, const Envelope& envelope) {
   trace().Note(now_us_, uint64_t{Raw(from)} << 32 | Raw(to),
                uint64_t{envelope.message.index()} << 32 | Raw(envelope.to_epoch));
-  if (trace().prints()) trace().Line(now_us_, from, envelope.from_group, what, sim::Describe(to, envelope));
+  if (trace().prints())
+    trace().Line(now_us_, from, what[0] == 'r' ? envelope.to_group : envelope.from_group, what,
+                 sim::Describe(to, envelope));
 }
 
 void World::Deliver(NodeId to, Envelope envelope) {
@@ -275,6 +294,27 @@ void World::Call(NodeId node, GroupId group, ClientRequest request, OnReply repl
   there.calls_.emplace(id, std::move(reply));
   hosted->second.replica->OnClient(id, std::move(request));
   there.Touch();
+}
+
+void World::CutClients(NodeId node, bool cut) {
+  if (cut) {
+    clients_cut_.insert(node);
+  } else {
+    clients_cut_.erase(node);
+  }
+}
+
+void World::CallOverNetwork(NodeId node, GroupId group, ClientRequest request, OnReply reply) {
+  const auto is_lost = [this, node] { return clients_cut_.contains(node) || Chance(options_.loss); };
+  After(Random(options_.delay_us_max + 1),
+        [this, is_lost, node, group, request = std::move(request), reply = std::move(reply)] {
+          if (is_lost()) return;
+          Call(node, group, request, [this, is_lost, reply](std::optional<ClientReply> answer) {
+            After(Random(options_.delay_us_max + 1), [is_lost, reply, answer = std::move(answer)] {
+              if (!is_lost()) reply(answer);
+            });
+          });
+        });
 }
 
 void World::AbandonLast(NodeId node, GroupId group) {
@@ -437,7 +477,7 @@ bool World::AreEqual(GroupId group) {
   std::optional<StoreDigest> first;
   for (const auto& [id, node] : nodes_) {
     const auto hosted = node->hosted_.find(group);
-    if (hosted == node->hosted_.end()) continue;
+    if (hosted == node->hosted_.end() || views_.at(group).Find(id) == nullptr) continue;
     const Replica& replica = *hosted->second.replica;
     if (replica.halted() || replica.state().find_store() == nullptr) return false;
     const Store& store = *replica.state().find_store();

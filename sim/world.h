@@ -82,7 +82,10 @@ class World {
   // The log's commands wait, unperformed.
   void HoldLog(NodeId node, GroupId group, bool hold);
   // The `effect`-th write, sync or rename of the log's files from now on goes wrong.
-  void BreakDisk(NodeId node, GroupId group, uint64_t effect, wal::MemoryFileSystem::Fault fault);
+  // `of_log` false: of the store's files.
+  void BreakDisk(NodeId node, GroupId group, uint64_t effect, wal::MemoryFileSystem::Fault fault,
+                 bool of_log = true);
+  void MendDisk(NodeId node, GroupId group);  // what BreakDisk announced does not happen
   uint64_t DiskEffects(NodeId node, GroupId group);
   void Cut(NodeId from, NodeId to, bool cut);
   void Wipe(NodeId node, GroupId group);  // REQUIRES: the node is down
@@ -95,6 +98,12 @@ class World {
   // True if each acknowledged record of the group survives the loss of the node's disk: another member of the
   // view has it.
   bool MayLoseDisk(NodeId node, GroupId group) const;
+  bool Has(NodeId node, GroupId group) const { return disks_.contains({node, group}); }
+  void Resume(NodeId node);
+  // An operator's change, whose answer nobody waits for.
+  void Ask(NodeId primary, GroupId group, backup::ChangeKind kind, NodeId member);
+  // Replicas that halted although nothing was wrong with their disks, in words; empty: none.
+  const std::string& needless_halt() const { return needless_halt_; }
   // Makes a view that `node`'s running process leads, as a failover does.
   void Promote(GroupId group, NodeId node);
   WorldOptions& options() { return options_; }
@@ -112,13 +121,17 @@ class World {
   // The rows of the store and of a role core that took in the rest of the log are those of a core that took
   // in the whole log, from its first record on. Aborts if not.
   void CheckState(NodeId node, GroupId group);
-  // True if all replicas of the group have applied the same, all of it.
+  // True if all members of the group's view have applied the same, all of it.
   bool AreEqual(GroupId group);
   std::string Describe() const;  // for a failed test
 
   // ---- Speaking ----
   using OnReply = std::function<void(std::optional<ClientReply>)>;  // nullopt: the node died
   void Call(NodeId node, GroupId group, ClientRequest request, OnReply reply);
+  // The same, over a network that may lose the request or the reply, and takes its time.
+  void CallOverNetwork(NodeId node, GroupId group, ClientRequest request, OnReply reply);
+  // Clients and this node do not reach each other.
+  void CutClients(NodeId node, bool cut);
   // The caller of the last Call gives up.
   void AbandonLast(NodeId node, GroupId group);
   std::optional<Status> Change(NodeId node, GroupId group, backup::ChangeKind kind, NodeId member,
@@ -192,6 +205,7 @@ class World {
   std::map<NodeId, std::unique_ptr<Node>> nodes_;
   std::set<std::pair<NodeId, NodeId>> cut_;
   std::set<NodeId> directory_cut_;
+  std::set<NodeId> clients_cut_;
   std::set<std::pair<NodeId, GroupId>> may_be_damaged_;  // by Rot
   std::map<GroupId, int> proposals_open_;                // compare-and-swaps under way
   std::map<GroupId, View> views_;                        // the directory's
@@ -200,6 +214,7 @@ class World {
   std::vector<std::pair<NodeId, Envelope>> sent_;
   uint64_t next_random_ = 1;
   uint64_t next_request_ = 1;
+  std::string needless_halt_;
   Counts counts_;
 };
 

@@ -20,9 +20,6 @@ sqlite3_int64 Signed(uint64_t number) {
 }
 
 constexpr uint64_t kWalFrameBytes = kStorePageBytes + 24;
-// The -wal file is cut back to this after a checkpoint; below it, it is overwritten in place, which is
-// cheaper to sync than a file that grows.
-constexpr uint64_t kWalKeptBytes = 64ull * 1024 * 1024;
 
 std::string IncomingPath(const std::string& path) {
   return path + ".incoming";
@@ -93,8 +90,7 @@ Result<std::unique_ptr<Store>> Store::Open(const std::string& path, const StoreI
   ASSENT_RETURN_IF_ERROR(CheckFileHeader(db->get(), path));
   // NORMAL: a commit is written to the -wal and not synced; the log holds it, and Checkpoint syncs (R13).
   std::string pragmas =
-      "PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=" + std::to_string(kWalKeptBytes) +
-      "; PRAGMA cache_size=-" + std::to_string(options.cache_bytes / 1024);
+      "PRAGMA synchronous=NORMAL; PRAGMA cache_size=-" + std::to_string(options.cache_bytes / 1024);
   if (options.pages_max != 0) pragmas += "; PRAGMA max_page_count=" + std::to_string(options.pages_max);
   const int code = ExecSqlite(db->get(), pragmas);
   if (code != SQLITE_OK) return SqliteError(db->get(), code, path, "setting it up");
@@ -228,14 +224,17 @@ int Store::ApplyInTransaction(LogPosition through, std::span<const Mutation> mut
 
 // Why what this returns is synced (R13): at synchronous=NORMAL a checkpoint syncs the -wal, copies its frames
 // to the database file, and syncs that if every frame was copied. So once all were, the database file alone
-// holds all that was committed. No reader can keep a PASSIVE one from copying all: this is the only
-// connection, and its own statements are reset. With nothing new in the -wal it does nothing, and nothing was
-// needed. The frames left behind are harmless: playing them again changes nothing.
+// holds all that was committed. No reader can keep it from copying all: this is the only connection, and its
+// own statements are reset.
+//
+// TRUNCATE, so that no frame that was copied stays behind: were one of those damaged later, the next open
+// would play those before it onto newer pages, and show a state that never was (G7).
 Result<LogPosition> Store::Checkpoint() {
   if (!status_.ok()) return status_;
   int in_wal = 0;
   int copied = 0;
-  const int code = sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_wal, &copied);
+  const int code =
+      sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_TRUNCATE, &in_wal, &copied);
   if (code != SQLITE_OK) return Fail(code, "checkpointing");
   // Not reset statements, or a second connection: both are bugs here.
   ASSENT_CHECK(in_wal == copied, path_, in_wal, copied);

@@ -1,0 +1,298 @@
+#include "sim/chaos.h"
+
+#include <algorithm>
+#include <functional>
+#include <random>
+#include <utility>
+
+namespace assent::sim {
+namespace {
+
+constexpr uint64_t kMs = 1'000;
+constexpr uint64_t kSecond = 1'000'000;
+
+std::vector<NodeId> NodesOf(const WorldOptions& options) {
+  std::set<NodeId> nodes;
+  for (const GroupSpec& spec : options.groups) {
+    nodes.insert(spec.replicas.begin(), spec.replicas.end());
+    nodes.insert(spec.others.begin(), spec.others.end());
+  }
+  return {nodes.begin(), nodes.end()};
+}
+
+}  // namespace
+
+std::string_view ToString(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::kKill:
+      return "kill";
+    case FaultKind::kPowerCut:
+      return "power-cut";
+    case FaultKind::kPowerCutAll:
+      return "power-cut-all";
+    case FaultKind::kCrashAtEffect:
+      return "crash-at-effect";
+    case FaultKind::kPause:
+      return "pause";
+    case FaultKind::kPartition:
+      return "partition";
+    case FaultKind::kOneWay:
+      return "one-way";
+    case FaultKind::kIsolate:
+      return "isolate";
+    case FaultKind::kNoClients:
+      return "no-clients";
+    case FaultKind::kNoDirectory:
+      return "no-directory";
+    case FaultKind::kDirectoryTrouble:
+      return "directory-trouble";
+    case FaultKind::kLoss:
+      return "loss";
+    case FaultKind::kSlowNetwork:
+      return "slow-network";
+    case FaultKind::kReplay:
+      return "replay";
+    case FaultKind::kClockJump:
+      return "clock-jump";
+    case FaultKind::kSlowDisk:
+      return "slow-disk";
+    case FaultKind::kIoError:
+      return "io-error";
+    case FaultKind::kDiskFull:
+      return "disk-full";
+    case FaultKind::kBitRot:
+      return "bit-rot";
+    case FaultKind::kLostDisk:
+      return "lost-disk";
+    case FaultKind::kRemoveReplica:
+      return "remove-replica";
+    case FaultKind::kAddReplica:
+      return "add-replica";
+  }
+  return "?";
+}
+
+ChaosPlan DrawChaos(uint64_t seed, const WorldOptions& options, uint64_t from_us) {
+  std::mt19937_64 random(seed * 7919 + 17);
+  const auto below = [&random](uint64_t bound) { return bound == 0 ? 0 : random() % bound; };
+  const std::vector<NodeId> nodes = NodesOf(options);
+  // A seed leaves some kinds out altogether: what one kind alone does is not covered up by others.
+  std::vector<FaultKind> kinds;
+  for (size_t i = 0; i < kFaultKinds; ++i) {
+    const auto kind = static_cast<FaultKind>(i);
+    if (below(100) < 55) kinds.push_back(kind);
+  }
+  kinds.push_back(FaultKind::kKill);
+  kinds.push_back(FaultKind::kCrashAtEffect);
+  ChaosPlan plan;
+  plan.end_us = from_us + 25 * kSecond + below(15 * kSecond);
+  const uint64_t count = 14 + below(22);
+  for (uint64_t i = 0; i < count; ++i) {
+    Fault fault;
+    fault.at_us = from_us + below(plan.end_us - from_us);
+    fault.kind = kinds[below(kinds.size())];
+    fault.node = nodes[below(nodes.size())];
+    fault.other = nodes[below(nodes.size())];
+    fault.group = options.groups[below(options.groups.size())].id;
+    // Mostly short against the times that decide a failover, often about as long, now and then longer.
+    const uint64_t span = below(10);
+    fault.for_us = span < 5   ? below(800 * kMs)
+                   : span < 9 ? 1'500 * kMs + below(2'500 * kMs)
+                              : below(9 * kSecond);
+    fault.number = random();
+    plan.faults.push_back(fault);
+  }
+  std::stable_sort(plan.faults.begin(), plan.faults.end(),
+                   [](const Fault& a, const Fault& b) { return a.at_us < b.at_us; });
+  return plan;
+}
+
+Chaos::Chaos(World& world, ChaosPlan plan, uint64_t seed)
+    : world_(world), plan_(std::move(plan)), calm_(world.options()), random_(seed * 31 + 7) {}
+
+void Chaos::Later(uint64_t us, std::function<void()> run) {
+  world_.After(us, [this, run = std::move(run)] {
+    if (!healed_) run();
+  });
+}
+
+void Chaos::Begin() {
+  for (const Fault& fault : plan_.faults) {
+    Later(fault.at_us - world_.now_us(), [this, &fault] {
+      if (!Apply(fault)) return;
+      ++counts_[static_cast<size_t>(fault.kind)];
+      world_.trace().Line(world_.now_us(), fault.node, fault.group, "FAULT",
+                          std::string(ToString(fault.kind)) + " " + ToString(fault.other) + " for " +
+                              std::to_string(fault.for_us) + " us, " + std::to_string(fault.number % 1000));
+    });
+  }
+  Later(200 * kMs, [this] { Operate(); });
+}
+
+// Of a node whose replica has halted: a restart is what the message asks for.
+void Chaos::RestartHalted(NodeId node) {
+  for (const GroupSpec& spec : calm_.groups) {
+    Replica* replica = world_.IsUp(node) ? world_.Find(node, spec.id) : nullptr;
+    if (replica == nullptr || !replica->halted()) continue;
+    world_.Crash(node, false);
+    break;
+  }
+}
+
+void Chaos::Operate() {
+  for (const NodeId node : NodesOf(calm_)) {
+    if (random_() % 4 == 0) RestartHalted(node);
+    if (!world_.IsUp(node) && random_() % 4 == 0) {
+      if (random_() % 4 == 0)
+        world_.CrashAtEffect(node, 1 + random_() % 60, random_() % 2 == 0);  // in recovery
+      world_.Start(node);
+    }
+  }
+  Later(100 * kMs + random_() % (500 * kMs), [this] { Operate(); });
+}
+
+bool Chaos::Cut(NodeId from, NodeId to, uint64_t for_us) {
+  if (from == to) return false;
+  world_.Cut(from, to, true);
+  Later(for_us, [this, from, to] { world_.Cut(from, to, false); });
+  return true;
+}
+
+// Never the last copy of an acknowledged record.
+bool Chaos::LoseDisk(const Fault& fault) {
+  std::vector<GroupId> groups;
+  for (const GroupSpec& spec : calm_.groups) {
+    if (!world_.Has(fault.node, spec.id)) continue;
+    if (fault.number % 2 == 0 || spec.id == fault.group) groups.push_back(spec.id);
+  }
+  const auto may = [&](GroupId group) { return world_.MayLoseDisk(fault.node, group); };
+  if (groups.empty() || !std::all_of(groups.begin(), groups.end(), may)) return false;
+  if (world_.IsUp(fault.node)) world_.Crash(fault.node, true);
+  for (const GroupId group : groups) world_.Wipe(fault.node, group);
+  return true;
+}
+
+bool Chaos::Apply(const Fault& fault) {
+  const NodeId node = fault.node;
+  const bool up = world_.IsUp(node);
+  WorldOptions& options = world_.options();
+  switch (fault.kind) {
+    case FaultKind::kKill:
+    case FaultKind::kPowerCut:
+      if (up) world_.Crash(node, fault.kind == FaultKind::kPowerCut);
+      return up;
+    case FaultKind::kPowerCutAll:
+      for (const NodeId each : NodesOf(calm_)) {
+        if (world_.IsUp(each)) world_.Crash(each, true);
+      }
+      return true;
+    case FaultKind::kCrashAtEffect:
+      if (up) world_.CrashAtEffect(node, 1 + fault.number % 400, fault.number % 2 == 0);
+      return up;
+    case FaultKind::kPause:
+      if (up) world_.Pause(node, fault.for_us);
+      return up;
+    case FaultKind::kPartition:
+      return Cut(node, fault.other, fault.for_us) && Cut(fault.other, node, fault.for_us);
+    case FaultKind::kOneWay:
+      return Cut(node, fault.other, fault.for_us);
+    case FaultKind::kIsolate:
+      for (const NodeId other : NodesOf(calm_)) {
+        Cut(node, other, fault.for_us);
+        Cut(other, node, fault.for_us);
+      }
+      if (fault.number % 2 == 0) return true;
+      world_.CutDirectory(node, true);
+      Later(fault.for_us, [this, node] { world_.CutDirectory(node, false); });
+      return true;
+    case FaultKind::kNoClients:
+      world_.CutClients(node, true);
+      Later(fault.for_us, [this, node] { world_.CutClients(node, false); });
+      return true;
+    case FaultKind::kNoDirectory:
+      world_.CutDirectory(node, true);
+      Later(fault.for_us, [this, node] { world_.CutDirectory(node, false); });
+      return true;
+    case FaultKind::kDirectoryTrouble:
+      options.directory_trouble = 0.5;
+      Later(fault.for_us, [this] { world_.options().directory_trouble = calm_.directory_trouble; });
+      return true;
+    case FaultKind::kLoss:
+      options.loss = 0.02 + static_cast<double>(fault.number % 30) / 100;
+      Later(fault.for_us, [this] { world_.options().loss = calm_.loss; });
+      return true;
+    case FaultKind::kSlowNetwork:
+      options.delay_us_max = 5 * kMs + fault.number % (300 * kMs);
+      Later(fault.for_us, [this] { world_.options().delay_us_max = calm_.delay_us_max; });
+      return true;
+    case FaultKind::kReplay:
+      options.replay = 0.1;
+      options.duplication = 0.1;
+      Later(fault.for_us, [this] {
+        world_.options().replay = calm_.replay;
+        world_.options().duplication = calm_.duplication;
+      });
+      return true;
+    case FaultKind::kClockJump:
+      world_.JumpClock(node, static_cast<int64_t>(fault.number % (7'200 * kSecond)) -
+                                 static_cast<int64_t>(3'600 * kSecond));
+      return true;
+    case FaultKind::kSlowDisk:
+      if (!up || !world_.Has(node, fault.group)) return false;
+      world_.HoldLog(node, fault.group, true);
+      Later(fault.for_us, [this, node, group = fault.group] {
+        if (world_.IsUp(node)) world_.HoldLog(node, group, false);
+      });
+      return true;
+    case FaultKind::kIoError:
+    case FaultKind::kDiskFull:
+      if (!up || !world_.Has(node, fault.group)) return false;
+      world_.BreakDisk(node, fault.group, 1 + fault.number % 12,
+                       fault.kind == FaultKind::kIoError ? wal::MemoryFileSystem::Fault::kError
+                                                         : wal::MemoryFileSystem::Fault::kDiskFull,
+                       /*of_log=*/fault.number % 3 != 0);
+      return true;
+    case FaultKind::kBitRot:
+      if (!world_.Has(node, fault.group) || !world_.MayLoseDisk(node, fault.group)) return false;
+      if (up) world_.Crash(node, true);
+      world_.Rot(node, fault.group, fault.number % 2 == 0);
+      return true;
+    case FaultKind::kLostDisk:
+      return LoseDisk(fault);
+    case FaultKind::kRemoveReplica:
+    case FaultKind::kAddReplica: {
+      const auto primary = world_.PrimaryNode(fault.group);
+      if (!primary || !world_.Has(node, fault.group)) return false;
+      world_.Ask(*primary, fault.group,
+                 fault.kind == FaultKind::kAddReplica ? backup::ChangeKind::kAddReplica
+                                                      : backup::ChangeKind::kRemoveReplica,
+                 node);
+      return true;
+    }
+  }
+  return false;
+}
+
+void Chaos::Heal() {
+  healed_ = true;
+  const std::vector<NodeId> nodes = NodesOf(calm_);
+  WorldOptions& options = world_.options();
+  options.loss = options.duplication = options.replay = options.directory_trouble = 0;
+  options.delay_us_max = calm_.delay_us_max;
+  for (const NodeId node : nodes) {
+    world_.CrashAtEffect(node, 0, false);  // disarmed
+    for (const NodeId other : nodes) world_.Cut(node, other, false);
+    world_.CutClients(node, false);
+    world_.CutDirectory(node, false);
+    world_.Resume(node);
+    for (const GroupSpec& spec : calm_.groups) {
+      if (!world_.Has(node, spec.id)) continue;
+      world_.MendDisk(node, spec.id);
+      if (world_.IsUp(node)) world_.HoldLog(node, spec.id, false);
+    }
+    RestartHalted(node);
+    if (!world_.IsUp(node)) world_.Start(node);
+  }
+}
+
+}  // namespace assent::sim

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/world.h"
+
+// What goes wrong in a run: a list drawn from the seed before the run begins, so that a failing one can be
+// made smaller by leaving faults out.
+namespace assent::sim {
+
+enum class FaultKind : uint8_t {
+  kKill,              // of a process
+  kPowerCut,          // of a machine
+  kPowerCutAll,       // of all at once
+  kCrashAtEffect,     // a process dies between two of its effects; with its machine or without
+  kPause,             // a process stops, and goes on
+  kPartition,         // a node and another, both ways
+  kOneWay,            // the same, one way
+  kIsolate,           // a node from all others
+  kNoClients,         // a node from clients
+  kNoDirectory,       // a node from the directory
+  kDirectoryTrouble,  // for everybody: no answers, compare-and-swaps of unknown fate
+  kLoss,              // many messages are lost
+  kSlowNetwork,       // messages take long, and overtake each other
+  kReplay,            // messages come again, much later
+  kClockJump,         // of the wall clock
+  kSlowDisk,          // a log's forces do not end for a while
+  kIoError,           // a write or sync of a log or a store fails
+  kDiskFull,
+  kBitRot,         // one bit of a log or a store of a machine that is down
+  kLostDisk,       // all files of a replica, or of a node
+  kRemoveReplica,  // an operator does
+  kAddReplica,
+};
+inline constexpr size_t kFaultKinds = static_cast<size_t>(FaultKind::kAddReplica) + 1;
+std::string_view ToString(FaultKind kind);
+
+struct Fault {
+  uint64_t at_us = 0;  // of the world's time
+  FaultKind kind{};
+  NodeId node{};
+  NodeId other{};
+  GroupId group{};
+  uint64_t for_us = 0;
+  uint64_t number = 0;  // which effect, how far
+};
+
+struct ChaosPlan {
+  std::vector<Fault> faults;  // in order of time
+  uint64_t end_us = 0;        // healing begins
+};
+
+ChaosPlan DrawChaos(uint64_t seed, const WorldOptions& options, uint64_t from_us);
+
+// Lets the faults of a plan happen to a world, ends them in time, and does what an operator does meanwhile:
+// restarts what is down or halted.
+class Chaos {
+ public:
+  Chaos(World& world, ChaosPlan plan, uint64_t seed);
+
+  // Schedules all of it.
+  void Begin();
+  // Everything works from here on, once the operator was here.
+  void Heal();
+
+  using Counts = std::array<uint64_t, kFaultKinds>;
+  const Counts& counts() const { return counts_; }  // that happened: some have nothing to happen to
+
+ private:
+  bool Apply(const Fault& fault);
+  bool Cut(NodeId from, NodeId to, uint64_t for_us);
+  bool LoseDisk(const Fault& fault);
+  void Operate();
+  void RestartHalted(NodeId node);
+  void Later(uint64_t us, std::function<void()> run);
+
+  World& world_;
+  const ChaosPlan plan_;
+  const WorldOptions calm_;  // as it was before
+  std::mt19937_64 random_;
+  Counts counts_{};
+  bool healed_ = false;
+};
+
+}  // namespace assent::sim

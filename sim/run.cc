@@ -1,0 +1,257 @@
+#include "sim/run.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "coordinator/coordinator.h"
+#include "participant/participant.h"
+#include "sim/checker/checker.h"
+#include "sim/client.h"
+
+namespace assent::sim {
+namespace {
+
+constexpr uint64_t kMs = 1'000;
+constexpr uint64_t kSecond = 1'000'000;
+constexpr uint64_t kHealMaxUs = 60 * kSecond;  // I-A5
+constexpr GroupId kC1{GroupKind::kCoordinator, 1};
+constexpr GroupId kS1{GroupKind::kShard, 1};
+constexpr GroupId kS2{GroupKind::kShard, 2};
+constexpr NodeId kNodes[] = {NodeId{1}, NodeId{2}, NodeId{3}};
+
+// Three nodes; each group with two replicas, or with three; or with two and a third that an operator may add.
+std::vector<GroupSpec> DrawGroups(std::mt19937_64& random) {
+  const uint64_t shape = random() % 10;
+  std::vector<GroupSpec> groups;
+  uint64_t first = 0;
+  for (const GroupId id : {kC1, kS1, kS2}) {
+    GroupSpec spec{id, {}, {}};
+    for (uint64_t i = 0; i < 3; ++i) {
+      (i < 2 || shape >= 8 ? spec.replicas : spec.others).push_back(kNodes[(first + i) % 3]);
+    }
+    if (shape < 5) spec.others.clear();
+    groups.push_back(std::move(spec));
+    ++first;
+  }
+  return groups;
+}
+
+class OneRun {
+ public:
+  explicit OneRun(const RunOptions& options)
+      : options_(options), random_(options.seed), world_(options.seed, Draw()), plan_(DrawClients()) {}
+
+  RunReport Do() {
+    world_.StartAll();
+    const uint64_t clients = std::min<uint64_t>(options_.clients_max, 4 + random_() % 6);
+    for (uint32_t i = 0; i < clients; ++i) AddClient();
+    ChaosPlan chaos_plan = DrawChaos(options_.seed, world_.options(), world_.now_us());
+    report_.planned_faults = chaos_plan.faults.size();
+    report_.clients = static_cast<uint32_t>(clients);
+    chaos_plan.end_us =
+        std::min(chaos_plan.end_us, world_.now_us() + std::min(options_.chaos_us_max, 1'000 * kSecond));
+    const uint64_t end_us = chaos_plan.end_us;
+    std::vector<Fault> kept;
+    for (size_t i = 0; i < chaos_plan.faults.size(); ++i) {
+      if (!options_.faults_left_out.contains(i) && chaos_plan.faults[i].at_us < end_us) {
+        kept.push_back(chaos_plan.faults[i]);
+      }
+    }
+    chaos_plan.faults = std::move(kept);
+    Chaos chaos(world_, std::move(chaos_plan), options_.seed);
+    chaos.Begin();
+    for (const auto& client : clients_) client->Go();
+    world_.RunFor(end_us - world_.now_us());
+    Say("HEAL", "everything works from here on");
+    chaos.Heal();
+    HealAndRest();
+    if (report_.violation.empty()) Audit();
+    report_.by_kind = chaos.counts();
+    for (const uint64_t count : report_.by_kind) report_.faults += count;
+    Finish();
+    return std::move(report_);
+  }
+
+ private:
+  WorldOptions Draw() {
+    WorldOptions options;
+    options.groups = DrawGroups(random_);
+    options.loss = random_() % 3 == 0 ? 0.01 : 0;
+    options.duplication = random_() % 3 == 0 ? 0.01 : 0;
+    options.replay = random_() % 3 == 0 ? 0.002 : 0;
+    options.delay_us_max = 500 + random_() % 2'000;
+    options.force_us_max = 200 + random_() % 2'000;
+    constexpr uint64_t kDrifts[] = {0, 1'000, 20'000, 50'000};
+    options.drift_ppm = kDrifts[random_() % 4];
+    options.segment_bytes = uint64_t{1} << (12 + random_() % 3);
+    options.checkpoint_bytes = uint64_t{1} << (13 + random_() % 4);
+    options.replicas_min = 1;
+    options.trace = options_.trace;
+    return options;
+  }
+
+  ClientPlan DrawClients() {
+    ClientPlan plan;
+    plan.coordinator = kC1;
+    for (const GroupSpec& spec : world_.options().groups) {
+      if (spec.id != kC1) continue;
+      plan.nodes = spec.replicas;
+      plan.nodes.insert(plan.nodes.end(), spec.others.begin(), spec.others.end());
+    }
+    const uint64_t crowd = random_() % 3;  // how many keys there are to meet at
+    for (int i = 0; i < 4 + static_cast<int>(crowd) * 4; ++i) {
+      plan.accounts.push_back(world_.KeyOn(i % 2 == 0 ? kS1 : kS2, 100 + i));
+    }
+    for (int i = 0; i < 3 + static_cast<int>(crowd) * 3; ++i)
+      plan.registers.push_back("r" + std::to_string(i));
+    for (int i = 0; i < 2 + static_cast<int>(crowd); ++i) plan.lists.push_back("l" + std::to_string(i));
+    plan.scan_prefix = "scan/";
+    plan.think_us_max = 100 * kMs + random_() % (400 * kMs);
+    return plan;
+  }
+
+  Client& AddClient() {
+    clients_.push_back(
+        std::make_unique<Client>(world_, static_cast<uint32_t>(clients_.size()), options_.seed, plan_));
+    return *clients_.back();
+  }
+
+  void Say(const char* what, const std::string& text) {
+    world_.trace().Line(world_.now_us(), NodeId{}, GroupId{}, what, text);
+  }
+  void Violate(const std::string& text) {
+    if (report_.violation.empty()) report_.violation = text;
+    Say("VIOLATION", text);
+  }
+
+  bool IsAtRest() {
+    for (const GroupSpec& spec : world_.options().groups) {
+      const Replica* primary = world_.Primary(spec.id);
+      if (primary == nullptr) return false;
+      const RoleCore* role = primary->state().find_role();
+      if (spec.id.kind == GroupKind::kCoordinator) {
+        const auto* core = static_cast<const CoordinatorCore*>(role);
+        if (core->live_count() != 0 || core->unended_count() != 0) return false;
+      } else if (static_cast<const participant::ParticipantCore*>(role)->gauges().branches != 0) {
+        return false;
+      }
+      const auto view = world_.ViewOf(spec.id);
+      for (const NodeId node : spec.replicas) {
+        if (view->Find(node) == nullptr) {  // what an operator took out an operator puts back
+          if (IsRemoved(*view, node)) {
+            world_.Ask(*world_.PrimaryNode(spec.id), spec.id, backup::ChangeKind::kAddReplica, node);
+          }
+          return false;
+        }
+      }
+      if (!world_.AreEqual(spec.id)) return false;
+    }
+    return true;
+  }
+  static bool IsRemoved(const View& view, NodeId node) {
+    return std::any_of(view.removed.begin(), view.removed.end(),
+                       [&](const Member& member) { return member.node == node; });
+  }
+
+  // I-A5, G6: all ends in bounded time once faults are gone.
+  void HealAndRest() {
+    const uint64_t healed_us = world_.now_us();
+    for (const auto& client : clients_) {
+      client->Calm();
+      client->Stop();
+    }
+    const auto all_idle = [&] {
+      return std::all_of(clients_.begin(), clients_.end(), [](const auto& c) { return c->idle(); });
+    };
+    if (!world_.RunUntil(all_idle, kHealMaxUs)) {
+      return Violate("I-A5: clients without an answer\n" + world_.Describe());
+    }
+    while (!IsAtRest()) {
+      world_.RunFor(50 * kMs);
+      if (world_.now_us() - healed_us > kHealMaxUs) return Violate("I-A5: not at rest\n" + world_.Describe());
+    }
+    report_.healed_us = world_.now_us() - healed_us;
+    if (!world_.needless_halt().empty())
+      Violate("I-A5: halted without a fault of its disk: " + world_.needless_halt());
+  }
+
+  int64_t NumberAt(const std::string& key) {
+    const auto value = world_.Value(*world_.Primary(world_.placement().ShardOf(key)), key);
+    return value ? std::atoll(value->c_str()) : 0;
+  }
+
+  void Audit() {
+    Client& reader = AddClient();
+    reader.Calm();
+    Flow<bool> reading = reader.ReadAll();
+    reading.Start();
+    if (!world_.RunUntil([&] { return reader.idle(); }, kHealMaxUs)) {
+      return Violate("I-A5: the audit's reads do not commit\n" + world_.Describe());
+    }
+    int64_t sum = 0;
+    for (const std::string& account : plan_.accounts) sum += NumberAt(account);
+    if (sum != 0) Violate("I-A1: transfers left a sum of " + std::to_string(sum));
+    checker::History history;
+    history.list_keys.insert(plan_.lists.begin(), plan_.lists.end());
+    for (const auto& client : clients_) {
+      for (const Told& told : client->told()) CheckTold(told);
+      const auto& transactions = client->transactions();
+      history.transactions.insert(history.transactions.end(), transactions.begin(), transactions.end());
+    }
+    const checker::Verdict verdict = checker::CheckHistory(history);
+    if (!verdict.ok()) Violate("I-S1: " + verdict.ToString());
+    for (const GroupSpec& spec : world_.options().groups) {
+      for (const NodeId node : kNodes) {
+        if (world_.Has(node, spec.id)) world_.CheckState(node, spec.id);  // I-D2, I-C1
+      }
+    }
+  }
+
+  // I-D1, I-X1, I-U1.
+  void CheckTold(const Told& told) {
+    if (told.marker.empty()) return;
+    const int64_t effects = NumberAt(told.marker);
+    const bool right = told.outcome == Outcome::kCommitted ? effects == 1
+                       : told.outcome == Outcome::kAborted ? effects == 0
+                                                           : effects == 0 || effects == 1;
+    if (right) return;
+    const char* invariant = effects > 1                           ? "I-X1: "
+                            : told.outcome == Outcome::kCommitted ? "I-D1: "
+                                                                  : "I-U1: ";
+    Violate(invariant + ToString(told.token) + " took effect " + std::to_string(effects) +
+            " times, and its client was told " +
+            (told.outcome == Outcome::kCommitted ? "COMMITTED" : "ABORTED or UNKNOWN"));
+  }
+
+  void Finish() {
+    for (const auto& client : clients_) {
+      for (const auto& transaction : client->transactions()) {
+        ++(transaction.outcome == Outcome::kCommitted ? report_.committed
+           : transaction.outcome == Outcome::kAborted ? report_.aborted
+                                                      : report_.unknown);
+      }
+    }
+    report_.world = world_.counts();
+    report_.simulated_us = world_.now_us();
+    report_.trace_hash = world_.trace().hash();
+  }
+
+  const RunOptions& options_;
+  std::mt19937_64 random_;
+  World world_;
+  const ClientPlan plan_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  RunReport report_;
+};
+
+}  // namespace
+
+RunReport Run(const RunOptions& options) {
+  return OneRun(options).Do();
+}
+
+}  // namespace assent::sim
