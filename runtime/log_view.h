@@ -7,7 +7,7 @@
 
 #include "backup/log_reader.h"
 #include "common/log_entry.h"
-#include "runtime/log_writer.h"
+#include "runtime/log_port.h"
 
 namespace assent {
 

@@ -16,6 +16,7 @@
 #include "runtime/config/config.h"
 #include "runtime/config/data_directory.h"
 #include "runtime/crash_points.h"
+#include "runtime/log_writer.h"
 #include "runtime/loop.h"
 #include "runtime/peer_link.h"
 #include "runtime/replica.h"

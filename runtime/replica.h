@@ -16,7 +16,7 @@
 #include "backup/replication.h"
 #include "common/role.h"
 #include "runtime/log_view.h"
-#include "runtime/log_writer.h"
+#include "runtime/log_port.h"
 #include "runtime/replica_files.h"
 #include "runtime/replica_host.h"
 #include "runtime/snapshot_transfer.h"
