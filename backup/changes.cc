@@ -8,6 +8,8 @@
 #include "backup/replication.h"
 #include "backup/timing.h"
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 
 namespace assent::backup {
 namespace {
@@ -118,7 +120,9 @@ PeerProgress* ReplicationCore::Learner() {
 
 void ReplicationCore::AdvanceChange() {
   PeerProgress* learner = Learner();
-  if (learner == nullptr || ViewIsChanging() || !HoldsWholeLog() || learner->mode != Mode::kStream) return;
+  if (learner == nullptr || ViewIsChanging() || !HoldsWholeLog()) return;
+  if (Mutated(Mutant::kLearnerAdmittedWithGap)) return ProposeWith(change_->member);
+  if (learner->mode != Mode::kStream) return;
   // R6: commits go on while it catches up. Once all was sent, its acks are required for every record from
   // here on ...
   if (learner->next > last_.lsn && !change_->required) {
@@ -128,10 +132,14 @@ void ReplicationCore::AdvanceChange() {
   // ... and only when it also holds what was replicated without it, and the whole log as inherited by this
   // epoch, may it be proposed as a member.
   if (!change_->required || learner->acked.lsn < replicated_ || learner->acked.lsn < serve_at_) return;
+  ProposeWith(change_->member);
+}
+
+void ReplicationCore::ProposeWith(const Member& joining) {
   View next = view_->Successor();
-  next.members.push_back(change_->member);
+  next.members.push_back(joining);
   std::sort(next.members.begin(), next.members.end());
-  std::erase_if(next.removed, [&](const Member& member) { return member.node == change_->member.node; });
+  std::erase_if(next.removed, [&](const Member& member) { return member.node == joining.node; });
   Propose(std::move(next));
 }
 
@@ -149,6 +157,7 @@ uint64_t ReplicationCore::ChangeDeadline() const {
 void ReplicationCore::TickChange() {
   // Once the proposal was made, no timeout ends it: only knowing that it failed does (R6).
   if (now_us_ < ChangeDeadline()) return;
+  Reached(Situation::kLearnerGivenUp);
   const PeerProgress* learner = Learner();
   if (now_us_ >= learner->last_ack_us + kLearnerSilenceUs) {
     EndChange(
@@ -197,7 +206,10 @@ Lsn ReplicationCore::TrimLimit() const {
 // ---- Snapshots out ----
 
 void ReplicationCore::BeginSnapshot(PeerProgress& peer) {
-  if (peer.mode == Mode::kSnapshot) Emit(StopSnapshot{peer.member.node});
+  if (peer.mode == Mode::kSnapshot) {
+    Reached(Situation::kSnapshotRestarted);
+    Emit(StopSnapshot{peer.member.node});
+  }
   peer.StartSnapshot(now_us_);
   Emit(StartSnapshot{peer.member.node});
   PumpSnapshot(peer);
@@ -270,6 +282,7 @@ void ReplicationCore::OnSnapshotAck(NodeId from, const SnapshotAck& ack) {
   if (ack.received > snapshot.acked) {
     peer->last_progress_us = now_us_;
   } else if (ack.received < snapshot.acked) {  // it restarted, and begins anew
+    Reached(Situation::kSnapshotRestarted);
     snapshot.sent = ack.received;
     snapshot.all_sent = false;
   }

@@ -7,6 +7,8 @@
 #include "backup/replication.h"
 #include "backup/timing.h"
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 
 namespace assent::backup {
 namespace {
@@ -105,7 +107,7 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
       bytes += entry.payload->size();
       if (bytes > kUnforcedBytesMax) break;
       fresh.push_back(entry);
-    } else if (EpochOf(position.lsn) == position.epoch) {
+    } else if (EpochOf(position.lsn) == position.epoch || Mutated(Mutant::kDivergentTailKept)) {
       matched_ = std::max(matched_, position.lsn);  // held already
     } else if (position.lsn <= replicated_) {
       HaltOnConflict(position);
@@ -114,6 +116,7 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
       return;  // contradicts what this primary sent before
     } else {
       // R4: what diverges, by (epoch, LSN), goes; the rest of the Ship waits until it is gone.
+      Reached(Situation::kDivergentTailCut);
       truncating_ = PositionOf(Previous(position.lsn));
       last_ = *truncating_;
       durable_ = std::min(durable_, last_.lsn);
@@ -147,7 +150,7 @@ void ReplicationCore::HaltOnConflict(const LogPosition& theirs) {
 // The last record that is durable, and that was compared with this epoch's primary: not the log's length
 // (R4).
 Lsn ReplicationCore::MatchedDurable() const {
-  return std::min(matched_, durable_);
+  return Mutated(Mutant::kAckByLength) ? durable_ : std::min(matched_, durable_);
 }
 
 void ReplicationCore::AckShip(bool mismatch, const LogPosition& hint) {
@@ -184,6 +187,7 @@ void ReplicationCore::OnSnapshotPiece(NodeId from, const SnapshotPiece& piece) {
     return;
   }
   if (!snapshot_in_ || snapshot_in_->at != piece.at) {
+    if (snapshot_in_) Reached(Situation::kSnapshotRestarted);
     if (piece.offset != 0) {
       AckSnapshot(piece.at, 0, false);
       return;
@@ -208,6 +212,7 @@ void ReplicationCore::On(const SnapshotWritten& event) {
 
 void ReplicationCore::On(const SnapshotInstalled& event) {
   ASSENT_CHECK(snapshot_in_ && snapshot_in_->done && snapshot_in_->at == event.at, "installed", event.at.lsn);
+  Reached(Situation::kSnapshotInstalled);
   snapshot_in_.reset();
   last_ = event.at;
   durable_ = event.at.lsn;

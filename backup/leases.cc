@@ -7,6 +7,8 @@
 #include "backup/replication.h"
 #include "backup/timing.h"
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 
 namespace assent::backup {
 
@@ -27,14 +29,18 @@ uint64_t ReplicationCore::LeaseUntil() const {
   for (const auto& [node, peer] : peers_) {
     if (peer.in_view) since_us = std::min(since_us, peer.beacon_sent_us);
   }
-  if (view_->members.size() == 1) since_us = directory_epoch_ == epoch() ? directory_epoch_us_ : 0;
+  if (since_us == UINT64_MAX) since_us = directory_epoch_ == epoch() ? directory_epoch_us_ : 0;
+  if (Mutated(Mutant::kLonePrimaryNeedsNoLease) && view_->members.size() == 1) since_us = now_us_;
   return since_us == 0 ? 0 : since_us + kLeaseUs;
 }
 
 void ReplicationCore::SendBeacons() {
   if (now_us_ < next_beacon_us_) return;
   // Late by so much, it is this process that was away: whatever came meanwhile is still to be taken in.
-  if (now_us_ - next_beacon_us_ > kAwayUs) present_since_us_ = now_us_;
+  if (now_us_ - next_beacon_us_ > kAwayUs) {
+    Reached(Situation::kAwayTooLong);
+    present_since_us_ = now_us_;
+  }
   next_beacon_us_ = now_us_ + kBeaconUs;
   const Beacon beacon{now_us_, ForceAge()};
   for (const auto& [node, peer] : peers_) {
@@ -69,12 +75,14 @@ void ReplicationCore::RemoveSilentBackups() {
   if (ViewIsChanging()) return;
   View next = view_->Successor();
   std::string silent;
-  for (const auto& [node, peer] : peers_) {
+  for (auto& [node, peer] : peers_) {
     if (now_us_ < SilenceDeadline(peer)) continue;
+    if (Mutated(Mutant::kBackupDroppedWithoutCas)) peer.in_view = false;
     silent += (silent.empty() ? "" : ", ") + ToString(node);
     std::erase(next.members, peer.member);
   }
   if (silent.empty()) return;
+  if (Mutated(Mutant::kBackupDroppedWithoutCas)) return AdvanceReplicated();
   if (next.members.size() < config_.replicas_min) {
     waiting_for_ = silent + ", silent, and limits.replicas_min does not allow to go on without";
     return;
@@ -82,6 +90,7 @@ void ReplicationCore::RemoveSilentBackups() {
   if (change_) {
     EndChange(Status(StatusCode::kUnavailable, silent + " was silent and left the view first; try again"));
   }
+  Reached(Situation::kSilentBackupRemoved);
   Propose(std::move(next));
 }
 
@@ -100,6 +109,7 @@ void ReplicationCore::Readmit(const Member& member) {
   const bool is_registered = std::find(registered_.begin(), registered_.end(), member) != registered_.end();
   if (!is_registered || !MayReturn(member) || change_ || ViewIsChanging() || !HoldsWholeLog()) return;
   if (now_us_ < next_readmission_us_) return;
+  Reached(Situation::kReplicaReadmitted);
   BeginAdding(member, std::nullopt);
 }
 
@@ -108,7 +118,7 @@ void ReplicationCore::Readmit(const Member& member) {
 void ReplicationCore::OnBeacon(NodeId from, const Beacon& beacon) {
   if (!IsFollower() || from != view_->primary) return;
   // R11: a primary whose disk hangs is as good as dead; it must not be told otherwise, nor go on by our word.
-  if (beacon.force_age_us > kForceAgeMaxUs) return;
+  if (beacon.force_age_us > kForceAgeMaxUs) return Reached(Situation::kWedgedDiskGaveUp);
   // Bound by the view that it proposed, too: the directory may have made it the primary by now (R3).
   if (proposed_) return;
   heard_us_ = now_us_;
@@ -116,8 +126,9 @@ void ReplicationCore::OnBeacon(NodeId from, const Beacon& beacon) {
 }
 
 uint64_t ReplicationCore::TakeoverDeadline() const {
-  if (role_ != Role::kBackup || ViewIsChanging()) return UINT64_MAX;
-  if (view_->members.size() <= config_.replicas_min) return UINT64_MAX;
+  const bool learner_may = Mutated(Mutant::kLaggingBackupPromoted) && role_ == Role::kLearner;
+  if ((role_ != Role::kBackup && !learner_may) || ViewIsChanging()) return UINT64_MAX;
+  if (view_->members.size() <= config_.replicas_min && !learner_may) return UINT64_MAX;
   uint64_t rank = 0;
   for (const Member& member : view_->members) {
     if (member.node == config_.self) break;
@@ -133,13 +144,20 @@ void ReplicationCore::TakeOverIfDue() {
   if (now_us_ < deadline) return;
   // It is this process that was away, or this disk that hangs (R11): not before another grace period.
   if (now_us_ - deadline > kAwayUs || ForceAge() > kForceAgeMaxUs) {
+    Reached(Situation::kAwayTooLong);
     heard_us_ = now_us_;
     return;
   }
   View next = view_->Successor();
   std::erase_if(next.members, [&](const Member& member) { return member.node == view_->primary; });
+  if (Mutated(Mutant::kLaggingBackupPromoted) && role_ == Role::kLearner) {
+    std::erase_if(next.members, [&](const Member& member) { return member.node == config_.self; });
+    next.members.push_back({config_.self, config_.incarnation});
+    std::sort(next.members.begin(), next.members.end());
+  }
   next.primary = config_.self;
   next.primary_life = config_.life;
+  Reached(Situation::kBackupTookOver);
   Propose(std::move(next));
 }
 

@@ -7,6 +7,8 @@
 #include "backup/replication.h"
 #include "backup/timing.h"
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 
 namespace assent::backup {
 namespace {
@@ -25,10 +27,13 @@ PeerProgress* ReplicationCore::FindPeer(const Member& member) {
   const auto found = peers_.find(member.node);
   // R3: an ack counts only under the incarnation named; another disk holds nothing of what this one
   // acknowledged.
-  return found != peers_.end() && found->second.member == member ? &found->second : nullptr;
+  const bool same =
+      found != peers_.end() && (found->second.member == member || Mutated(Mutant::kIncarnationIgnored));
+  return same ? &found->second : nullptr;
 }
 
 bool ReplicationCore::Required(const PeerProgress& peer) const {
+  if (Mutated(Mutant::kLearnerGivenUpAfterCas) && proposed_) return peer.in_view;
   // R6: a learner counts before its view is proposed and until that is known to have failed.
   return peer.in_view || (change_ && change_->kind == ChangeKind::kAddReplica && change_->required &&
                           change_->member == peer.member);
@@ -99,7 +104,10 @@ void ReplicationCore::OnAck(NodeId from, const ShipAck& ack) {
   const LogPosition durable = ack.durable;
   if (durable.lsn > last_.lsn) return;
   // The epoch of a record tells whether it is the one at that LSN here: R4, and I-R1.
-  if (durable.lsn >= log_.base().lsn && EpochOf(durable.lsn) != durable.epoch) return;
+  if (durable.lsn >= log_.base().lsn && EpochOf(durable.lsn) != durable.epoch &&
+      !Mutated(Mutant::kAckByLength)) {
+    return;
+  }
   peer->has_acked = true;
   peer->last_ack_us = now_us_;
   // It entered the epoch just now, and dropped the beacons before.
@@ -163,6 +171,7 @@ void ReplicationCore::AdvanceReplicated() {
                    "; an operator's add-replica helps";
     return;
   }
+  if (view_->members.size() == 1 && all > replicated_) Reached(Situation::kLoneLease);
   RaiseReplicated(all);
   if (!serving_) {
     serving_ = true;

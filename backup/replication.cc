@@ -7,6 +7,8 @@
 
 #include "backup/timing.h"
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 
 namespace assent::backup {
 
@@ -33,7 +35,7 @@ ReplicationCore::ReplicationCore(const ReplicationConfig& config, const LogReade
 }
 
 void ReplicationCore::Step(uint64_t now_us, const Event& event, Effects& effects) noexcept {
-  ASSENT_CHECK(now_us >= now_us_, "the clock fell", now_us_, now_us);
+  ASSENT_CHECK(now_us >= now_us_ || Mutated(Mutant::kWallClockLease), "the clock fell", now_us_, now_us);
   if (role_ == Role::kHalted) return;
   now_us_ = now_us;
   effects_ = &effects;
@@ -100,11 +102,22 @@ void ReplicationCore::On(const Received& event) {
   // R2: what comes under a lower epoch is answered with ours; a higher one means that the directory has news.
   const Epoch theirs = std::min(event.from_epoch, event.to_epoch);
   if (view_ && theirs < epoch()) {
+    Reached(Situation::kStaleReplicaMessage);
+    if (Mutated(Mutant::kBackupIgnoresEpochs)) {
+      if (const auto* ship = std::get_if<Ship>(&event.message)) {
+        const LogPosition end = ship->entries.empty() ? ship->prev : ship->entries.back().position;
+        Emit(SendTo{event.from, theirs, ShipAck{end, config_.incarnation, false, {}}});
+      } else if (const auto* beacon = std::get_if<Beacon>(&event.message)) {
+        Emit(SendTo{event.from, theirs, BeaconAck{beacon->sent_us, 0, config_.incarnation}});
+      }
+      return;
+    }
     Emit(AnswerStaleEpoch{event.from, epoch()});
     return;
   }
   if (event.from_epoch != event.to_epoch) return;
   if (!view_ || theirs > epoch()) {
+    Reached(Situation::kNewerEpochHeard);
     HoldForEpoch(event);
     WantRead();
     return;

@@ -12,6 +12,7 @@
 #include "backup/replication_events.h"
 #include "common/ids.h"
 #include "common/log_entry.h"
+#include "common/mutant.h"
 #include "common/view.h"
 
 namespace assent::backup {
@@ -108,7 +109,10 @@ class ReplicationCore {
   bool serving() const { return serving_; }  // primary, and R4 done in this epoch
   // R5: whether what was read before `now_us` may leave. Asked after the reading was done; where it does not
   // hold, the answer waits until it does again in the same epoch, or is lost with the epoch.
-  bool LeaseHolds(uint64_t now_us) const { return serving_ && now_us < LeaseUntil(); }
+  bool LeaseHolds(uint64_t now_us) const {
+    if (Mutated(Mutant::kLeaseCheckedBeforeTheRead)) now_us = now_us_;
+    return serving_ && now_us < LeaseUntil();
+  }
   LogPosition last() const { return last_; }
   Lsn durable() const { return durable_; }
   Lsn replicated() const { return replicated_; }
@@ -217,6 +221,7 @@ class ReplicationCore {
   void BeginSnapshot(PeerProgress& peer);
   void PumpSnapshot(PeerProgress& peer);
   void AdvanceChange();
+  void ProposeWith(const Member& joining);
   void TickChange();
   uint64_t ChangeDeadline() const;
   PeerProgress* Learner();  // of an add-replica under way

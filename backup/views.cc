@@ -9,6 +9,8 @@
 #include "backup/replication.h"
 #include "backup/timing.h"
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 #include "common/records.h"
 
 namespace assent::backup {
@@ -55,6 +57,9 @@ void ReplicationCore::On(const ViewRead& event) {
   if (!event.view) {
     FoundGroup(event);
   } else if (event.view->epoch > epoch()) {
+    if (proposed_ && event.view->epoch >= proposed_->epoch) {
+      Reached(*event.view == *proposed_ ? Situation::kProposalFoundApplied : Situation::kProposalFoundLost);
+    }
     Adopt(*event.view);
   } else if (*event.view != *view_) {
     BecomeHalted("the directory now shows " + ToString(*event.view) + ", where this replica acted in " +
@@ -151,8 +156,10 @@ void ReplicationCore::Adopt(const View& view) {
     proposed_.reset();
     want_propose_ = false;
   }
-  const bool member = view.Names({config_.self, config_.incarnation});
-  if (view.primary == config_.self && member && view.primary_life != config_.life) {
+  const bool member = view.Names({config_.self, config_.incarnation}) ||
+                      (Mutated(Mutant::kIncarnationIgnored) && view.Find(config_.self) != nullptr);
+  if (view.primary == config_.self && member && view.primary_life != config_.life &&
+      !Mutated(Mutant::kRestartedPrimaryKeepsEpoch)) {
     // R3: an epoch belongs to one process lifetime. What an earlier life of this process numbered in its
     // epoch is unknown here, so nothing is appended, answered or numbered before the directory gave this life
     // one.
@@ -167,6 +174,7 @@ void ReplicationCore::Adopt(const View& view) {
     }
     View next = view.Successor();
     next.primary_life = config_.life;
+    Reached(Situation::kPrimaryTookItsOwnEpoch);
     Propose(std::move(next));
     return;
   }
@@ -219,6 +227,7 @@ void ReplicationCore::LeaveRole() {
 }
 
 void ReplicationCore::Follow(const View& view, Role role) {
+  if (role_ == Role::kLearner && view_->primary != view.primary) Reached(Situation::kTakeoverDuringCatchUp);
   LeaveRole();
   role_ = role;
   view_ = view;
@@ -241,7 +250,8 @@ void ReplicationCore::Lead(const View& view) {
     EndChange(Status());
   }
   LeaveRole();
-  ASSENT_CHECK(last_.epoch < view.epoch, "the epoch was used before", last_.epoch, view.epoch);
+  ASSENT_CHECK(last_.epoch < view.epoch || Mutated(Mutant::kRestartedPrimaryKeepsEpoch),
+               "the epoch was used before", last_.epoch, view.epoch);
   role_ = Role::kPrimary;
   view_ = view;
   held_.reset();

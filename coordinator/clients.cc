@@ -3,6 +3,8 @@
 #include <variant>
 
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 #include "coordinator/coordinator.h"
 
 // Clients' calls: admission (G8), tokens (C5), and the start of what they ask for.
@@ -67,6 +69,10 @@ std::optional<std::string> CoordinatorCore::ProblemOfTag(const CommitTag& tag) c
 // C5, in this order: too old, refused, live, recorded. True if the call is answered or joined.
 bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64_t content) {
   Tokens::Judgement judgement = tokens_.Judge(tag.token, tag.attempt, content);
+  if (Mutated(Mutant::kTokensNotReplicated) && judgement.verdict == Tokens::Verdict::kCommitted &&
+      judgement.outcome.txn.epoch < epoch_) {
+    judgement = {};
+  }
   Ending ending;
   ending.birth_us = BirthNow();
   ending.repeated = true;
@@ -121,6 +127,7 @@ void CoordinatorCore::Join(RequestId id, Transaction& txn, const CommitTag& tag,
   if (txn.waiters.size() >= config_.limits.waiters_per_token) {
     return Refuse(id, RefusalCode::kOverloaded, "too many calls wait for token " + ToString(tag.token));
   }
+  Reached(Situation::kTokenJoined);
   txn.attempt = std::max(txn.attempt, tag.attempt);  // an ABORTED ends this one too
   txn.waiters.push_back(id);
   calls_.emplace(id, txn.id);
@@ -150,6 +157,7 @@ bool CoordinatorCore::RefusedForOverload(RequestId id, size_t bytes, const Commi
     }
   }
   if (!overload) return false;
+  Reached(Situation::kOverloadRefused);
   Refuse(id, RefusalCode::kOverloaded, std::move(*overload));
   return true;
 }

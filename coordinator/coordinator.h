@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/mutant.h"
 #include "common/overlay.h"
 #include "common/placement.h"
 #include "common/role.h"
@@ -102,7 +103,9 @@ class CoordinatorCore final : public RoleCore {
   void SendShard(GroupId to, Message message);
   TxnHeader HeaderFor(const Transaction& txn, GroupId to) const;
   TxnHeader BareHeader(const TxnId& txn, GroupId to) const;
-  TxnId NextId() const { return TxnId{config_.group, epoch_, next_seq_}; }
+  TxnId NextId() const {
+    return TxnId{config_.group, Mutated(Mutant::kIdsRestart) ? Epoch{1} : epoch_, next_seq_};
+  }
   uint64_t BirthNow() const;
   Transaction* Find(const TxnId& txn);
   static Branch* BranchAt(Transaction& txn, const Peer& peer);

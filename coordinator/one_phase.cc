@@ -1,6 +1,8 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 #include "coordinator/coordinator.h"
 
 // C6: the only participant decides, by its own record, and is asked for what it decided. Nothing here may say
@@ -22,6 +24,7 @@ void CoordinatorCore::OnOnePhaseReply(GroupId from, const OnePhaseReply& reply) 
     return;
   if (txn->branches.front().peer.group != from) return;
   if (reply.token != txn->token || reply.attempt != txn->attempt) return;
+  if (txn->state == TxnState::kSettling) Reached(Situation::kOnePhaseSettled);
   if (reply.committed && reply.content != txn->content) {
     AnswerWaiters(*txn, Refusal{RefusalCode::kTokenMismatch,
                                 "token " + ToString(txn->token) +
@@ -68,9 +71,9 @@ void CoordinatorCore::GiveUpOnShard(Transaction& txn) {
   ++stats_.unknown;
   const std::string detail = "shard " + ToString(txn.branches.front().peer.group) +
                              " did not answer in time; send the same attempt again to learn the outcome";
-  AnswerWaiters(
-      txn,
-      Ending{Outcome::kUnknown, txn.subject, txn.age, AbortReason::kNone, detail, {}, false, BirthNow()});
+  const Outcome outcome = Mutated(Mutant::kTimeoutToldAsAborted) ? Outcome::kAborted : Outcome::kUnknown;
+  AnswerWaiters(txn,
+                Ending{outcome, txn.subject, txn.age, AbortReason::kNone, detail, {}, false, BirthNow()});
   Remember(txn, Outcome::kUnknown, AbortReason::kNone, detail);
   Close(txn);
   Erase(txn.id);

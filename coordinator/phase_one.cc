@@ -2,6 +2,8 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 #include "coordinator/coordinator.h"
 
 // Work and votes, up to the decision.
@@ -10,6 +12,11 @@ namespace {
 
 std::string NameOf(const Peer& peer) {
   return "shard " + ToString(peer.group);
+}
+
+bool IsReadOnly(const Transaction& txn) {
+  return std::none_of(txn.branches.begin(), txn.branches.end(),
+                      [](const Branch& branch) { return branch.writing; });
 }
 
 std::vector<Participant> ParticipantsOf(const Transaction& txn) {
@@ -108,6 +115,10 @@ void CoordinatorCore::OnBranchAborted(GroupId from, const BranchAborted& message
   if (txn == nullptr) return;
   const Branch* branch = BranchAt(*txn, Peer{from, ""});
   if (branch == nullptr) return;
+  if (Mutated(Mutant::kReadsNotValidated) && IsReadOnly(*txn) &&
+      (branch->state == BranchState::kIdle || txn->state == TxnState::kPreparing)) {
+    return;
+  }
   switch (txn->state) {
     case TxnState::kActive:
     case TxnState::kWorking:
@@ -150,7 +161,9 @@ void CoordinatorCore::OnVoteReply(GroupId from, const VoteReply& reply) {
 
 void CoordinatorCore::TakeVote(Transaction& txn, Branch& branch, Vote vote, AbortReason reason,
                                const std::string& detail) {
-  if (vote == Vote::kNo) return Abort(txn, reason, detail);
+  if (vote == Vote::kNo && IsReadOnly(txn)) Reached(Situation::kReadOnlyValidationFailed);
+  const bool ignored = Mutated(Mutant::kReadsNotValidated) && IsReadOnly(txn);
+  if (vote == Vote::kNo && !ignored) return Abort(txn, reason, detail);
   branch.state = vote == Vote::kYes ? BranchState::kYes : BranchState::kReadOnly;
   resends_.Cancel(branch.peer, txn.id);
   FinishIfAllAnswered(txn);
@@ -224,6 +237,11 @@ void CoordinatorCore::DecideCommit(Transaction& txn) {
   txn.plan = MergePlan{};
   SetDeadline(txn, 0);
   AppendRecord(std::move(record));  // C1: from here on it cannot abort
+  if (Mutated(Mutant::kDecisionSentBeforeForce)) {
+    for (const Branch& branch : txn.branches) {
+      SendShard(branch.peer.group, Decide{HeaderFor(txn, branch.peer.group), Decision::kCommit});
+    }
+  }
 }
 
 // Before COMMIT is appended. Answers the client; the participants are told, for a while (C3 does the rest).

@@ -1,6 +1,8 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 #include "coordinator/coordinator.h"
 
 // Decisions told and asked for.
@@ -48,7 +50,11 @@ void CoordinatorCore::Acknowledge(Transaction& txn, Branch& branch) {
   const bool committed = txn.state == TxnState::kPhaseTwo;
   if (committed && !branch.peer.is_foreign()) marks_.OnAcknowledged(branch.peer.group, txn.id);  // C8
   for (const Branch& other : txn.branches) {
-    if (other.state != BranchState::kAcknowledged) return;
+    if (Mutated(Mutant::kDecisionForgottenAtFirstAck) && committed) {
+      resends_.Cancel(other.peer, txn.id);
+    } else if (other.state != BranchState::kAcknowledged) {
+      return;
+    }
   }
   const TxnId id = txn.id;
   if (!committed) return Erase(id);
@@ -69,16 +75,20 @@ void CoordinatorCore::OnInquire(GroupId from, const TxnId& id) {
   // C3: what a higher epoch began, or nobody, is not ours to presume. (Before Serving that is every id.)
   if (id.coordinator != config_.group || id >= NextId()) return;
   const Transaction* txn = Find(id);
+  if (Mutated(Mutant::kResolverReadsAnotherRecord) && txn != nullptr && txn->begun_us == 0) txn = nullptr;
   Decision decision = Decision::kAbort;
   if (txn != nullptr) {
     // Live, or its COMMIT is appended and may yet be lost (C1).
-    if (IsUndecided(txn->state) || txn->state == TxnState::kCommitting) return;
+    const bool appended = txn->state == TxnState::kCommitting && !Mutated(Mutant::kAbortAfterCommitAppended);
+    if (IsUndecided(txn->state) || appended) return;
     if (txn->state == TxnState::kPhaseTwo) decision = Decision::kCommit;
   } else if (ending_.contains(id)) {
     return;  // R1: presuming depends on END, which may yet be lost
   } else {
     ++stats_.presumed_aborts;
+    Reached(Situation::kInquiryPresumedAbort);
   }
+  if (decision == Decision::kCommit) Reached(Situation::kInquiryToldCommit);
   SendShard(from, Decide{txn == nullptr ? BareHeader(id, from) : HeaderFor(*txn, from), decision});
 }
 
@@ -86,10 +96,12 @@ void CoordinatorCore::OnInquire(GroupId from, const TxnId& id) {
 void CoordinatorCore::OnWoundRequest(GroupId from, const WoundRequest& request) {
   Transaction* txn = Find(request.txn);
   if (txn == nullptr || !IsUndecided(txn->state)) {
+    Reached(Situation::kWoundRequestTooLate);
     return OnInquire(from, request.txn);  // C1: COMMIT is appended, or the end is known
   }
   if (txn->state == TxnState::kOnePhase || txn->state == TxnState::kSettling)
     return;  // C6: not ours to abort
+  Reached(Situation::kWoundRequestObeyed);
   Abort(*txn, AbortReason::kWounded, "an older transaction needed its locks");
 }
 

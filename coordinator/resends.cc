@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/check.h"
+#include "common/mutant.h"
 
 namespace assent::coordinator {
 
@@ -25,6 +26,8 @@ void Resends::ScheduleAt(const Peer& peer, const TxnId& txn, uint64_t at_us) {
 }
 
 void Resends::ScheduleAfter(const Peer& peer, const TxnId& txn, uint64_t now_us, uint32_t resends) {
+  constexpr uint64_t kLoopUs = 1'000;
+  if (Mutated(Mutant::kNoBackoff)) return ScheduleAt(peer, txn, now_us + kLoopUs);
   uint64_t backoff = times_.resend_first_us;
   for (uint32_t i = 0; i < resends && backoff < times_.resend_max_us; ++i) backoff *= 2;
   backoff = std::min(backoff, times_.resend_max_us);
@@ -62,7 +65,7 @@ std::vector<Resends::Due> Resends::Take(uint64_t now_us) {
       queue.sent = 0;
     }
     while (!queue.order.empty() && queue.order.begin()->first <= now_us &&
-           queue.sent < times_.resends_per_window) {
+           (queue.sent < times_.resends_per_window || Mutated(Mutant::kNoBackoff))) {
       const TxnId txn = queue.order.begin()->second;
       queue.order.erase(queue.order.begin());
       queue.at.erase(txn);

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/coverage.h"
 #include "coordinator/coordinator.h"
 
 // What time brings: timeouts (C7), resends (C7), marks (C8), the horizon (C5), scans of foreign resource
@@ -46,6 +47,7 @@ void CoordinatorCore::ExpireDeadlines() {
           if (!missing.empty()) missing += ", ";
           missing += branch.peer.is_foreign() ? branch.peer.foreign : ToString(branch.peer.group);
         }
+        Reached(Situation::kVoteTimeout);
         Abort(*txn, AbortReason::kVoteTimeout, "no answer in time from " + missing);
         break;
       }

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 
 namespace assent::coordinator {
 namespace {
@@ -58,8 +60,10 @@ void Tokens::OnCommitted(Lsn lsn, const Committed& record) {
   TokenOutcome row;
   if (const auto old = overlay_.Get(Table::kOutcome, OutcomeKey(record.token))) {
     row = Decoded(DecodeTokenOutcome(old->value));
-    ASSENT_CHECK(!row.committed, "token committed twice", ToString(record.token));  // I-X1
-    ASSENT_CHECK(row.refused < record.attempt, "a refused attempt committed", ToString(record.token));
+    ASSENT_CHECK(!row.committed || Mutated(Mutant::kTokensNotReplicated), "token committed twice",
+                 ToString(record.token));  // I-X1
+    ASSENT_CHECK(row.refused < record.attempt || Mutated(Mutant::kAbortedTokenRunsLater),
+                 "a refused attempt committed", ToString(record.token));
   }
   row.committed = true;
   row.txn = record.txn;
@@ -89,7 +93,8 @@ void Tokens::OnRefused(Lsn lsn, const AttemptRefused& record) {
   row.birth_us = record.token.birth_us;
   if (const auto old = overlay_.Get(Table::kOutcome, OutcomeKey(record.token))) {
     row = Decoded(DecodeTokenOutcome(old->value));
-    ASSENT_CHECK(!row.committed, "a committed token refused", ToString(record.token));  // I-A2
+    ASSENT_CHECK(!row.committed || Mutated(Mutant::kTokensNotReplicated), "a committed token refused",
+                 ToString(record.token));  // I-A2
   }
   row.refused = std::max(row.refused, record.attempt);
   RaiseFloor(lsn, record.token, record.acked_below);
@@ -167,9 +172,11 @@ bool Tokens::HasMoreToDrop() const {
 
 std::string Tokens::ExpiryOf(const Token& token) const {
   if (token.birth_us < horizon_us_) {
+    Reached(Situation::kTokenBeforeHorizon);
     return "token " + ToString(token) + " is older than outcomes are kept for; open a new session";
   }
-  if (token.seq < FloorOf(token)) {
+  if (token.seq < FloorOf(token) && !Mutated(Mutant::kAcknowledgedTokenRuns)) {
+    Reached(Situation::kTokenBelowFloor);
     return "token " + ToString(token) +
            " lies below the client's own acknowledgement; use a new sequence number";
   }
@@ -187,7 +194,7 @@ Tokens::Judgement Tokens::Judge(const Token& token, uint32_t attempt, uint64_t c
             "token " + ToString(token) + " was used for another request; use a new sequence number for each"};
   }
   if (outcome.committed) return {Verdict::kCommitted, outcome, ""};
-  if (attempt <= outcome.refused) {
+  if (attempt <= outcome.refused && !Mutated(Mutant::kAbortedTokenRunsLater)) {
     return {Verdict::kRefused, outcome,
             "attempts up to " + std::to_string(outcome.refused) + " of token " + ToString(token) +
                 " were aborted; raise the attempt to try again"};

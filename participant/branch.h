@@ -57,7 +57,7 @@ struct Branch {
   size_t write_bytes = 0;
   size_t charged_bytes = 0;  // what the branch counts against ParticipantConfig::work_bytes_max
 
-  uint64_t heard_us = 0;          // last message of the coordinator
+  uint64_t heard_us = 0;  // last message of the coordinator while working; 0 = prepared by an earlier primary
   uint64_t waiting_since_us = 0;  // for a lock; 0 = not waiting
 
   // kPrepared

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/coverage.h"
 #include "participant/participant.h"
 
 // Branches in memory: opening, running, waiting, ending; and the effects that all handlers share.
@@ -121,6 +122,7 @@ void ParticipantCore::WaitForLock(Branch& branch) {
   // very request: it is then among granted_.
   const LockTable::Blockers blockers = locks_.BlockersOf(branch.txn);
   for (const TxnId& victim : blockers.wound) {
+    Reached(locks_.IsWaiting(victim) ? Situation::kWaiterWounded : Situation::kHolderWounded);
     EndBranch(*FindBranch(victim),
               Failure{AbortReason::kWounded,
                       "an older transaction, " + ToString(branch.txn) + ", needed its locks"});

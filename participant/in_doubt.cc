@@ -2,6 +2,8 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 #include "participant/participant.h"
 
 // What a branch in doubt does while it waits (P8), and for whom it is asked to hurry (P2). P4: nothing here
@@ -59,16 +61,18 @@ void ParticipantCore::OnPeerInquire(GroupId from, const PeerInquire& message) {
   const auto do_not_know = [&] { Emit(from, PeerOutcome{txn, std::nullopt}); };
   Branch* branch = FindBranch(txn);
   if (branch != nullptr && branch->state != BranchState::kWorking) return do_not_know();
-  if (const auto decided = state_.DecidedOf(txn)) {
+  if (const auto decided = state_.DecidedOf(txn); decided && !Mutated(Mutant::kResolverReadsAnotherRecord)) {
     Withhold(decided->lsn, from, txn, PeerOutcome{txn, decided->decision});
     return;
   }
   // C8: what is not known below the mark may have been committed and forgotten.
-  if (IsBelowAnyMark(txn) || IsLogFull()) return do_not_know();
+  const bool forgotten = IsBelowAnyMark(txn) && !Mutated(Mutant::kRefusedFromNoMemory);
+  if (forgotten || IsLogFull()) return do_not_know();
   if (branch != nullptr) {
     EndBranch(*branch,
               Failure{AbortReason::kBelowMark, "another shard, in doubt, asked before this one had voted"});
   }
+  Reached(Situation::kRefusedForPeer);
   // P8: it never voted here and now never will, so it can be told as aborted; once the refusal is replicated.
   Withhold(RefuseForGood(txn), from, txn, PeerOutcome{txn, Decision::kAbort});
 }
@@ -81,8 +85,10 @@ void ParticipantCore::OnPeerOutcome(GroupId from, const PeerOutcome& message) {
       std::any_of(participants.begin(), participants.end(), [&](const Participant& participant) {
         return participant.foreign.empty() && participant.writing && participant.group == from;
       });
-  if (may_know)
-    Settle(*branch, *message.decision);  // the coordinator's own word will be acknowledged when it comes
+  if (!may_know) return;
+  Reached(*message.decision == Decision::kCommit ? Situation::kSettledByPeerCommit
+                                                 : Situation::kSettledByPeerAbort);
+  Settle(*branch, *message.decision);  // the coordinator's own word will be acknowledged when it comes
 }
 
 // P2: somebody older waits for a branch that has voted. One that commits in one phase ends by itself.

@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "common/check.h"
+#include "common/mutant.h"
 #include "common/operations.h"
 
 namespace assent::participant {
@@ -55,6 +56,10 @@ bool LockTable::Acquire(const TxnId& id, const Lock& lock) {
   ASSENT_CHECK(!owner.wanted, "second waiting request of", ToString(id));
   ASSENT_CHECK(!owner.voted, "new lock after the vote of", ToString(id));
   if (Holds(owner, lock)) return true;
+  if (Mutated(Mutant::kReadIgnoresPreparedLock) && lock.mode == LockMode::kShared && !lock.is_range) {
+    const auto key = keys_.find(lock.key);
+    if (key != keys_.end() && key->second.exclusive != nullptr && key->second.exclusive->voted) return true;
+  }
   if (IsBlocked(owner, lock)) {
     Enqueue(owner, lock);
     return false;

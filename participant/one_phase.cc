@@ -2,6 +2,8 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 #include "participant/participant.h"
 
 // One-phase commit (C6): this shard's record is the decision. The token is looked up before anything runs,
@@ -34,6 +36,7 @@ void ParticipantCore::Join(Branch& branch, const TxnId& txn, uint32_t attempt) {
     }
     return;  // it will be answered anyway
   }
+  Reached(Situation::kTokenJoined);
   const auto same = std::find_if(branch.joiners.begin(), branch.joiners.end(),
                                  [&](const TokenJoiner& joiner) { return joiner.txn == txn; });
   if (same != branch.joiners.end()) {
@@ -119,6 +122,8 @@ bool ParticipantCore::AnswerFromRecord(const TxnId& txn, const Token& token, uin
     case ShardState::TokenFate::kFresh:
       return false;
     case ShardState::TokenFate::kCommitted:
+      Reached(Situation::kTokenFoundAtShard);
+      if (Mutated(Mutant::kDuplicateCommitAppliedAgain)) return false;
       reply.committed = true;
       reply.committed_txn = state.outcome.txn;
       reply.content = state.outcome.content;
@@ -158,6 +163,7 @@ void ParticipantCore::CommitBranch(Branch& branch) {
   for (auto& [key, value] : branch.writes) record.writes.push_back(Write{key, std::move(value)});
   branch.writes.clear();
   const Lsn lsn = Append(std::move(record));
+  if (Mutated(Mutant::kOnePhaseLocksFreedAtAppend)) return FinishCommitting(branch, lsn);
   branch.state = BranchState::kCommitting;
   branch.request = BranchRequest::kNone;
   work_timers_.Cancel(branch.txn);
@@ -194,6 +200,7 @@ void ParticipantCore::RefuseAttempts(const Token& token, uint64_t acked_below,
   uint32_t attempt = 0;
   for (const TokenJoiner& asker : askers) attempt = std::max(attempt, asker.attempt);
   const Lsn lsn = Append(AttemptRefused{token, attempt, acked_below});
+  Reached(Situation::kAttemptsRefused);
   for (const TokenJoiner& asker : askers) {
     OnePhaseReply reply;
     reply.txn = asker.txn;

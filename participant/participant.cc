@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/mutant.h"
 
 namespace assent::participant {
 namespace {
@@ -78,6 +79,7 @@ void ParticipantCore::RestorePrepared(const TxnId& txn, const ShardState::InDoub
   }
   locks_.Open(txn, record.age);
   const auto restore = [&](const Lock& lock) {
+    if (Mutated(Mutant::kServeBeforeLocksRestored)) return;
     const bool granted = locks_.Acquire(txn, lock);
     ASSENT_CHECK(granted, "prepared branches in conflict", ToString(txn));
   };

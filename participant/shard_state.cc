@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 
 namespace assent::participant {
 namespace {
@@ -100,8 +102,9 @@ std::optional<TokenOutcome> ShardState::OutcomeOf(const Token& token, Lsn* lsn) 
 void ShardState::ApplyOnePhase(Lsn lsn, const OnePhaseCommitted& record) {
   PutWrites(lsn, record.writes);
   TokenOutcome outcome = OutcomeOf(record.token, nullptr).value_or(TokenOutcome{});
-  ASSENT_CHECK(!outcome.committed && outcome.refused < record.attempt, "token cannot commit",
-               ToString(record.token));
+  ASSENT_CHECK((!outcome.committed || Mutated(Mutant::kDuplicateCommitAppliedAgain)) &&
+                   (outcome.refused < record.attempt || Mutated(Mutant::kAbortedTokenRunsLater)),
+               "token cannot commit", ToString(record.token));
   outcome.committed = true;
   outcome.txn = record.txn;
   outcome.content = record.content;
@@ -112,7 +115,8 @@ void ShardState::ApplyOnePhase(Lsn lsn, const OnePhaseCommitted& record) {
 
 void ShardState::ApplyRefused(Lsn lsn, const AttemptRefused& record) {
   TokenOutcome outcome = OutcomeOf(record.token, nullptr).value_or(TokenOutcome{});
-  ASSENT_CHECK(!outcome.committed, "refusal of a committed token", ToString(record.token));
+  ASSENT_CHECK(!outcome.committed || Mutated(Mutant::kDuplicateCommitAppliedAgain),
+               "refusal of a committed token", ToString(record.token));
   outcome.refused = std::max(outcome.refused, record.attempt);
   outcome.birth_us = record.token.birth_us;
   overlay_.Put(Table::kOutcome, OutcomeKey(record.token), EncodeRow(outcome), lsn);
@@ -160,8 +164,10 @@ void ShardState::ApplyMark(Lsn lsn, const MarkRaised& record) {
                   return true;
                 });
   for (std::string& key : dropped) overlay_.Delete(Table::kDecided, std::move(key), lsn);
-  overlay_.Put(Table::kMark, GroupKey(coordinator), EncodeRecord(MarkRaised{raised.mark, raised.horizon_us}),
-               lsn);
+  if (!Mutated(Mutant::kMarkNotLogged)) {
+    overlay_.Put(Table::kMark, GroupKey(coordinator),
+                 EncodeRecord(MarkRaised{raised.mark, raised.horizon_us}), lsn);
+  }
   const bool rose = raised.horizon_us > old.horizon_us;
   marks_[coordinator] = raised;
   // One that is under way goes on: begun anew at each rise it might never come to its end (G8). What it has
@@ -230,18 +236,22 @@ ShardState::TokenState ShardState::StateOf(const Token& token, uint32_t attempt)
       state.fate = TokenFate::kCommitted;
       return state;
     }
-    if (attempt <= outcome->refused) {
+    if (attempt <= outcome->refused && !Mutated(Mutant::kAbortedTokenRunsLater)) {
       state.fate = TokenFate::kRefused;
       return state;
     }
   }
   if (const Mark mark = MarkOf(token.coordinator); token.birth_us < mark.horizon_us) {
+    Reached(Situation::kTokenBeforeHorizon);
     return TokenState{TokenFate::kExpired, {}, mark.lsn};
   }
   if (const auto row = overlay_.Get(Table::kFloor, ClientKey(token))) {
     const auto floor = DecodeClientFloor(row->value);
     ASSENT_CHECK(floor.ok(), floor.status().message());
-    if (token.seq < floor->floor) return TokenState{TokenFate::kExpired, {}, row->lsn};
+    if (token.seq < floor->floor && !Mutated(Mutant::kAcknowledgedTokenRuns)) {
+      Reached(Situation::kTokenBelowFloor);
+      return TokenState{TokenFate::kExpired, {}, row->lsn};
+    }
   }
   return state;
 }

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "common/coverage.h"
 #include "participant/participant.h"
 
 // What happens because time goes by: unprepared work expires (P4), and marks are logged (C8).
@@ -18,8 +19,10 @@ void ParticipantCore::ExpireWork() {
   while (const auto txn = work_timers_.PopDue(now_.mono_us)) {
     Branch& branch = *FindBranch(*txn);
     if (now_.mono_us >= branch.heard_us + config_.idle_timeout_us) {
+      Reached(Situation::kWorkTimedOut);
       EndBranch(branch, Failure{AbortReason::kExpired, "nothing was heard of the transaction for too long"});
     } else {  // P2: what it waits for may be a deadlock through a lock that is not ours
+      Reached(Situation::kLockTimeout);
       EndBranch(branch,
                 Failure{AbortReason::kLockTimeout,
                         "waited too long for the lock on " + Quoted(KeyOf(branch.operations[branch.next]))});

@@ -2,6 +2,8 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 #include "participant/participant.h"
 
 // Operate, Prepare and Decide: interactive work, phase one, phase two.
@@ -21,18 +23,26 @@ bool ParticipantCore::IsKnownCommitted(const TxnId& txn) const {
 // first.
 std::optional<Failure> ParticipantCore::WhyNotOpen(const TxnId& txn, Epoch branch_epoch, bool begins) const {
   if (const auto decided = state_.DecidedOf(txn)) {  // P6, P8: a tombstone or refusal came first
+    Reached(Situation::kTombstoneRefused);
     return Failure{AbortReason::kBelowMark, "the transaction was ended here before"};
   }
   if (IsBelowAnyMark(txn)) {
+    Reached(Situation::kBelowMarkRefused);
     return Failure{AbortReason::kBelowMark, "the transaction is below the mark: it ended before"};
   }
-  if (const auto ended = ended_.find(txn); ended != ended_.end()) return ended->second;
+  if (const auto ended = ended_.find(txn);
+      ended != ended_.end() && !Mutated(Mutant::kDuplicateCommitAppliedAgain)) {
+    return ended->second;
+  }
   // P3: nothing known and this is no beginning, so a restart or failover ate the rest.
-  if (!begins || branch_epoch != Epoch{}) {
+  if ((!begins || branch_epoch != Epoch{}) && !Mutated(Mutant::kHalfABranchPrepared)) {
+    Reached(Situation::kBranchLost);
     return Failure{AbortReason::kBranchLost, "the branch is not known on " + ToString(config_.group)};
   }
-  if (IsOverloaded())
+  if (IsOverloaded()) {
+    Reached(Situation::kOverloadRefused);
     return Failure{AbortReason::kOverloaded, ToString(config_.group) + " has too much work open"};
+  }
   return std::nullopt;
 }
 
@@ -82,6 +92,13 @@ void ParticipantCore::OnPrepare(Prepare message) {
     }
     branch = &OpenBranch(message.header);
   } else if (branch->state == BranchState::kPrepared) {
+    if (branch->heard_us == 0) {
+      Reached(Situation::kYesRepeatedAfterFailover);
+      if (Mutated(Mutant::kRepeatedPrepareVotesNo)) {
+        Settle(*branch, Decision::kAbort);
+        return VoteNo(txn, Failure{AbortReason::kBranchLost, "prepared by an earlier primary"});
+      }
+    }
     SendYes(*branch);  // P3: whatever the epoch
     return;
   } else if (branch->state == BranchState::kCommitting || branch->request == BranchRequest::kPrepare ||
@@ -89,6 +106,7 @@ void ParticipantCore::OnPrepare(Prepare message) {
     return;  // a duplicate: the answer will come
   } else if (!message.operations.empty() || message.branch_epoch != epoch_ || message.last != branch->done ||
              branch->request == BranchRequest::kOperate) {  // P3
+    Reached(Situation::kBranchLost);
     branch->request = BranchRequest::kPrepare;
     EndBranch(*branch, Failure{AbortReason::kBranchLost, "operations are missing: prepared after number " +
                                                              std::to_string(message.last) + ", done is " +
@@ -119,6 +137,7 @@ void ParticipantCore::Vote(Branch& branch) {
   // P9. Peers in doubt may ask whom PREPARED names as writing (P8), so such a one does not go without a
   // trace.
   if (branch.writes.empty() && prepare.may_release && !named_writing) {
+    Reached(Situation::kReadOnlyVote);
     Withhold(branch.newest_read, txn.coordinator, txn,
              VoteReply{txn, Vote::kReadOnly, AbortReason::kNone, {}, std::move(branch.results)});
     Remember(txn, Failure{AbortReason::kBranchLost, "the branch voted read-only and let go"});
@@ -158,7 +177,8 @@ void ParticipantCore::Vote(Branch& branch) {
 
 // P3, R1: only once PREPARED is replicated. Results are there as long as this primary lives.
 void ParticipantCore::SendYes(const Branch& branch) {
-  Withhold(branch.prepared_lsn, branch.txn.coordinator, branch.txn,
+  const Lsn after = Mutated(Mutant::kPreparedNotForced) ? Lsn{} : branch.prepared_lsn;
+  Withhold(after, branch.txn.coordinator, branch.txn,
            VoteReply{branch.txn, Vote::kYes, AbortReason::kNone, {}, branch.results});
 }
 
@@ -171,6 +191,7 @@ void ParticipantCore::OnDecide(const Decide& message) {
   const Decision decision = message.decision;
   Branch* branch = FindBranch(txn);
   if (branch != nullptr && branch->state == BranchState::kPrepared) {
+    if (branch->heard_us == 0) Reached(Situation::kDecisionReachedNewPrimary);
     Acknowledge(Settle(*branch, decision), txn, decision);  // P5: freed now, acknowledged when replicated
     return;
   }
@@ -191,7 +212,8 @@ void ParticipantCore::OnDecide(const Decide& message) {
   const bool below_mark = state_.IsBelowMark(txn);
   const Lsn mark_lsn = state_.MarkOf(txn.coordinator).lsn;
   if (decision == Decision::kCommit) {
-    if (branch == nullptr && below_mark) {
+    if (branch == nullptr && (below_mark || Mutated(Mutant::kUnknownCommitAcknowledged))) {
+      Reached(Situation::kUnknownCommitBelowMark);
       Acknowledge(mark_lsn, txn, decision);  // P6, C8: done and forgotten
     } else {
       ReportDamage("damage (G7): commit of " + ToString(txn) + ", which " + ToString(config_.group) +
@@ -210,7 +232,10 @@ void ParticipantCore::OnDecide(const Decide& message) {
   }
   if (below_mark) {
     Acknowledge(mark_lsn, txn, decision);
+  } else if (Mutated(Mutant::kNoTombstone)) {
+    Acknowledge(Lsn{}, txn, decision);
   } else if (!IsLogFull()) {  // else it will be said again (G8)
+    Reached(Situation::kTombstoneWritten);
     Acknowledge(RefuseForGood(txn), txn, decision);
   }
 }

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/coverage.h"
+#include "common/mutant.h"
 
 namespace assent {
 namespace {
@@ -18,7 +20,11 @@ constexpr size_t kWaitingMax = 4'096;
 // What a client is told if the core that it asked is gone: a commit may have happened or not; work that was
 // not committed, and cannot be any more, did not.
 ClientReply ReplyIfLost(const ClientRequest& request) {
-  if (std::holds_alternative<Execute>(request) || std::holds_alternative<Commit>(request)) return Ending{};
+  if (std::holds_alternative<Execute>(request) || std::holds_alternative<Commit>(request)) {
+    Ending ending;
+    ending.outcome = Mutated(Mutant::kTimeoutToldAsAborted) ? Outcome::kAborted : Outcome::kUnknown;
+    return ending;
+  }
   const bool of_a_transaction =
       std::holds_alternative<Work>(request) || std::holds_alternative<Rollback>(request);
   return Refusal{of_a_transaction ? RefusalCode::kNoSuchTxn : RefusalCode::kNotServing,
@@ -41,6 +47,33 @@ bool CanWait(const LogRecord& record) {
         }
       },
       record);
+}
+
+// What a mutant that does not serve says all the same.
+std::optional<Message> AnswerAsMutant(const Message& message) {
+  if (const auto* inquire = std::get_if<Inquire>(&message);
+      Mutated(Mutant::kAbortedAnsweredWhileReplaying) && inquire != nullptr) {
+    Decide presumed;
+    presumed.header.txn = inquire->txn;
+    presumed.decision = Decision::kAbort;
+    return presumed;
+  }
+  if (const auto* decide = std::get_if<Decide>(&message); Mutated(Mutant::kUnknownCommitAcknowledged) &&
+                                                          decide != nullptr &&
+                                                          decide->decision == Decision::kCommit) {
+    return DecideAck{decide->header.txn, Decision::kCommit};
+  }
+  return std::nullopt;
+}
+
+// Whether branches are in doubt by records up to `lsn`. Reads them all: to count situations only.
+bool HoldsPreparedUpTo(const StateReader& store, Lsn lsn) {
+  bool holds = false;
+  store.Scan(Table::kPrepared, {}, {}, [&](std::string_view, const Row& row) {
+    holds = row.lsn <= lsn;
+    return !holds;
+  });
+  return holds;
 }
 
 }  // namespace
@@ -101,11 +134,15 @@ void Replica::OnMessage(Envelope envelope) {
           }
         } else {
           // R2. A sender that believes in a newer epoch than ours has heard of a view that we have not.
-          if (envelope.to_epoch > replication_.epoch()) {
+          if (auto answer = role_serves_ ? std::nullopt : AnswerAsMutant(envelope.message)) {
+            AnswerWith(envelope, std::move(*answer));
+          } else if (envelope.to_epoch > replication_.epoch()) {
+            Reached(Situation::kNewerEpochHeard);
             Enqueue(backup::Event(backup::PeerEpoch{node, envelope.to_epoch}));
           } else if (envelope.to_epoch < replication_.epoch() ||
                      replication_.role() != backup::Role::kPrimary) {
-            AnswerEpoch(envelope);
+            Reached(Situation::kStaleGroupMessage);
+            AnswerWith(envelope, EpochNews{});
           } else if (role_serves_) {
             Enqueue(RoleEvent(assent::Received{from, envelope.from_epoch, Message(std::move(message))}));
           }
@@ -115,15 +152,15 @@ void Replica::OnMessage(Envelope envelope) {
   Run();
 }
 
-void Replica::AnswerEpoch(const Envelope& envelope) {
-  Envelope news;
-  news.from_group = group();
-  news.from_node = config_.replication.self;
-  news.from_epoch = replication_.epoch();
-  news.to_group = envelope.from_group;
-  news.to_epoch = envelope.from_epoch;
-  news.message = EpochNews{};
-  host_.Transmit(envelope.from_node, std::move(news));
+void Replica::AnswerWith(const Envelope& envelope, Message message) {
+  Envelope answer;
+  answer.from_group = group();
+  answer.from_node = config_.replication.self;
+  answer.from_epoch = replication_.epoch();
+  answer.to_group = envelope.from_group;
+  answer.to_epoch = envelope.from_epoch;
+  answer.message = std::move(message);
+  host_.Transmit(envelope.from_node, std::move(answer));
 }
 
 void Replica::OnClient(RequestId id, ClientRequest request) {
@@ -181,6 +218,11 @@ void Replica::OnLogDone(const LogDone& done) {
     case LogDone::What::kForced:
       log_.Durable(done.durable.lsn);
       Enqueue(backup::Event(backup::ForceDone{done.durable.lsn}));
+      if (Mutated(group().kind == GroupKind::kShard ? Mutant::kVoteBeforeBackupsAck
+                                                    : Mutant::kClientAnsweredBeforeBackup) &&
+          role_serves_) {
+        Enqueue(RoleEvent(Replicated{done.durable.lsn}));
+      }
       break;
     case LogDone::What::kTruncated: {
       // R4: a role core that took in what went is discarded.
@@ -190,7 +232,11 @@ void Replica::OnLogDone(const LogDone& done) {
       break;
     }
     case LogDone::What::kTrimmed:
-      return log_.Trimmed();
+      log_.Trimmed();
+      if (kCountsSituations && HoldsPreparedUpTo(state_.store(), log_.base().lsn)) {
+        Reached(Situation::kTrimmedPastPrepared);
+      }
+      return;
     case LogDone::What::kReset:
       log_.Reset();
       HaltUnless(state_.Rebuild(log_));
@@ -205,14 +251,27 @@ void Replica::OnTime() {
   if (halted_ || !started_) return;
   const uint64_t now_us = host_.Now().mono_us;
   if (role_serves_ && state_.role().NextDeadline() <= now_us) Enqueue(RoleEvent(Tick{}));
-  if (replication_.NextDeadline() <= now_us) Enqueue(backup::Event(backup::Tick{}));
+  if (replication_.NextDeadline() <= LeaseClock()) Enqueue(backup::Event(backup::Tick{}));
   Run();
+}
+
+// R5: CLOCK_BOOTTIME, which nobody sets, is what beacons, leases and grace periods are measured with.
+uint64_t Replica::LeaseClock() {
+  const Instant now = host_.Now();
+  return Mutated(Mutant::kWallClockLease) ? now.wall_us : now.mono_us;
+}
+
+uint64_t Replica::ReplicationDeadline() const {
+  const uint64_t deadline = replication_.NextDeadline();
+  if (!Mutated(Mutant::kWallClockLease) || deadline == UINT64_MAX) return deadline;
+  const Instant now = host_.Now();
+  return now.mono_us + (deadline - std::min(deadline, now.wall_us));
 }
 
 uint64_t Replica::NextDeadline() const {
   if (halted_ || !started_) return UINT64_MAX;
   if (HasSnapshotWork()) return 0;
-  uint64_t deadline = std::min({replication_.NextDeadline(), append_deadline_us_, state_.ApplyDeadline()});
+  uint64_t deadline = std::min({ReplicationDeadline(), append_deadline_us_, state_.ApplyDeadline()});
   if (role_serves_) deadline = std::min(deadline, state_.find_role()->NextDeadline());
   return deadline;
 }
@@ -266,7 +325,7 @@ void Replica::StepRole(const RoleEvent& event) {
 
 void Replica::StepReplication(const backup::Event& event) {
   backup::Effects effects;
-  replication_.Step(host_.Now().mono_us, event, effects);
+  replication_.Step(LeaseClock(), event, effects);
   HaltUnless(log_.status());
   for (backup::Effect& effect : effects) {
     if (halted_) return;
@@ -349,7 +408,8 @@ void Replica::Perform(CallForeign& effect) {
 // R5: whatever leaves may depend on what was read here, and so on nobody else leading meanwhile. The lease is
 // looked at after the step, by the clock as it is then.
 void Replica::Leave(Leaving effect) {
-  if (waiting_.empty() && replication_.LeaseHolds(host_.Now().mono_us)) return LetGo(effect);
+  if (waiting_.empty() && replication_.LeaseHolds(LeaseClock())) return LetGo(effect);
+  Reached(Situation::kMessageWaitedForLease);
   // Messages beyond the bound are lost, and repeated by the cores; of answers there is one for each open
   // call.
   if (waiting_.size() < kWaitingMax || std::holds_alternative<Answer>(effect)) {
@@ -369,7 +429,8 @@ void Replica::LetGo(Leaving& effect) {
 }
 
 void Replica::LetGoWhatWaited() {
-  while (!waiting_.empty() && replication_.LeaseHolds(host_.Now().mono_us)) {
+  while (!waiting_.empty() && replication_.LeaseHolds(LeaseClock())) {
+    Reached(Situation::kMessageLeftWithLease);
     LetGo(waiting_.front());
     waiting_.pop_front();
   }
@@ -396,7 +457,7 @@ void Replica::Perform(backup::TruncateLog& effect) {
 }
 
 void Replica::Perform(backup::PersistView& effect) {
-  HaltUnless(host_.PersistView(group(), effect));
+  if (!Mutated(Mutant::kEpochNotPersisted)) HaltUnless(host_.PersistView(group(), effect));
   Enqueue(backup::Event(backup::ViewPersisted{effect.seen_epoch}));
 }
 
@@ -474,7 +535,8 @@ void Replica::Perform(backup::OperatorReply& effect) {
 void Replica::ApplyToStore(bool force) {
   // Also while a truncation is carried out: what it takes is not replicated (R4).
   if (halted_ || state_.find_role() == nullptr) return;
-  const Lsn replicated = replication_.replicated();
+  const Lsn replicated =
+      Mutated(Mutant::kAppliedBeforeReplicated) ? log_.last().lsn : replication_.replicated();
   const auto epoch = log_.EpochAt(replicated);
   if (!epoch) return;  // below the log's base: applied long ago
   HaltUnless(state_.ApplyReplicated({*epoch, replicated}, host_.Now().mono_us, force));
@@ -485,9 +547,14 @@ void Replica::CheckpointAndTrim() {
   const auto done = state_.MaybeCheckpoint(log_bytes_);
   if (!done.ok()) return HaltUnless(done.status());
   if (*done) log_bytes_ = 0;
+  if (kCountsSituations && *done && HoldsPreparedUpTo(state_.store(), state_.store().synced().lsn)) {
+    Reached(Situation::kCheckpointWithPrepared);
+  }
   // R13: the log goes only below what is synced; R6: nor while a learner, or a snapshot for one, needs it.
   if (!*done || snapshot_out_ != nullptr) return;
-  const Lsn keep_after = std::min(state_.store().synced().lsn, replication_.TrimLimit());
+  const Store& store = state_.store();
+  const Lsn kept = (Mutated(Mutant::kTrimBelowUnsyncedCheckpoint) ? store.applied() : store.synced()).lsn;
+  const Lsn keep_after = std::min(kept, replication_.TrimLimit());
   if (keep_after > log_.base().lsn) port_.Submit(TrimLog{Next(keep_after)});
 }
 

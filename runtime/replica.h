@@ -15,8 +15,8 @@
 
 #include "backup/replication.h"
 #include "common/role.h"
-#include "runtime/log_view.h"
 #include "runtime/log_port.h"
+#include "runtime/log_view.h"
 #include "runtime/replica_files.h"
 #include "runtime/replica_host.h"
 #include "runtime/snapshot_transfer.h"
@@ -104,7 +104,9 @@ class Replica {
   Status InstallSnapshot(const SnapshotPiece& last);
   void StepSnapshotSource();
   bool HasSnapshotWork() const;
-  void AnswerEpoch(const Envelope& envelope);
+  void AnswerWith(const Envelope& envelope, Message message);
+  uint64_t LeaseClock();
+  uint64_t ReplicationDeadline() const;
 
   // Role effects.
   void Perform(Append& effect);

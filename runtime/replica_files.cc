@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/coverage.h"
+#include "common/mutant.h"
+
 namespace assent {
 namespace {
 
@@ -18,9 +21,13 @@ Result<bool> HasNote(wal::FileSystem& files, const std::string& directory) {
   return std::find(names->begin(), names->end(), kNoteName) != names->end();
 }
 
+Status SyncNote(wal::FileSystem& files, const std::string& directory) {
+  return Mutated(Mutant::kNoDirectorySync) ? Status() : files.SyncDirectory(directory);  // R7
+}
+
 Status RemoveNote(wal::FileSystem& files, const std::string& directory) {
   ASSENT_RETURN_IF_ERROR(files.Remove(NotePath(directory)));
-  return files.SyncDirectory(directory);  // R7
+  return SyncNote(files, directory);
 }
 
 }  // namespace
@@ -31,7 +38,7 @@ InstallNote MakeInstallNote(wal::FileSystem& files, const std::string& directory
     const auto made = files.Create(NotePath(directory));
     // It is there already if an installation failed and the replica lives on.
     if (!made.ok() && made.status().code() != StatusCode::kConflict) return made.status();
-    return files.SyncDirectory(directory);  // R7
+    return SyncNote(files, directory);
   };
   note.remove = [&files, directory] { return RemoveNote(files, directory); };
   return note;
@@ -55,6 +62,7 @@ Result<OpenedReplica> OpenReplicaFiles(wal::FileSystem& files, const ReplicaPlac
   opened.log = std::move(log->log);
   opened.facts = log->facts;
   if (*installing) {
+    Reached(Situation::kInstallationFinishedOnOpen);
     ASSENT_RETURN_IF_ERROR(opened.log->Reset(applied));
     ASSENT_RETURN_IF_ERROR(RemoveNote(files, places.directory));
   }

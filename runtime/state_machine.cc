@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/mutant.h"
 #include "common/records.h"
 
 namespace assent {
@@ -60,7 +61,11 @@ Status StateMachine::ApplyReplicated(LogPosition at, uint64_t now_us, bool force
     if (now_us < apply_deadline_us_) return {};
   }
   apply_deadline_us_ = UINT64_MAX;
-  const auto batch = overlay.Collect(at.lsn);
+  auto batch = overlay.Collect(at.lsn);
+  if (Mutated(Mutant::kTrimPastInDoubt)) {
+    std::erase_if(batch,
+                  [](const Mutation& change) { return change.table == Table::kPrepared && change.value; });
+  }
   ASSENT_RETURN_IF_ERROR(store_->ApplyBatch(at, batch));  // R13: at most what is replicated
   overlay.Forget(at.lsn);
   return {};
@@ -70,6 +75,7 @@ Result<bool> StateMachine::MaybeCheckpoint(uint64_t log_bytes) {
   // What begins and ends within a batch never reaches SQLite, but the log keeps it until the next checkpoint.
   if (store_->wal_bytes() < checkpoint_bytes_ && log_bytes < checkpoint_bytes_) return false;
   if (store_->applied() == store_->synced()) return false;
+  if (Mutated(Mutant::kTrimBelowUnsyncedCheckpoint)) return true;
   const auto synced = store_->Checkpoint();
   if (!synced.ok()) return synced.status();
   return true;

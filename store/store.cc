@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/mutant.h"
 #include "store/checksum_vfs.h"
 #include "store/schema.h"
 #include "store/statements.h"
@@ -301,6 +302,7 @@ Result<LogPosition> Store::InstallSnapshot(const std::string& snapshot_path, con
     ASSENT_RETURN_IF_ERROR(CheckFileHeader(db->get(), snapshot_path));
     ASSENT_RETURN_IF_ERROR(CheckSchema(db->get(), snapshot_path, identity));
     ASSENT_RETURN_IF_ERROR(CheckAllPages(db->get(), snapshot_path));
+    if (Mutated(Mutant::kSnapshotWithoutPrepared)) ExecSqlite(db->get(), "DELETE FROM prepared");
     const auto read = ReadApplied(db->get(), snapshot_path);
     if (!read.ok()) return read.status();
     applied = *read;

@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 
+#include "common/mutant.h"
+
 namespace assent::wal {
 namespace {
 
@@ -37,6 +39,11 @@ constexpr size_t kBatchChecksumAt = 32;
 constexpr size_t kLsnAt = 8;
 constexpr size_t kEpochAt = 16;
 constexpr size_t kLengthAt = 24;
+
+// Where what a frame's checksum covers begins (R9).
+size_t CheckedFrom() {
+  return Mutated(Mutant::kChecksumOmitsPosition) ? kLengthAt : kLsnAt;
+}
 
 template <typename Number>
 Number Load(const char* at) {
@@ -126,7 +133,7 @@ void EncodeBatch(uint64_t key, uint64_t offset, std::span<const LogEntry> entrie
     Store(frame + kLengthAt, static_cast<uint32_t>(payload.size()));
     std::memcpy(frame + kFrameHeaderBytes, payload.data(), payload.size());
     const uint64_t seed = key + offset + static_cast<uint64_t>(frame - batch);
-    Store(frame, uint64_t{XXH3_64bits_withSeed(frame + kLsnAt, frame_bytes - kLsnAt, seed)});  // R9
+    Store(frame, uint64_t{XXH3_64bits_withSeed(frame + CheckedFrom(), frame_bytes - CheckedFrom(), seed)});
     frame += frame_bytes;
   }
 }
@@ -152,7 +159,8 @@ std::optional<FrameView> DecodeFrame(uint64_t key, uint64_t offset, std::span<co
   const auto length = Load<uint32_t>(at + kLengthAt);
   if (length > bytes.size() - kFrameHeaderBytes) return std::nullopt;
   const size_t frame_bytes = kFrameHeaderBytes + length;
-  if (Load<uint64_t>(at) != XXH3_64bits_withSeed(at + kLsnAt, frame_bytes - kLsnAt, key + offset)) {
+  if (Load<uint64_t>(at) !=
+      XXH3_64bits_withSeed(at + CheckedFrom(), frame_bytes - CheckedFrom(), key + offset)) {
     return std::nullopt;
   }
   return FrameView{{Epoch{Load<uint64_t>(at + kEpochAt)}, Lsn{Load<uint64_t>(at + kLsnAt)}},

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/coverage.h"
+#include "common/mutant.h"
+
 namespace assent::wal {
 namespace {
 
@@ -65,7 +68,8 @@ Status Log::Recover(RecoveryFacts& facts) {
   base_ = segments_.front().previous;
   last_ = recovered.last;
   epoch_starts_ = std::move(recovered.epoch_starts);
-  tail_offset_ = recovered.tail.end;
+  tail_offset_ = Mutated(Mutant::kAppendAfterTornTail) ? RoundUpToSector(recovered.tail.nonzero_end)
+                                                       : recovered.tail.end;
   tail_bytes_ = recovered.tail_bytes.size();
 
   facts.durable_watermark = recovered.tail.durable;
@@ -74,6 +78,8 @@ Status Log::Recover(RecoveryFacts& facts) {
   facts.cut_offset = recovered.tail.end;
   facts.last_segment = segments_.back().number;
   facts.voided_segments = recovered.voids.size();
+  if (facts.cut_bytes > 0) Reached(Situation::kTornTailCut);
+  if (facts.voided_segments > 0) Reached(Situation::kTruncationFinishedOnOpen);
 
   ASSENT_RETURN_IF_ERROR(RewriteTail(recovered));
   ASSENT_RETURN_IF_ERROR(RecycleSegments(recovered.voids, /*one_by_one=*/false));  // R4: finished on open
@@ -93,7 +99,9 @@ Status Log::RewriteTail(Recovered& recovered) {
     from = tail.batches[i].offset;
   }
   std::string& bytes = recovered.tail_bytes;
-  std::fill(bytes.begin() + static_cast<ptrdiff_t>(recovered.tail.end), bytes.end(), '\0');
+  if (!Mutated(Mutant::kAppendAfterTornTail)) {
+    std::fill(bytes.begin() + static_cast<ptrdiff_t>(recovered.tail.end), bytes.end(), '\0');
+  }
 
   Result<std::unique_ptr<File>> file =
       files_.Open(segment_files_.Path({SegmentFileKind::kLive, tail.header.number}), OpenMode::kReadWrite);
@@ -113,6 +121,7 @@ void Log::IndexBatch(Segment& segment, BatchSpot spot) {
 
 Status Log::Poison(Status status) {
   const std::lock_guard lock(mutex_);
+  if (status_.ok()) Reached(Situation::kLogPoisoned);
   if (status_.ok()) status_ = std::move(status);
   return status_;
 }
@@ -211,7 +220,9 @@ Status Log::AppendBatch(std::span<const LogEntry> batch) {
 Status Log::Force() {
   if (!status_.ok()) return status_;
   if (durable_ == last_) return Status();
-  if (Status status = tail_file_->Sync(); !status.ok()) return Poison(std::move(status));  // R7: never again
+  Status status = tail_file_->Sync();
+  if (Mutated(Mutant::kSyncRetried) && !status.ok()) status = tail_file_->Sync();
+  if (!status.ok()) return Poison(std::move(status));  // R7: never again
   const std::lock_guard lock(mutex_);
   durable_ = last_;  // R10
   return Status();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/mutant.h"
+
 namespace assent::wal {
 namespace {
 
@@ -50,7 +52,10 @@ Status JudgeSegment(const std::string& path, const SegmentPlan& plan, const Segm
                     Lsn known_acknowledged) {
   const bool is_tail = !plan.limit.has_value();
   const Lsn watermark = is_tail ? std::max(scan.durable, known_acknowledged) : *plan.limit;
-  if (scan.last.lsn >= watermark) return Status();
+  const bool torn_is_damage =
+      Mutated(Mutant::kTornTailReadAsDamage) && is_tail && scan.nonzero_end > scan.end;
+  if (scan.last.lsn >= watermark && !torn_is_damage) return Status();
+  if (Mutated(Mutant::kCutAtFirstBadChecksum) && is_tail) return Status();
   BadSpot spot = scan.stopped ? scan.bad : BadSpot{scan.end, Next(scan.last.lsn), "the segment ends"};
   spot.what += ", but records up to LSN " + std::to_string(Raw(watermark)) + " are known to have been " +
                (watermark > scan.durable && is_tail ? "acknowledged" : "durable");

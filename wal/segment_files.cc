@@ -6,6 +6,9 @@
 #include <string_view>
 #include <utility>
 
+#include "common/coverage.h"
+#include "common/mutant.h"
+
 namespace assent::wal {
 namespace {
 
@@ -87,6 +90,13 @@ Status SegmentFiles::GrowSpare(uint64_t bytes) {
   if (!growing_) growing_ = Growing{next_number_++, nullptr, 0};
   const std::string fresh = Path({SegmentFileKind::kNew, growing_->number});
   Status status = WriteZeros(bytes);
+  if (status.code() == StatusCode::kDiskFull) {
+    Reached(Situation::kSegmentHitFullDisk);
+    if (Mutated(Mutant::kDiskFullFragmentLeft) && growing_->file != nullptr) {
+      growing_->bytes = segment_bytes_;
+      status = Status();
+    }
+  }
   if (status.ok() && growing_->bytes < segment_bytes_) return status;
   if (status.ok()) status = files_.Rename(fresh, Path({SegmentFileKind::kSpare, growing_->number}));
   const uint64_t number = growing_->number;
@@ -147,7 +157,7 @@ Status SegmentFiles::Recycle(uint64_t number) {
 }
 
 Status SegmentFiles::SyncDirectory() {
-  if (!directory_dirty_) return Status();
+  if (!directory_dirty_ || Mutated(Mutant::kNoDirectorySync)) return Status();
   ASSENT_RETURN_IF_ERROR(files_.SyncDirectory(directory_));
   directory_dirty_ = false;
   return Status();
