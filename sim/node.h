@@ -100,7 +100,7 @@ class World::Node final : public ReplicaHost {
   void Stop(bool power);
   // True: the process is dead from here on, though the call that it is in has yet to return.
   bool Effect() {
-    if (!doomed_) ++world_.counts_.effects;
+    if (!doomed_) ++effects_;
     if (doom_in_ > 0 && --doom_in_ == 0) doomed_ = true;
     return doomed_;
   }
@@ -170,6 +170,7 @@ class World::Node final : public ReplicaHost {
   bool up_ = false;
   uint64_t life_ = 0;
   uint64_t process_life_ = 0;
+  uint64_t effects_ = 0;
   uint64_t doom_in_ = 0;
   bool doomed_ = false;
   bool doom_power_ = false;

@@ -50,10 +50,13 @@ class OneRun {
     const uint64_t clients = std::min<uint64_t>(options_.clients_max, 4 + random_() % 6);
     for (uint32_t i = 0; i < clients; ++i) AddClient();
     ChaosPlan chaos_plan = DrawChaos(options_.seed, world_.options(), world_.now_us());
+    if (options_.faults) chaos_plan.faults = *options_.faults;
     report_.planned_faults = chaos_plan.faults.size();
+    report_.planned_chaos_us = chaos_plan.end_us - world_.now_us();
     report_.clients = static_cast<uint32_t>(clients);
-    chaos_plan.end_us =
-        std::min(chaos_plan.end_us, world_.now_us() + std::min(options_.chaos_us_max, 1'000 * kSecond));
+    if (options_.chaos_us_max < report_.planned_chaos_us) {
+      chaos_plan.end_us = world_.now_us() + options_.chaos_us_max;
+    }
     const uint64_t end_us = chaos_plan.end_us;
     std::vector<Fault> kept;
     for (size_t i = 0; i < chaos_plan.faults.size(); ++i) {
@@ -64,6 +67,7 @@ class OneRun {
     chaos_plan.faults = std::move(kept);
     Chaos chaos(world_, std::move(chaos_plan), options_.seed);
     chaos.Begin();
+    if (options_.crash) CrashAsPlanned(*options_.crash);
     for (const auto& client : clients_) client->Go();
     world_.RunFor(end_us - world_.now_us());
     Say("HEAL", "everything works from here on");
@@ -118,6 +122,20 @@ class OneRun {
     clients_.push_back(
         std::make_unique<Client>(world_, static_cast<uint32_t>(clients_.size()), options_.seed, plan_));
     return *clients_.back();
+  }
+
+  // Crashes the node, and has it come back at once; again, if so planned.
+  void CrashAsPlanned(const CrashPlan& crash) {
+    world_.CrashAtEffect(crash.node, crash.effect, crash.power);
+    AwaitCrash(crash);
+  }
+  void AwaitCrash(const CrashPlan& crash) {
+    world_.After(kMs, [this, crash] {
+      if (world_.EffectsOf(crash.node) < crash.effect) return AwaitCrash(crash);
+      if (world_.IsUp(crash.node)) return;  // an operator was faster
+      if (crash.again != 0) world_.CrashAtEffect(crash.node, crash.again, crash.power);
+      world_.Start(crash.node);
+    });
   }
 
   void Say(const char* what, const std::string& text) {
@@ -235,6 +253,7 @@ class OneRun {
                                                       : report_.unknown);
       }
     }
+    for (size_t i = 0; i < report_.effects.size(); ++i) report_.effects[i] = world_.EffectsOf(kNodes[i]);
     report_.world = world_.counts();
     report_.simulated_us = world_.now_us();
     report_.trace_hash = world_.trace().hash();
@@ -249,6 +268,13 @@ class OneRun {
 };
 
 }  // namespace
+
+size_t PlannedFaults(uint64_t seed) {
+  std::mt19937_64 random(seed);
+  WorldOptions options;
+  options.groups = DrawGroups(random);
+  return DrawChaos(seed, options, 0).faults.size();
+}
 
 RunReport Run(const RunOptions& options) {
   return OneRun(options).Do();

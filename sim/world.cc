@@ -106,6 +106,27 @@ void World::CrashAtEffect(NodeId node, uint64_t count, bool power) {
   nodes_.at(node)->doom_in_ = count;
   nodes_.at(node)->doom_power_ = power;
 }
+World::Counts& World::Counts::operator+=(const Counts& other) {
+  lease_checks += other.lease_checks;
+  wipes += other.wipes;
+  repaired += other.repaired;
+  halts += other.halts;
+  crashes += other.crashes;
+  at_effect += other.at_effect;
+  messages += other.messages;
+  slices += other.slices;
+  log_commands += other.log_commands;
+  epochs += other.epochs;
+  trims += other.trims;
+  truncations += other.truncations;
+  resets += other.resets;
+  stray_answers += other.stray_answers;
+  return *this;
+}
+
+uint64_t World::EffectsOf(NodeId node) const {
+  return nodes_.at(node)->effects_;
+}
 bool World::IsUp(NodeId node) const {
   return nodes_.at(node)->up_;
 }

@@ -157,14 +157,15 @@ class World {
   void After(uint64_t delay_us, std::function<void()> run);
 
   struct Counts {
-    uint64_t lease_checks = 0, wipes = 0, repaired = 0, halts = 0, effects = 0;
+    uint64_t lease_checks = 0, wipes = 0, repaired = 0, halts = 0;
     uint64_t crashes = 0, at_effect = 0, messages = 0, slices = 0, log_commands = 0, epochs = 0, trims = 0,
              truncations = 0, resets = 0,
              stray_answers = 0;  // to calls that nobody makes any more
+    Counts& operator+=(const Counts& other);
   };
   const Counts& counts() const { return counts_; }
-  // Effects of all nodes so far: what CrashAtEffect counts for one.
-  uint64_t effects() const { return counts_.effects; }
+  // Of a node so far: what CrashAtEffect counts.
+  uint64_t EffectsOf(NodeId node) const;
   Trace& trace() { return *options_.trace; }
 
  private:

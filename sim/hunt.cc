@@ -1,0 +1,81 @@
+#include "sim/hunt.h"
+
+#include <chrono>
+#include <cinttypes>
+#include <cstdio>
+
+#include "sim/campaign.h"
+
+namespace assent::sim {
+namespace {
+
+struct Found {
+  bool found = false;
+  uint64_t seed = 0;
+  uint64_t seeds = 0;
+  std::string invariant;
+  std::string broken_without;  // what fails without any mutant
+  double seconds = 0;
+};
+
+Found Hunt(const MutantInfo& mutant, uint64_t first, unsigned jobs, uint64_t budget_ms) {
+  Found result;
+  const auto begin = std::chrono::steady_clock::now();
+  Campaign campaign;
+  campaign.first = first;
+  campaign.count = UINT64_MAX / 2;
+  campaign.jobs = jobs;
+  campaign.mutant = mutant.id;
+  campaign.budget_ms = budget_ms / jobs;
+  campaign.on_seed = [&](const SeedOutcome& outcome) {
+    ++result.seeds;
+    if (outcome.violation.empty()) return true;
+    RunOptions same;
+    same.seed = outcome.seed;
+    const SeedOutcome sane = RunApart(same, Mutant::kNone);
+    if (!sane.violation.empty()) {
+      result.broken_without = sane.violation;
+      return false;
+    }
+    result.found = true;
+    result.seed = outcome.seed;
+    result.invariant = InvariantOf(outcome.violation);
+    return false;
+  };
+  RunCampaign(campaign);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count() * jobs;
+  return result;
+}
+
+}  // namespace
+
+bool HuntMutants(const std::vector<MutantInfo>& mutants, uint64_t first, unsigned jobs, uint64_t budget_ms) {
+  size_t found_count = 0;
+  size_t missed = 0;
+  size_t redundant = 0;
+  std::printf("%-4s %-34s %-22s %10s %8s %9s\n", "", "MUTANT", "CAUGHT BY", "SEED", "SEEDS", "CPU");
+  for (const MutantInfo& mutant : mutants) {
+    const Found found = Hunt(mutant, first, jobs, budget_ms);
+    const char* verdict = found.found                ? found.invariant.c_str()
+                          : mutant.redundant.empty() ? "NOT CAUGHT"
+                                                     : "redundant";
+    std::printf("%-4u %-34.*s %-22s %10" PRIu64 " %8" PRIu64 " %7.1f s\n", static_cast<unsigned>(mutant.id),
+                static_cast<int>(mutant.name.size()), mutant.name.data(), verdict, found.seed, found.seeds,
+                found.seconds);
+    if (!found.broken_without.empty()) {
+      std::printf("     the run fails without the mutant, too: %s\n", found.broken_without.c_str());
+    }
+    std::fflush(stdout);
+    ++(found.found ? found_count : mutant.redundant.empty() ? missed : redundant);
+  }
+  std::printf("mutants %zu: caught %zu, not caught %zu, redundant %zu\n", mutants.size(), found_count, missed,
+              redundant);
+  for (const MutantInfo& mutant : mutants) {
+    if (mutant.redundant.empty()) continue;
+    std::printf("  %u %.*s: %.*s\n", static_cast<unsigned>(mutant.id), static_cast<int>(mutant.name.size()),
+                mutant.name.data(), static_cast<int>(mutant.redundant.size()), mutant.redundant.data());
+  }
+  return missed == 0;
+}
+
+}  // namespace assent::sim
