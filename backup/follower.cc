@@ -75,7 +75,7 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
   if (ship.prev.lsn >= base.lsn) {
     if (EpochOf(ship.prev.lsn) != ship.prev.epoch) {
       if (ship.prev.lsn <= replicated_) {
-        HaltOnConflict(ship.prev);
+        RejectPrimary(ship.prev);
       } else {
         AckShip(true, PositionOf(LastWithEpochUpTo(ship.prev.epoch, ship.prev.lsn)));
       }
@@ -92,7 +92,7 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
       return;
     }
     if (ship.entries[skipped].position != base) {
-      HaltOnConflict(ship.entries[skipped].position);
+      RejectPrimary(ship.entries[skipped].position);
       return;
     }
     matched_ = std::max(matched_, base.lsn);
@@ -110,7 +110,7 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
     } else if (EpochOf(position.lsn) == position.epoch || Mutated(Mutant::kDivergentTailKept)) {
       matched_ = std::max(matched_, position.lsn);  // held already
     } else if (position.lsn <= replicated_) {
-      HaltOnConflict(position);
+      RejectPrimary(position);
       return;
     } else if (position.lsn <= matched_) {
       return;  // contradicts what this primary sent before
@@ -136,9 +136,17 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
   if (!appended) AckShip(false, {});
 }
 
-// R4: never truncates what is replicated or applied. A primary without such a record is no primary of this
-// group's history, or this replica is damaged.
-void ReplicationCore::HaltOnConflict(const LogPosition& theirs) {
+// R4: never truncates what is replicated or applied. A primary without such a record lost it: damage at the
+// end of its log looks like a torn tail (R8). It has not served in this epoch, nor anybody with it, since
+// this replica has not acknowledged its log: so there is no lease to wait out, and who holds what it lost
+// leads in its place. It must not get the time to drop this replica as silent and to go on without the record
+// (I-R3). Where no view without it may serve, stop: nor may one without this replica.
+void ReplicationCore::RejectPrimary(const LogPosition& theirs) {
+  if (ViewIsChanging()) return;
+  if (role_ == Role::kBackup && view_->members.size() > config_.replicas_min) {
+    ProposeWithoutPrimary();
+    return;
+  }
   const auto ours = log_.EpochAt(theirs.lsn);
   BecomeHalted("the primary of epoch " + std::to_string(Raw(epoch())) + " has " + ToString(theirs) +
                ", this replica " + "has epoch " + (ours ? std::to_string(Raw(*ours)) : "?") +

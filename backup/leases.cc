@@ -148,6 +148,11 @@ void ReplicationCore::TakeOverIfDue() {
     heard_us_ = now_us_;
     return;
   }
+  Reached(Situation::kBackupTookOver);
+  ProposeWithoutPrimary();
+}
+
+void ReplicationCore::ProposeWithoutPrimary() {
   View next = view_->Successor();
   std::erase_if(next.members, [&](const Member& member) { return member.node == view_->primary; });
   if (Mutated(Mutant::kLaggingBackupPromoted) && role_ == Role::kLearner) {
@@ -157,7 +162,6 @@ void ReplicationCore::TakeOverIfDue() {
   }
   next.primary = config_.self;
   next.primary_life = config_.life;
-  Reached(Situation::kBackupTookOver);
   Propose(std::move(next));
 }
 

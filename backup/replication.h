@@ -208,6 +208,7 @@ class ReplicationCore {
   void Readmit(const Member& member);
   uint64_t TakeoverDeadline() const;
   void TakeOverIfDue();
+  void ProposeWithoutPrimary();
 
   // --- changes.cc: an operator's changes, snapshots out (R6) ---
   void On(const OperatorChange& event);
@@ -233,7 +234,7 @@ class ReplicationCore {
   void HoldForEpoch(const Received& event);
   void ResumeHeld();
   void TakeShip(NodeId from, const Ship& ship);
-  void HaltOnConflict(const LogPosition& theirs);
+  void RejectPrimary(const LogPosition& theirs);
   void AckShip(bool mismatch, const LogPosition& hint);
   Lsn MatchedDurable() const;
   void LearnReplicated();

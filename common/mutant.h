@@ -53,7 +53,8 @@ enum class Mutant : uint8_t {
   kOnePhaseLocksFreedAtAppend = 41,    // C6: P5 applied to one-phase commits
   kMarkNotLogged = 42,                 // C8: rows go, the mark that allowed it is not kept
   kAcknowledgedTokenRuns = 43,         // C5: a token below its client's floor runs
-  kRepeatedPrepareVotesNo = 44,        // P3: a new primary takes its predecessor's yes back
+  kRepeatedPrepareVotesNo = 44,        // P3: a yes is taken back. (Equivalent: here nobody asks a
+                                       // new primary again once the vote is in)
   kLonePrimaryNeedsNoLease = 45,       // R5: one without backups does not ask the directory
   kSnapshotWithoutPrepared = 46,       // R13: snapshots leave the open PREPARED records out
   kLearnerGivenUpAfterCas = 47,        // R6: its acks are not needed once the view is proposed

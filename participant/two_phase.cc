@@ -92,12 +92,10 @@ void ParticipantCore::OnPrepare(Prepare message) {
     }
     branch = &OpenBranch(message.header);
   } else if (branch->state == BranchState::kPrepared) {
-    if (branch->heard_us == 0) {
-      Reached(Situation::kYesRepeatedAfterFailover);
-      if (Mutated(Mutant::kRepeatedPrepareVotesNo)) {
-        Settle(*branch, Decision::kAbort);
-        return VoteNo(txn, Failure{AbortReason::kBranchLost, "prepared by an earlier primary"});
-      }
+    if (branch->heard_us == 0) Reached(Situation::kYesRepeatedAfterFailover);
+    if (Mutated(Mutant::kRepeatedPrepareVotesNo)) {
+      Settle(*branch, Decision::kAbort);
+      return VoteNo(txn, Failure{AbortReason::kBranchLost, "prepared before"});
     }
     SendYes(*branch);  // P3: whatever the epoch
     return;

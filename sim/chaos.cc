@@ -40,6 +40,12 @@ std::string_view ToString(FaultKind kind) {
       return "one-way";
     case FaultKind::kIsolate:
       return "isolate";
+    case FaultKind::kCutOffThenDie:
+      return "cut-off-then-die";
+    case FaultKind::kCutAtProposal:
+      return "cut-at-proposal";
+    case FaultKind::kCutGroup:
+      return "cut-group";
     case FaultKind::kNoClients:
       return "no-clients";
     case FaultKind::kNoDirectory:
@@ -60,6 +66,8 @@ std::string_view ToString(FaultKind kind) {
       return "io-error";
     case FaultKind::kDiskFull:
       return "disk-full";
+    case FaultKind::kNoRoom:
+      return "no-room";
     case FaultKind::kBitRot:
       return "bit-rot";
     case FaultKind::kLostDisk:
@@ -142,7 +150,7 @@ void Chaos::RestartHalted(NodeId node) {
 void Chaos::Operate() {
   for (const NodeId node : NodesOf(calm_)) {
     if (random_() % 4 == 0) RestartHalted(node);
-    if (!world_.IsUp(node) && random_() % 4 == 0) {
+    if (!world_.IsUp(node) && world_.now_us() >= down_until_us_[node] && random_() % 4 == 0) {
       if (random_() % 4 == 0)
         world_.CrashAtEffect(node, 1 + random_() % 60, random_() % 2 == 0);  // in recovery
       world_.Start(node);
@@ -172,6 +180,32 @@ bool Chaos::LoseDisk(const Fault& fault) {
   return true;
 }
 
+// The operator does not bring it back before the time is over.
+bool Chaos::Die(NodeId node, bool power, uint64_t for_us) {
+  if (!world_.IsUp(node)) return false;
+  world_.Crash(node, power);
+  down_until_us_[node] = world_.now_us() + for_us;
+  return true;
+}
+
+void Chaos::Isolate(NodeId node, uint64_t for_us) {
+  for (const NodeId other : NodesOf(calm_)) {
+    Cut(node, other, for_us);
+    Cut(other, node, for_us);
+  }
+}
+
+void Chaos::CutGroup(const Fault& fault) {
+  for (const NodeId inside : NodesOf(calm_)) {
+    if (!world_.Has(inside, fault.group)) continue;
+    for (const NodeId outside : NodesOf(calm_)) {
+      if (world_.Has(outside, fault.group)) continue;
+      Cut(inside, outside, 2 * fault.for_us);
+      Cut(outside, inside, 2 * fault.for_us);
+    }
+  }
+}
+
 bool Chaos::Apply(const Fault& fault) {
   const NodeId node = fault.node;
   const bool up = world_.IsUp(node);
@@ -179,8 +213,7 @@ bool Chaos::Apply(const Fault& fault) {
   switch (fault.kind) {
     case FaultKind::kKill:
     case FaultKind::kPowerCut:
-      if (up) world_.Crash(node, fault.kind == FaultKind::kPowerCut);
-      return up;
+      return Die(node, fault.kind == FaultKind::kPowerCut, fault.number % 3 == 0 ? 0 : fault.for_us);
     case FaultKind::kPowerCutAll:
       for (const NodeId each : NodesOf(calm_)) {
         if (world_.IsUp(each)) world_.Crash(each, true);
@@ -197,13 +230,29 @@ bool Chaos::Apply(const Fault& fault) {
     case FaultKind::kOneWay:
       return Cut(node, fault.other, fault.for_us);
     case FaultKind::kIsolate:
-      for (const NodeId other : NodesOf(calm_)) {
-        Cut(node, other, fault.for_us);
-        Cut(other, node, fault.for_us);
-      }
+      Isolate(node, fault.for_us);
       if (fault.number % 2 == 0) return true;
       world_.CutDirectory(node, true);
       Later(fault.for_us, [this, node] { world_.CutDirectory(node, false); });
+      return true;
+    case FaultKind::kCutOffThenDie:
+      if (!up) return false;
+      Isolate(node, fault.for_us % (1'900 * kMs));
+      Later(fault.for_us % (1'900 * kMs), [this, node, fault] {
+        Die(node, fault.number % 2 == 0, 2 * kSecond + fault.number % (8 * kSecond));
+      });
+      return true;
+    case FaultKind::kCutAtProposal:
+      if (!up) return false;
+      world_.CutAtProposal(node, [this, node, for_us = 3 * kSecond + fault.for_us] {
+        if (healed_) return;
+        Isolate(node, for_us);
+        world_.CutDirectory(node, true);
+        Later(for_us, [this, node] { world_.CutDirectory(node, false); });
+      });
+      return true;
+    case FaultKind::kCutGroup:
+      CutGroup(fault);
       return true;
     case FaultKind::kNoClients:
       world_.CutClients(node, true);
@@ -228,8 +277,10 @@ bool Chaos::Apply(const Fault& fault) {
     case FaultKind::kReplay:
       options.replay = 0.1;
       options.duplication = 0.1;
+      options.stall = fault.number % 2 == 0 ? 0.05 : 0;
       Later(fault.for_us, [this] {
         world_.options().replay = calm_.replay;
+        world_.options().stall = 0;
         world_.options().duplication = calm_.duplication;
       });
       return true;
@@ -251,6 +302,11 @@ bool Chaos::Apply(const Fault& fault) {
                        fault.kind == FaultKind::kIoError ? wal::MemoryFileSystem::Fault::kError
                                                          : wal::MemoryFileSystem::Fault::kDiskFull,
                        /*of_log=*/fault.number % 3 != 0);
+      return true;
+    case FaultKind::kNoRoom:
+      if (!up || !world_.Has(node, fault.group)) return false;
+      world_.LimitDisk(node, fault.group, fault.number % (16 << 10));
+      Later(fault.for_us, [this, node, group = fault.group] { world_.LimitDisk(node, group, std::nullopt); });
       return true;
     case FaultKind::kBitRot:
       if (!world_.Has(node, fault.group) || !world_.MayLoseDisk(node, fault.group)) return false;
@@ -277,7 +333,7 @@ void Chaos::Heal() {
   healed_ = true;
   const std::vector<NodeId> nodes = NodesOf(calm_);
   WorldOptions& options = world_.options();
-  options.loss = options.duplication = options.replay = options.directory_trouble = 0;
+  options.loss = options.duplication = options.replay = options.stall = options.directory_trouble = 0;
   options.delay_us_max = calm_.delay_us_max;
   for (const NodeId node : nodes) {
     world_.CrashAtEffect(node, 0, false);  // disarmed
@@ -285,9 +341,11 @@ void Chaos::Heal() {
     world_.CutClients(node, false);
     world_.CutDirectory(node, false);
     world_.Resume(node);
+    world_.CutAtProposal(node, nullptr);
     for (const GroupSpec& spec : calm_.groups) {
       if (!world_.Has(node, spec.id)) continue;
       world_.MendDisk(node, spec.id);
+      world_.LimitDisk(node, spec.id, std::nullopt);
       if (world_.IsUp(node)) world_.HoldLog(node, spec.id, false);
     }
     RestartHalted(node);

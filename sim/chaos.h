@@ -2,6 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +24,9 @@ enum class FaultKind : uint8_t {
   kPartition,         // a node and another, both ways
   kOneWay,            // the same, one way
   kIsolate,           // a node from all others
+  kCutOffThenDie,     // a node from all others, and then its power goes, for long
+  kCutAtProposal,     // a node, as it proposes a view: the directory takes it, and no answer comes
+  kCutGroup,          // the nodes of a group from all others
   kNoClients,         // a node from clients
   kNoDirectory,       // a node from the directory
   kDirectoryTrouble,  // for everybody: no answers, compare-and-swaps of unknown fate
@@ -30,10 +36,11 @@ enum class FaultKind : uint8_t {
   kClockJump,         // of the wall clock
   kSlowDisk,          // a log's forces do not end for a while
   kIoError,           // a write or sync of a log or a store fails
-  kDiskFull,
-  kBitRot,         // one bit of a log or a store of a machine that is down
-  kLostDisk,       // all files of a replica, or of a node
-  kRemoveReplica,  // an operator does
+  kDiskFull,          // one write finds no room
+  kNoRoom,            // no file grows for a while
+  kBitRot,            // one bit of a log or a store of a machine that is down
+  kLostDisk,          // all files of a replica, or of a node
+  kRemoveReplica,     // an operator does
   kAddReplica,
 };
 inline constexpr size_t kFaultKinds = static_cast<size_t>(FaultKind::kAddReplica) + 1;
@@ -74,6 +81,9 @@ class Chaos {
   bool Apply(const Fault& fault);
   bool Cut(NodeId from, NodeId to, uint64_t for_us);
   bool LoseDisk(const Fault& fault);
+  void Isolate(NodeId node, uint64_t for_us);
+  void CutGroup(const Fault& fault);
+  bool Die(NodeId node, bool power, uint64_t for_us);
   void Operate();
   void RestartHalted(NodeId node);
   void Later(uint64_t us, std::function<void()> run);
@@ -83,6 +93,7 @@ class Chaos {
   const WorldOptions calm_;  // as it was before
   std::mt19937_64 random_;
   Counts counts_{};
+  std::map<NodeId, uint64_t> down_until_us_;
   bool healed_ = false;
 };
 

@@ -12,7 +12,7 @@ namespace {
 using Next = CommitProgress::Next;
 
 constexpr uint64_t kMs = 1'000;
-constexpr int kAttemptsMax = 6;
+constexpr uint64_t kAttemptsMax = 6;
 constexpr size_t kElementsMax = 30;  // of a list, before it is begun anew
 constexpr uint64_t kPerPrefix = 8;   // transactions before the next prefix is scanned
 
@@ -74,9 +74,10 @@ Flow<std::optional<ClientReply>> Client::Ask(ClientRequest request, uint64_t pat
   if (world_.trace().prints()) Trace("asks", ToString(to) + ": " + Describe(request));
   const bool ends = std::holds_alternative<Execute>(request) || std::holds_alternative<Commit>(request);
   if (ends && !calm_ && Chance(plan_.duplicates)) {  // a stalled duplicate
-    world_.After(Below(8'000 * kMs), [this, request, other = plan_.nodes[Below(plan_.nodes.size())]] {
-      world_.Call(other, plan_.coordinator, request, [](const auto&) {});
-    });
+    world_.After(Below(Chance(0.5) ? 400 * kMs : 8'000 * kMs),
+                 [this, request, other = plan_.nodes[Below(plan_.nodes.size())]] {
+                   world_.Call(other, plan_.coordinator, request, [](const auto&) {});
+                 });
   }
   Reply wait(*this, to, std::move(request), patience_us);
   co_await wait;
@@ -124,7 +125,8 @@ CommitTag Client::NextTag() {
 
 Flow<Outcome> Client::Settle(ClientRequest request) {
   const bool one_shot = std::holds_alternative<Execute>(request);
-  CommitProgress progress(CommitProgress::TokenKind::kFresh, one_shot ? kAttemptsMax : 1);
+  CommitProgress progress(CommitProgress::TokenKind::kFresh,
+                          one_shot ? 1 + static_cast<int>(Below(kAttemptsMax)) : 1);
   last_results_.clear();
   last_repeated_ = false;
   for (;;) {

@@ -142,10 +142,9 @@ constexpr std::array kMutants = {
     MutantInfo{Mutant::kAcknowledgedTokenRuns, "acknowledged token runs",
                "a token below its client's floor, whose outcome is dropped, runs again", "I-X1", ""},
     // Only to vote no would merely abort what need not be: it ends the branch, too.
-    MutantInfo{
-        Mutant::kRepeatedPrepareVotesNo, "repeated prepare votes no",
-        "a new primary answers a repeated prepare with no, and drops what its predecessor voted yes to",
-        "I-A1 I-A3", ""},
+    MutantInfo{Mutant::kRepeatedPrepareVotesNo, "repeated prepare votes no",
+               "a repeated prepare is answered with no, and what was voted yes to is dropped", "I-A1 I-A3",
+               ""},
     MutantInfo{Mutant::kLonePrimaryNeedsNoLease, "lone primary needs no lease",
                "a primary without backups acknowledges and reads without the directory's word",
                "I-S2 I-S1 I-D1", ""},

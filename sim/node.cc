@@ -11,6 +11,7 @@ constexpr uint64_t kRefreshUs = 500'000;
 constexpr uint64_t kDirectoryUsMax = 2'000;
 // A loop that wakes so often without the clock moving, and without a word from outside, would do so for ever.
 // A snapshot's copying is the most that may come.
+constexpr uint64_t kMessagesASecondMax = 4'000;
 constexpr uint64_t kSpinsMax = 5'000;
 
 }  // namespace
@@ -152,7 +153,7 @@ void World::Node::Start() {
     log_options.group = spec.id;
     log_options.segment_bytes = world_.options_.segment_bytes;
     log_options.random = [this] { return world_.next_random_++; };
-    disk.is_faulty = false;
+    disk.is_faulty = disk.is_limited;
     config.store_options.verify = world_.may_be_damaged_.contains({id_, spec.id});
     disk.files.set_before_effect([this] { return Effect(); });
     disk.store_files.set_before_effect([this] { return Effect(); });
@@ -160,6 +161,10 @@ void World::Node::Start() {
                                    config.store_identity, config.store_options, log_options);
     if (!opened.ok()) {
       if (doomed_) return;
+      if (disk.is_limited && opened.status().code() == StatusCode::kDiskFull) {
+        doomed_ = true;  // it ends with a message
+        return;
+      }
       ASSENT_CHECK(world_.may_be_damaged_.contains({id_, spec.id}), "I-D3: seed", world_.seed_, ToString(id_),
                    ToString(spec.id), opened.status().ToString());
       // What the message tells the operator to do.
@@ -213,11 +218,21 @@ void World::Node::Stop(bool power) {
 void World::Node::Transmit(NodeId to, Envelope envelope) {
   if (Effect()) return;
   ++world_.counts_.messages;
+  if (world_.now_us_ / 1'000'000 != sent_in_second_) {
+    sent_in_second_ = world_.now_us_ / 1'000'000;
+    sent_ = 0;
+  }
+  ASSENT_CHECK(++sent_ < kMessagesASecondMax, "I-Q1: seed", world_.seed_, ToString(id_),
+               "floods the network");
   world_.TraceMessage("send", id_, to, envelope);
   if (world_.record_sent) world_.sent_.emplace_back(to, envelope);
   if (world_.cut_.contains({id_, to})) return;
   const WorldOptions& options = world_.options_;
   if (to != id_ && world_.Chance(options.loss)) return;
+  if (to != id_ && world_.Chance(options.stall)) {
+    return world_.After(world_.Random(options.replay_us_max),
+                        [this, to, envelope = std::move(envelope)] { world_.Deliver(to, envelope); });
+  }
   const int copies = to != id_ && world_.Chance(options.duplication) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {
     world_.After(world_.Random(options.delay_us_max + 1),
@@ -279,6 +294,18 @@ void World::Node::ProposeView(const View& view) {
     world.trace().Line(world.now_us_, view.primary, view.group, "view", ToString(view));
     return true;
   };
+  if (const auto armed = world_.cut_at_proposal_.extract(id_); armed) {
+    ++world_.proposals_open_[view.group];
+    world_.After(world_.Random(kDirectoryUsMax), [&world = world_, group = view.group, apply] {
+      --world.proposals_open_[group];
+      apply();
+    });
+    After(5 * kDirectoryUsMax, [this, view] {
+      hosted_.at(view.group).replica->OnReplicationEvent(backup::CasDone{view, backup::CasOutcome::kUnknown});
+      Touch();
+    });
+    return world_.After(0, armed.mapped());
+  }
   const bool cut = world_.directory_cut_.contains(id_);
   const bool trouble = cut || world_.Chance(world_.options_.directory_trouble);
   // Of unknown fate: now, later, or never; and no answer tells.

@@ -25,8 +25,9 @@ struct World::Disk {
   wal::MemoryFileSystem files;        // of the log
   wal::MemoryFileSystem store_files;  // of SQLite, and snapshots
   SimulatedDisk mount;
-  bool is_faulty = false;  // a fault was injected since the replica was opened
-  Epoch held{};            // the highest epoch that the replica was ever in (I-R4)
+  bool is_limited = false;  // by LimitDisk
+  bool is_faulty = false;   // a fault was injected since the replica was opened
+  Epoch held{};             // the highest epoch that the replica was ever in (I-R4)
   std::string store_path() const { return root + "/store.sqlite"; }
   Incarnation incarnation{};
   Epoch seen_epoch{};
@@ -171,6 +172,8 @@ class World::Node final : public ReplicaHost {
   uint64_t life_ = 0;
   uint64_t process_life_ = 0;
   uint64_t effects_ = 0;
+  uint64_t sent_in_second_ = 0;
+  uint64_t sent_ = 0;
   uint64_t doom_in_ = 0;
   bool doomed_ = false;
   bool doom_power_ = false;

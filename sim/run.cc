@@ -21,19 +21,25 @@ constexpr uint64_t kHealMaxUs = 60 * kSecond;  // I-A5
 constexpr GroupId kC1{GroupKind::kCoordinator, 1};
 constexpr GroupId kS1{GroupKind::kShard, 1};
 constexpr GroupId kS2{GroupKind::kShard, 2};
-constexpr NodeId kNodes[] = {NodeId{1}, NodeId{2}, NodeId{3}};
+constexpr NodeId kNodes[] = {NodeId{1}, NodeId{2}, NodeId{3}, NodeId{4}};
 
-// Three nodes; each group with two replicas, or with three; or with two and a third that an operator may add.
+// Each group with two replicas, or with three; or with two and a third that an operator may add; on three
+// nodes, or the coordinator on two of four.
 std::vector<GroupSpec> DrawGroups(std::mt19937_64& random) {
-  const uint64_t shape = random() % 10;
+  const uint64_t shape = random() % 12;
+  if (shape >= 9) {
+    return {{kC1, {kNodes[0], kNodes[1]}, {}},
+            {kS1, {kNodes[2], kNodes[3]}, {}},
+            {kS2, {kNodes[3], kNodes[2]}, {}}};
+  }
   std::vector<GroupSpec> groups;
   uint64_t first = 0;
   for (const GroupId id : {kC1, kS1, kS2}) {
     GroupSpec spec{id, {}, {}};
     for (uint64_t i = 0; i < 3; ++i) {
-      (i < 2 || shape >= 8 ? spec.replicas : spec.others).push_back(kNodes[(first + i) % 3]);
+      (i < 2 || shape >= 7 ? spec.replicas : spec.others).push_back(kNodes[(first + i) % 3]);
     }
-    if (shape < 5) spec.others.clear();
+    if (shape < 4) spec.others.clear();
     groups.push_back(std::move(spec));
     ++first;
   }
@@ -47,7 +53,7 @@ class OneRun {
 
   RunReport Do() {
     world_.StartAll();
-    const uint64_t clients = std::min<uint64_t>(options_.clients_max, 4 + random_() % 6);
+    const uint64_t clients = std::min<uint64_t>(options_.clients_max, 5 + random_() % 6);
     for (uint32_t i = 0; i < clients; ++i) AddClient();
     ChaosPlan chaos_plan = DrawChaos(options_.seed, world_.options(), world_.now_us());
     if (options_.faults) chaos_plan.faults = *options_.faults;
@@ -92,8 +98,8 @@ class OneRun {
     constexpr uint64_t kDrifts[] = {0, 1'000, 20'000, 50'000};
     options.drift_ppm = kDrifts[random_() % 4];
     options.segment_bytes = uint64_t{1} << (12 + random_() % 3);
-    options.checkpoint_bytes = uint64_t{1} << (13 + random_() % 4);
-    options.replicas_min = 1;
+    options.checkpoint_bytes = uint64_t{1} << (15 + random_() % 4);
+    options.times_divided_by = uint64_t{1} << (random_() % 4);
     options.trace = options_.trace;
     return options;
   }
@@ -114,7 +120,7 @@ class OneRun {
       plan.registers.push_back("r" + std::to_string(i));
     for (int i = 0; i < 2 + static_cast<int>(crowd); ++i) plan.lists.push_back("l" + std::to_string(i));
     plan.scan_prefix = "scan/";
-    plan.think_us_max = 100 * kMs + random_() % (400 * kMs);
+    plan.think_us_max = 100 * kMs + random_() % (350 * kMs);
     return plan;
   }
 
@@ -253,7 +259,9 @@ class OneRun {
                                                       : report_.unknown);
       }
     }
-    for (size_t i = 0; i < report_.effects.size(); ++i) report_.effects[i] = world_.EffectsOf(kNodes[i]);
+    for (size_t i = 0; i < report_.effects.size(); ++i) {
+      if (world_.HasNode(kNodes[i])) report_.effects[i] = world_.EffectsOf(kNodes[i]);
+    }
     report_.world = world_.counts();
     report_.simulated_us = world_.now_us();
     report_.trace_hash = world_.trace().hash();

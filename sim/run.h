@@ -47,7 +47,7 @@ struct RunFigures {
   uint64_t planned_faults = 0;
   uint64_t planned_chaos_us = 0;
   uint32_t clients = 0;
-  std::array<uint64_t, 3> effects{};  // of each node
+  std::array<uint64_t, 4> effects{};  // of each node
 };
 struct RunReport : RunFigures {
   std::string violation;  // empty: none. Begins with the invariant's name

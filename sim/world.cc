@@ -40,15 +40,24 @@ World::~World() {
 }
 
 std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& state) const {
+  const uint64_t by = options_.times_divided_by;
   if (group.kind == GroupKind::kShard) {
     participant::ParticipantConfig config;
     config.group = group;
     config.seed = seed_;
+    for (uint64_t* time :
+         {&config.idle_timeout_us, &config.inquiry_first_us, &config.inquiry_max_us, &config.mark_delay_us})
+      *time /= by;
     return std::make_unique<participant::ParticipantCore>(config, state);
   }
   CoordinatorConfig config;
   config.group = group;
   config.seed = seed_;
+  for (uint64_t* time :
+       {&config.times.vote_timeout_us, &config.times.idle_timeout_us, &config.times.life_max_us,
+        &config.times.resend_max_us, &config.times.mark_news_us}) {
+    *time /= by;
+  }
   return std::make_unique<CoordinatorCore>(config, placement_, state);
 }
 
@@ -194,6 +203,19 @@ void World::Ask(NodeId primary, GroupId group, backup::ChangeKind kind, NodeId m
 }
 void World::JumpClock(NodeId node, int64_t us) {
   nodes_.at(node)->wall_off_us_ += static_cast<uint64_t>(us);
+}
+void World::CutAtProposal(NodeId node, std::function<void()> then) {
+  if (then) {
+    cut_at_proposal_[node] = std::move(then);
+  } else {
+    cut_at_proposal_.erase(node);
+  }
+}
+void World::LimitDisk(NodeId node, GroupId group, std::optional<uint64_t> bytes) {
+  Disk& disk = DiskOf(node, group);
+  disk.is_limited = bytes.has_value();
+  if (bytes) disk.is_faulty = true;
+  disk.files.set_capacity(bytes ? std::optional(disk.files.used() + *bytes) : std::nullopt);
 }
 void World::CutDirectory(NodeId node, bool cut) {
   if (cut) {

@@ -29,7 +29,8 @@
 //   I-R4  the epoch of a replica only rises, across restarts too
 //   I-S2  of all replicas of a group at most one has a lease (while clocks drift less than the margin)
 //   R13   no store has applied what was not replicated; no log is trimmed above what its store has synced
-//   I-Q1  no deadline in the past keeps a loop spinning; and the cores' own invariants
+//   I-Q1  no deadline in the past keeps a loop spinning; a node does not flood the network
+//   and the cores' own invariants
 namespace assent::sim {
 
 struct GroupSpec {
@@ -44,13 +45,15 @@ struct WorldOptions {
   double duplication = 0;
   uint64_t delay_us_max = 300;  // of a message
   uint64_t force_us_max = 200;  // of a force
+  double stall = 0;             // of a message: comes up to replay_us_max later, past all that follow it
   double replay = 0;            // of a message: comes again, up to replay_us_max later
   uint64_t replay_us_max = 10'000'000;
   uint64_t slice_us_max = 20;    // how long events gather before the driver flushes
   double directory_trouble = 0;  // reads without an answer, compare-and-swaps of unknown fate
   uint64_t drift_ppm = 0;        // how far the rate of a node's clock may be off
   uint32_t replicas_min = 1;
-  Trace* trace = nullptr;  // told what happens; outlives the world
+  uint64_t times_divided_by = 1;  // the role cores' timeouts: so that what waits for them is seen more often
+  Trace* trace = nullptr;         // told what happens; outlives the world
   uint64_t segment_bytes = 1 << 14;
   uint64_t checkpoint_bytes = 1 << 16;
 };
@@ -93,11 +96,17 @@ class World {
   void Rot(NodeId node, GroupId group, bool of_log);
   // The wall clock jumps.
   void JumpClock(NodeId node, int64_t us);
+  // When the node proposes a view next, the directory takes it if it may, no answer comes, and `then` is
+  // called.
+  void CutAtProposal(NodeId node, std::function<void()> then);
+  // The files of the log may grow by so much; nothing: without limit.
+  void LimitDisk(NodeId node, GroupId group, std::optional<uint64_t> bytes);
   // This node does not reach the directory.
   void CutDirectory(NodeId node, bool cut);
   // True if each acknowledged record of the group survives the loss of the node's disk: another member of the
   // view has it.
   bool MayLoseDisk(NodeId node, GroupId group) const;
+  bool HasNode(NodeId node) const { return nodes_.contains(node); }
   bool Has(NodeId node, GroupId group) const { return disks_.contains({node, group}); }
   void Resume(NodeId node);
   // An operator's change, whose answer nobody waits for.
@@ -207,6 +216,7 @@ class World {
   std::set<std::pair<NodeId, NodeId>> cut_;
   std::set<NodeId> directory_cut_;
   std::set<NodeId> clients_cut_;
+  std::map<NodeId, std::function<void()>> cut_at_proposal_;
   std::set<std::pair<NodeId, GroupId>> may_be_damaged_;  // by Rot
   std::map<GroupId, int> proposals_open_;                // compare-and-swaps under way
   std::map<GroupId, View> views_;                        // the directory's

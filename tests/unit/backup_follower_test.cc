@@ -102,30 +102,38 @@ TEST_F(BackupFollower, MismatchHintSkipsEpochsThatThePrimaryDidNotReach) {
   EXPECT_FALSE(r.Has<TruncateLog>());
 }
 
-// R4: never what is replicated or applied.
+// R4: never what is replicated or applied. Where no view without that primary may serve, the backup halts.
 TEST_F(BackupFollower, HaltsRatherThanCutWhatWasApplied) {
-  Begin({Entry(1, 1, "a"), Entry(1, 2, "b")}, /*applied=*/2);
-  r.Receive(1, 2, Ship{At(1, 1), {Entry(2, 2, "z")}, {}});
-  EXPECT_TRUE(r.Has<Halt>());
-  EXPECT_FALSE(r.Has<TruncateLog>());
-  EXPECT_EQ(r.core.role(), Role::kHalted);
+  Replica two(2, /*replicas_min=*/2);
+  two.Start({Entry(1, 1, "a"), Entry(1, 2, "b")}, /*applied=*/2, 1).Enter(ViewOf(2, 1, 499, {1, 2}));
+  two.Receive(1, 2, Ship{At(1, 1), {Entry(2, 2, "z")}, {}});
+  EXPECT_TRUE(two.Has<Halt>());
+  EXPECT_FALSE(two.Has<TruncateLog>());
+  EXPECT_EQ(two.core.role(), Role::kHalted);
 }
 
-TEST_F(BackupFollower, HaltsRatherThanCutWhatIsKnownReplicated) {
+// I-R3: nor does it wait until such a primary drops it as silent, and goes on without the record.
+TEST_F(BackupFollower, LeadsInPlaceOfAPrimaryThatLostWhatIsKnownReplicated) {
   Begin({Entry(1, 1, "a")});
   r.Receive(1, 2, Ship{At(1, 1), {Entry(2, 2, "b")}, {}}).Forced(2);
   r.Receive(1, 2, Ship{At(2, 2), {}, Lsn{2}});
   EXPECT_EQ(r.Take<ReplicatedUpTo>().at(0).lsn, Lsn{2});
   r.Step(PeerEpoch{NodeId{1}, Epoch{3}}).Enter(ViewOf(3, 1, 501, {1, 2}));
   r.Receive(1, 3, Ship{At(1, 1), {Entry(3, 2, "z")}, {}});
-  EXPECT_TRUE(r.Has<Halt>());
   EXPECT_FALSE(r.Has<TruncateLog>());
+  EXPECT_FALSE(r.Has<Halt>());
+  ASSERT_TRUE(r.Has<ProposeView>());
+  const View next = r.Take<ProposeView>().at(0).view;
+  EXPECT_EQ(next.epoch, Epoch{4});
+  EXPECT_EQ(next.primary, NodeId{2});
+  EXPECT_EQ(next.members.size(), 1u);
 }
 
 TEST_F(BackupFollower, HaltsWhenThePrimaryLacksWhatIsReplicated) {
-  Begin({Entry(1, 1, "a"), Entry(1, 2, "b")}, 2);
-  r.Receive(1, 2, Ship{At(2, 2), {}, {}});
-  EXPECT_TRUE(r.Has<Halt>());
+  Replica two(2, /*replicas_min=*/2);
+  two.Start({Entry(1, 1, "a"), Entry(1, 2, "b")}, 2, 1).Enter(ViewOf(2, 1, 499, {1, 2}));
+  two.Receive(1, 2, Ship{At(2, 2), {}, {}});
+  EXPECT_TRUE(two.Has<Halt>());
 }
 
 // R13 needs no more than this: matched, durable, and said to be replicated.
