@@ -14,7 +14,7 @@ struct MutantInfo {
   Mutant id = Mutant::kNone;
   std::string_view name;  // the enumerator's, without its k, in words: "no tombstone"
   std::string_view what;  // the bug, in one sentence
-  // Invariants that it breaks, the likeliest first; docs/TESTING.md names them.
+  // The invariants expected to show it, the likeliest first.
   std::string_view breaks;
   // Why it cannot be found by what comes of it alone; empty for those that can.
   std::string_view redundant;

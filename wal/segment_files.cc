@@ -157,8 +157,8 @@ Status SegmentFiles::Recycle(uint64_t number) {
 }
 
 Status SegmentFiles::SyncDirectory() {
-  if (!directory_dirty_ || Mutated(Mutant::kNoDirectorySync)) return Status();
-  ASSENT_RETURN_IF_ERROR(files_.SyncDirectory(directory_));
+  if (!directory_dirty_) return Status();
+  if (!Mutated(Mutant::kNoDirectorySync)) ASSENT_RETURN_IF_ERROR(files_.SyncDirectory(directory_));
   directory_dirty_ = false;
   return Status();
 }
