@@ -110,8 +110,9 @@ CommitResult Client::Impl::Execute(CommitProgress::TokenKind kind, const Token& 
                 request.__set_retry_of(codec::Encode(progress.retry_of()));
               }
             },
-            [&](wire::TransactionManagerClient& client, wire::ExecuteReply& reply) {
-              client.execute(reply, request);
+            [&](wire::TransactionManagerClient& client) { client.send_execute(request); },
+            [](wire::TransactionManagerClient& client, wire::ExecuteReply& reply) {
+              client.recv_execute(reply);
             },
             [&](wire::ExecuteReply&& reply) { return codec::DecodeReply(std::move(reply), sent_tag); });
       });

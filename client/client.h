@@ -70,9 +70,12 @@ struct ClientOptions {
   std::optional<GroupId> coordinator;  // unset: the first coordinator group that has a leader
   int connect_timeout_ms = 1'000;
   int call_timeout_ms = 15'000;  // one send of a request; above the node's own limit of 12 s
-  int deadline_ms = 30'000;      // a whole call of this library, with all its sends
-  int attempts = 16;             // of Execute, where an abort is transient; 1: leave that to the caller
-  int backoff_min_ms = 5;        // doubled with each failure in a row, each wait drawn from its upper half
+  // An answer that takes longer makes the client ask other nodes, once each such time, whether the group has
+  // a later epoch. If so it gives that send up, and repeats it where the group is led now.
+  int patience_ms = 1'000;
+  int deadline_ms = 30'000;  // a whole call of this library, with all its sends
+  int attempts = 16;         // of Execute, where an abort is transient; 1: leave that to the caller
+  int backoff_min_ms = 5;    // doubled with each failure in a row, each wait drawn from its upper half
   int backoff_max_ms = 500;
 };
 

@@ -77,8 +77,17 @@ Status Session::AwaitLeader(Deadline deadline) {
 
 // Asks one node who leads, and takes its word for it unless we know of a later epoch.
 Status Session::AskNode(const Address& address, Deadline deadline) {
+  auto news = NewsFrom(address, std::min(kWhereIsTimeoutMs, MillisLeft(deadline)));
+  if (!news.ok()) return news.status();
+  group_ = news->group;
+  epoch_ = news->epoch;
+  connection_ = news->address == address ? std::move(news->connection) : MakeConnection(news->address);
+  return {};
+}
+
+Result<Session::LeaderNews> Session::NewsFrom(const Address& address, int timeout_ms) {
   auto connection = MakeConnection(address);
-  connection->set_recv_timeout_ms(std::max(1, std::min(kWhereIsTimeoutMs, MillisLeft(deadline))));
+  connection->set_recv_timeout_ms(std::max(1, timeout_ms));
   wire::WhereIsRequest request;
   request.cluster = cluster_;
   wire::WhereIsReply reply;
@@ -106,12 +115,46 @@ Status Session::AskNode(const Address& address, Deadline deadline) {
     if (!leads_at.ok() || !codec::Decode(leader.group, group, fault) || leader.epoch < 1) continue;
     if (group_.number != 0 && group != group_) continue;
     if (static_cast<Epoch>(leader.epoch) < epoch_) continue;  // an older view than the one we have heard of
-    group_ = group;
-    epoch_ = static_cast<Epoch>(leader.epoch);
-    connection_ = *leads_at == address ? std::move(connection) : MakeConnection(*leads_at);
-    return {};
+    return LeaderNews{group, static_cast<Epoch>(leader.epoch), *leads_at, std::move(connection)};
   }
   return Status(StatusCode::kUnavailable, ToString(address) + ": knows no leader of the coordinator group");
+}
+
+// A long wait tells nothing: the request may wait for a lock. But a leader that was stopped, or cut off from
+// us, would be waited for in vain, so others are asked meanwhile. Once the group has a later epoch, what its
+// old leader may still say is no better than what the new one knows (C5).
+Status Session::AwaitAnswer(Deadline deadline) {
+  const Deadline call_deadline = std::min(
+      deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(options_.call_timeout_ms));
+  while (!connection_->AwaitAnswer(std::min(std::max(1, options_.patience_ms), MillisLeft(call_deadline)))) {
+    if (MillisLeft(call_deadline) == 0) {
+      return Status(StatusCode::kUnavailable, ToString(connection_->options().peer) + ": no answer in time");
+    }
+    const Status replaced = AskWhetherReplaced();
+    // The last word of a leader that is there is worth more than the news: it may carry results.
+    if (!replaced.ok() && !connection_->AwaitAnswer(0)) return replaced;
+  }
+  return {};
+}
+
+// Not ok if it was. Asks one node, another one each time.
+Status Session::AskWhetherReplaced() {
+  const Address& leader = connection_->options().peer;
+  Address asked = addresses_[next_address_];
+  if (asked == leader) {
+    next_address_ = (next_address_ + 1) % addresses_.size();
+    asked = addresses_[next_address_];
+    if (asked == leader) return {};  // nobody else is known
+  }
+  const auto news = NewsFrom(asked, std::min(kWhereIsTimeoutMs, options_.patience_ms));
+  if (news.ok() && news->epoch > epoch_) {
+    epoch_ = news->epoch;
+    return Status(StatusCode::kUnavailable, ToString(leader) + " did not answer, and " +
+                                                ToString(news->address) + " leads in epoch " +
+                                                std::to_string(Raw(epoch_)));
+  }
+  next_address_ = (next_address_ + 1) % addresses_.size();
+  return {};
 }
 
 Status Session::Ready(Deadline deadline) {
@@ -161,8 +204,9 @@ Result<Token> Session::DrawToken(Deadline deadline) {
     wire::OpenSessionRequest request;
     Sent sent = Send<wire::OpenSessionReply>(
         deadline, [&] { request = codec::EncodeRequest(cluster_, group_, OpenSession{}); },
-        [&](wire::TransactionManagerClient& client, wire::OpenSessionReply& reply) {
-          client.open_session(reply, request);
+        [&](wire::TransactionManagerClient& client) { client.send_open_session(request); },
+        [](wire::TransactionManagerClient& client, wire::OpenSessionReply& reply) {
+          client.recv_open_session(reply);
         },
         [](wire::OpenSessionReply&& reply) { return codec::DecodeReply(std::move(reply)); });
     // A session that was opened and never heard of costs the group a number.

@@ -58,14 +58,16 @@ class Session {
   Epoch epoch() const { return epoch_; }  // of the group, the highest heard of
 
   // One send to the leader, who is looked for if need be. `fill(wire_request)` runs once group, cluster and
-  // epoch are known, just before; `method` calls; `decode(wire_reply)` gives a Result<ClientReply>.
-  template <typename WireReply, typename Fill, typename Method, typename Decode>
-  Sent Send(Deadline deadline, Fill&& fill, Method&& method, Decode&& decode) {
+  // epoch are known, just before; `ask(client)` and `receive(client, wire_reply)` are the halves of the call;
+  // `decode(wire_reply)` gives a Result<ClientReply>.
+  template <typename WireReply, typename Fill, typename Ask, typename Receive, typename Decode>
+  Sent Send(Deadline deadline, Fill&& fill, Ask&& ask, Receive&& receive, Decode&& decode) {
     if (Status ready = Ready(deadline); !ready.ok()) return {Sent::Kind::kNotSent, std::move(ready), {}};
     fill();
     WireReply wire_reply;
-    const CallStatus called =
-        connection_->Call([&](wire::TransactionManagerClient& client) { method(client, wire_reply); });
+    const CallStatus called = connection_->Call(
+        ask, [&] { return AwaitAnswer(deadline); },
+        [&](wire::TransactionManagerClient& client) { receive(client, wire_reply); });
     if (!called.ok()) return Failed(called);
     Result<ClientReply> reply = decode(std::move(wire_reply));
     if (!reply.ok()) {
@@ -98,8 +100,20 @@ class Session {
     bool sent = false;
   };
 
+  // Who leads, as one node sees it.
+  struct LeaderNews {
+    GroupId group;
+    Epoch epoch{};
+    Address address;
+    std::unique_ptr<Connection<wire::TransactionManagerClient>> connection;  // to the node that was asked
+  };
+
   Status Ready(Deadline deadline);
   Status AskNode(const Address& address, Deadline deadline);
+  Result<LeaderNews> NewsFrom(const Address& address, int timeout_ms);
+  // Of the request that was just sent. Not ok: none within call_timeout_ms, or the leader's epoch is over.
+  Status AwaitAnswer(Deadline deadline);
+  Status AskWhetherReplaced();
   Sent Failed(const CallStatus& called);
   void Learn(const ClientReply& reply);
   void ForgetLeader();

@@ -84,8 +84,9 @@ struct Transaction::Impl {
       if (session().epoch() > txn.epoch) return End(Lost("the coordinator restarted"));
       Sent sent = session().Send<wire::WorkReply>(
           deadline, [] {},
-          [&](wire::TransactionManagerClient& wire_client, wire::WorkReply& reply) {
-            wire_client.work(reply, request);
+          [&](wire::TransactionManagerClient& wire_client) { wire_client.send_work(request); },
+          [](wire::TransactionManagerClient& wire_client, wire::WorkReply& reply) {
+            wire_client.recv_work(reply);
           },
           [&](wire::WorkReply&& reply) { return codec::DecodeReply(std::move(reply), txn); });
       if (sent.kind == Sent::Kind::kLost) return Abandon(Lost("in mid-transaction: " + sent.why.message()));
@@ -154,8 +155,9 @@ struct Transaction::Impl {
     const wire::RollbackRequest request = codec::EncodeRequest(session().cluster(), assent::Rollback{txn});
     (void)session().Send<wire::RollbackReply>(
         std::chrono::steady_clock::now() + kPatience, [] {},
-        [&](wire::TransactionManagerClient& wire_client, wire::RollbackReply& reply) {
-          wire_client.rollback(reply, request);
+        [&](wire::TransactionManagerClient& wire_client) { wire_client.send_rollback(request); },
+        [](wire::TransactionManagerClient& wire_client, wire::RollbackReply& reply) {
+          wire_client.recv_rollback(reply);
         },
         [&](wire::RollbackReply&& reply) { return codec::DecodeReply(std::move(reply), txn); });
   }
@@ -170,18 +172,19 @@ struct Transaction::Impl {
     wire::CommitRequest request = codec::EncodeRequest(session().cluster(), std::move(commit));
     const Deadline deadline = client->NewDeadline();
     // One attempt: the work is the application's to repeat, in a new transaction.
-    CommitResult result =
-        client->RunCommit(CommitProgress::TokenKind::kFresh, Token{}, /*attempts=*/1, deadline,
-                          [&](const Token& used, const CommitProgress& progress) {
-                            return session().Send<wire::CommitReply>(
-                                deadline, [&] { request.tag = client->Tagged(used, progress.attempt()); },
-                                [&](wire::TransactionManagerClient& wire_client, wire::CommitReply& reply) {
-                                  wire_client.commit(reply, request);
-                                },
-                                [&](wire::CommitReply&& reply) {
-                                  return codec::DecodeReply(std::move(reply), client->sent_tag);
-                                });
-                          });
+    CommitResult result = client->RunCommit(
+        CommitProgress::TokenKind::kFresh, Token{}, /*attempts=*/1, deadline,
+        [&](const Token& used, const CommitProgress& progress) {
+          return session().Send<wire::CommitReply>(
+              deadline, [&] { request.tag = client->Tagged(used, progress.attempt()); },
+              [&](wire::TransactionManagerClient& wire_client) { wire_client.send_commit(request); },
+              [](wire::TransactionManagerClient& wire_client, wire::CommitReply& reply) {
+                wire_client.recv_commit(reply);
+              },
+              [&](wire::CommitReply&& reply) {
+                return codec::DecodeReply(std::move(reply), client->sent_tag);
+              });
+        });
     (void)End(result);
     return *ended;
   }
@@ -293,9 +296,8 @@ Result<Begun> BeginAt(Session& session, Deadline deadline, const Age& retry_of) 
     Sent sent = session.Send<wire::BeginReply>(
         deadline,
         [&] { request = codec::EncodeRequest(session.cluster(), session.group(), assent::Begin{retry_of}); },
-        [&](wire::TransactionManagerClient& client, wire::BeginReply& reply) {
-          client.begin_txn(reply, request);
-        },
+        [&](wire::TransactionManagerClient& client) { client.send_begin_txn(request); },
+        [](wire::TransactionManagerClient& client, wire::BeginReply& reply) { client.recv_begin_txn(reply); },
         [](wire::BeginReply&& reply) { return codec::DecodeReply(std::move(reply)); });
     // Lost or not is one: a transaction that was begun and never heard of idles out.
     Status why = sent.why;

@@ -1,5 +1,6 @@
 #include "runtime/transport/client.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <thrift/TApplicationException.h>
 #include <thrift/protocol/TMultiplexedProtocol.h>
@@ -70,6 +71,12 @@ void ConnectionBase::set_recv_timeout_ms(int timeout_ms) {
 
 int ConnectionBase::fd() const {
   return open() ? socket_->getSocketFD() : -1;
+}
+
+bool ConnectionBase::AwaitAnswer(int timeout_ms) const {
+  if (!open() || reply_buffered()) return true;
+  pollfd waited{fd(), POLLIN, 0};
+  return poll(&waited, 1, timeout_ms) != 0;  // an error shows when it is received
 }
 
 bool ConnectionBase::IsStale() const {

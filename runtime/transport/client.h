@@ -61,6 +61,9 @@ class ConnectionBase {
   // Any thread: ends the call or connect in progress and makes every later one fail at once. For good.
   void Interrupt();
 
+  // Until there is something to receive: an answer, or the connection's end. False: not within `timeout_ms`.
+  bool AwaitAnswer(int timeout_ms) const;
+
   // For a pipelining owner (link.h): to poll(), and whether a frame is here already.
   int fd() const;
   bool reply_buffered() const { return transport_ != nullptr && transport_->buffered_bytes() > 0; }
@@ -98,6 +101,21 @@ class Connection final : public ConnectionBase {
   template <class Fn>
   CallStatus Call(Fn&& fn) {
     return Whole([&] { fn(*client_); });
+  }
+
+  // The same in its halves, send_x() and recv_x(), with `await()` between them: a Status that is not ok ends
+  // the call and closes the connection.
+  template <class SendFn, class AwaitFn, class ReceiveFn>
+  CallStatus Call(SendFn&& send, AwaitFn&& await, ReceiveFn&& receive) {
+    CallStatus called = Whole([&] { send(*client_); });
+    if (!called.ok()) return called;
+    called.status = await();
+    if (called.ok()) {
+      called.status = Part([&] { receive(*client_); }).status;
+    } else {
+      Close();
+    }
+    return called;  // sent, whatever came of the rest
   }
 
   // Half a call, send_x() or recv_x(), for pipelining; opens nothing. The caller counts what is outstanding,

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <deque>
 #include <random>
 
 #include "client_fake_coordinator.h"
@@ -10,40 +9,12 @@
 namespace assent {
 namespace {
 
+using fake::Connected;
 using fake::Coordinator;
 using fake::Fault;
-
-ClientOptions Quick() {
-  ClientOptions options;
-  options.connect_timeout_ms = 500;
-  options.call_timeout_ms = 10'000;
-  options.deadline_ms = 10'000;
-  options.backoff_min_ms = 1;
-  options.backoff_max_ms = 1;
-  return options;
-}
-
-std::function<Fault()> Script(std::deque<Fault> faults) {
-  return [faults = std::move(faults)]() mutable {
-    if (faults.empty()) return Fault::kNone;
-    const Fault next = faults.front();
-    faults.pop_front();
-    return next;
-  };
-}
-
-Client Connected(Coordinator& coordinator, const ClientOptions& options = Quick()) {
-  // The deadlines that some tests ask for may be too short for a connect on a busy machine, which is not
-  // their point.
-  for (int tries = 1;; ++tries) {
-    auto client = Client::Connect({coordinator.address()}, options);
-    if (client.ok() || tries == 100) return std::move(client).value();
-  }
-}
-
-CommitResult Transfer(Client& client) {
-  return client.Execute({op::Add("a", -1, 0), op::Add("b", 1)});
-}
+using fake::Quick;
+using fake::Script;
+using fake::Transfer;
 
 TEST(Client, ExecuteGivesResultsInOrder) {
   Coordinator coordinator;

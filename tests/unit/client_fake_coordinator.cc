@@ -112,12 +112,35 @@ wire::Refusal Coordinator::Refuse(wire::RefusalCode::type code) const {
   return refusal;
 }
 
+void Coordinator::AwaitHanging() {
+  std::unique_lock lock(mutex_);
+  news_.wait(lock, [this] { return hanging_ > 0; });
+}
+
+void Coordinator::AwaitAsked(int times) {
+  std::unique_lock lock(mutex_);
+  const int until = asked_ + times;
+  news_.wait(lock, [&] { return asked_ >= until; });
+}
+
+void Coordinator::TakeOverFrom(const Coordinator& old) {
+  std::scoped_lock lock(mutex_, old.mutex_);
+  epoch_ = old.epoch_ + 1;
+  next_client_ = old.next_client_;
+  tokens_ = old.tokens_;
+  floors_ = old.floors_;
+}
+
 void Coordinator::Hang(std::unique_lock<std::mutex>& lock) {
+  ++hanging_;
+  news_.notify_all();
   released_.wait(lock, [this] { return release_; });
 }
 
 void Coordinator::where_is(wire::WhereIsReply& out, const wire::WhereIsRequest& request) {
   std::lock_guard lock(mutex_);
+  ++asked_;
+  news_.notify_all();
   out.cluster = cluster;
   if (!request.cluster.empty() && request.cluster != cluster) {
     out.__set_refusal(Refuse(wire::RefusalCode::WRONG_CLUSTER));
@@ -281,9 +304,10 @@ void Coordinator::begin_txn(wire::BeginReply& out, const wire::BeginRequest&) {
 }
 
 void Coordinator::work(wire::WorkReply& out, const wire::WorkRequest& request) {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   const Fault fault = next_fault_ ? next_fault_() : Fault::kNone;
   out.txn = request.txn;
+  if (fault == Fault::kHang) Hang(lock);
   if (fault == Fault::kLostRequest || fault == Fault::kLostReply) Lose();
   if (fault == Fault::kOverloaded) return out.__set_refusal(Refuse(wire::RefusalCode::OVERLOADED));
   if (fault == Fault::kNewEpoch) {
@@ -322,6 +346,38 @@ void Coordinator::rollback(wire::RollbackReply& out, const wire::RollbackRequest
   out.txn = request.txn;
   ++rolled_back_;
   if (open_.erase(request.txn.seq) == 0) out.__set_refusal(Refuse(wire::RefusalCode::NO_SUCH_TXN));
+}
+
+ClientOptions Quick() {
+  ClientOptions options;
+  options.connect_timeout_ms = 500;
+  options.call_timeout_ms = 10'000;
+  options.deadline_ms = 10'000;
+  options.backoff_min_ms = 1;
+  options.backoff_max_ms = 1;
+  return options;
+}
+
+std::function<Fault()> Script(std::deque<Fault> faults) {
+  return [faults = std::move(faults)]() mutable {
+    if (faults.empty()) return Fault::kNone;
+    const Fault next = faults.front();
+    faults.pop_front();
+    return next;
+  };
+}
+
+Client Connected(Coordinator& coordinator, const ClientOptions& options) {
+  // The deadlines that some tests ask for may be too short for a connect on a busy machine, which is not
+  // their point.
+  for (int tries = 1;; ++tries) {
+    auto client = Client::Connect({coordinator.address()}, options);
+    if (client.ok() || tries == 100) return std::move(client).value();
+  }
+}
+
+CommitResult Transfer(Client& client) {
+  return client.Execute({op::Add("a", -1, 0), op::Add("b", 1)});
 }
 
 }  // namespace assent::fake

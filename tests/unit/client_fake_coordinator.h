@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "TransactionManager.h"
+#include "client/client.h"
 #include "runtime/transport/server.h"
 
 // A coordinator group in a few lines, for the client library's tests: keeps C5's promises about tokens, and
@@ -40,7 +42,8 @@ class Coordinator final : public wire::TransactionManagerIf {
   ~Coordinator() override;
 
   std::string address() const;
-  void Release();  // lets hanging handlers go
+  void AwaitHanging();  // until a handler hangs
+  void Release();       // lets hanging handlers go
   void Stop();
 
   // What to do to the next request of a kind that can fail: execute, commit, work.
@@ -56,10 +59,14 @@ class Coordinator final : public wire::TransactionManagerIf {
   std::map<std::string, std::string> rows;
   size_t page_rows = 4'096;
 
+  // Leads the next epoch, with all that `old` has recorded; what was open there is not.
+  void TakeOverFrom(const Coordinator& old);
+
   void RunStalled();  // what was stalled arrives now
   int effects(int64_t client, int64_t seq) const;
   int total_effects() const;
   int executes() const;
+  void AwaitAsked(int times);  // for the leader, by anybody
   int sessions() const;
   wire::ExecuteRequest last_execute() const;
   std::vector<wire::Operation> last_work() const;
@@ -94,6 +101,8 @@ class Coordinator final : public wire::TransactionManagerIf {
   mutable std::mutex mutex_;
   std::condition_variable released_;
   bool release_ = false;
+  int hanging_ = 0;
+  std::condition_variable news_;  // of hanging_ and asked_
   std::function<Fault()> next_fault_;
   int64_t epoch_ = 1;
   int64_t next_client_ = 1;
@@ -102,10 +111,20 @@ class Coordinator final : public wire::TransactionManagerIf {
   std::map<int64_t, int64_t> floors_;
   std::set<int64_t> open_;
   std::vector<wire::CommitTag> stalled_;
-  int executes_ = 0, begun_ = 0, rolled_back_ = 0;
+  int executes_ = 0, asked_ = 0, begun_ = 0, rolled_back_ = 0;
   wire::ExecuteRequest last_execute_;
   std::vector<wire::Operation> last_work_;
   std::unique_ptr<Server> server_;
 };
+
+// Each of these, then none.
+std::function<Fault()> Script(std::deque<Fault> faults);
+
+// Options for one that is near: short pauses.
+ClientOptions Quick();
+
+Client Connected(Coordinator& coordinator, const ClientOptions& options = Quick());
+
+CommitResult Transfer(Client& client);
 
 }  // namespace assent::fake
