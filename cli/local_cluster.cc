@@ -113,7 +113,13 @@ Status LocalCluster::Impl::WriteConfigs() {
   if (options.checkpoint_bytes != 0) config.checkpoint_bytes = options.checkpoint_bytes;
   for (int node = 1; node <= count; ++node) {
     config.node = Id(node);
-    config.listen = config.nodes[static_cast<size_t>(node - 1)].address;
+    config.listen = {"127.0.0.1", ports[static_cast<size_t>(node - 1)]};
+    if (options.route) {
+      for (int to = 1; to <= count; ++to) {
+        config.nodes[static_cast<size_t>(to - 1)].address =
+            options.route(node, to, {"127.0.0.1", ports[static_cast<size_t>(to - 1)]});
+      }
+    }
     config.data = "n" + std::to_string(node);
     std::ofstream out(ConfigFile(node));
     out << WriteToml(config);

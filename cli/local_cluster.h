@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ struct LocalClusterOptions {
   uint64_t checkpoint_bytes = 0;  // this
   // Six nodes, with a replica each: those of c1, of s1 and of s2, primaries first.
   bool one_replica_a_node = false;
+  // The address at which node `from` reaches node `to`, and tells clients to, where it is another one than
+  // that at which `to` listens: a test may put a network of its own in between. Asked once for each pair.
+  std::function<Address(int from, int to, const Address& listen)> route = {};
 };
 
 // Three nodes on this machine, as processes of this program: coordinator c1 and shards s1, s2, each with its

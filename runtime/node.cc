@@ -64,6 +64,11 @@ Status Node::OpenAll() {
       EmbeddedDirectory::Open({config.directory_path, config.cluster, DirectoryIncarnation{Random()}});
   if (!directory.ok()) return directory.status();
   directory_ = std::move(directory).value();
+  if (options_.allow_crash_points) {
+    auto faulty = std::make_unique<FaultyDirectory>(std::move(directory_));
+    faulty_directory_ = faulty.get();
+    directory_ = std::move(faulty);
+  }
 
   std::vector<GroupId> shards;
   for (const GroupEntry& group : config.groups) {
@@ -221,6 +226,7 @@ Status Node::Arm(std::string point, uint64_t count) {
   if (!options_.allow_crash_points) {
     return Status(StatusCode::kForeign, "this node was not started with --allow-crash-points");
   }
+  if (faulty_directory_->Arm(point, count)) return {};
   const auto& points = AllCrashPoints();
   if (std::none_of(points.begin(), points.end(), [&](const CrashPoint& p) { return p.name == point; })) {
     return Status(StatusCode::kInvalid, "no such crash point: " + point);

@@ -17,6 +17,7 @@
 #include "runtime/config/data_directory.h"
 #include "runtime/crash_points.h"
 #include "runtime/log_writer.h"
+#include "runtime/directory_faults.h"
 #include "runtime/loop.h"
 #include "runtime/peer_link.h"
 #include "runtime/replica.h"
@@ -28,7 +29,8 @@ namespace assent {
 
 struct NodeOptions {
   NodeConfig config;
-  bool allow_crash_points = false;  // Arm() may kill the process: drills and tests
+  // Arm() may kill the process, or keep the directory from answering it: drills and tests.
+  bool allow_crash_points = false;
   // Makes the role core of a group; given the placement that the directory holds.
   std::function<std::unique_ptr<RoleCore>(GroupId, const Placement&, const StateReader&)> make_role;
   // Performs a call to a foreign resource manager; the answer comes by OnForeignReply. Does not block.
@@ -60,7 +62,8 @@ class Node final : public ReplicaHost {
   void Change(GroupId group, const backup::OperatorChange& change, std::function<void(const Status&)> reply);
   // Runs `task` on the loop thread, where the const queries below may be used. False: overloaded or stopping.
   bool Inspect(Task task) { return loop_.TryPost(std::move(task)); }
-  // kInvalid: no such point; kForeign: not allowed on this node.
+  // A crash point, or a fault of the directory (directory_faults.h). kInvalid: no such one; kForeign: not
+  // allowed on this node.
   Status Arm(std::string point, uint64_t count);
 
   // Who leads which group, as far as known here.
@@ -116,6 +119,7 @@ class Node final : public ReplicaHost {
   wal::PosixFileSystem files_;
   std::unique_ptr<DataDirectory> data_;
   std::unique_ptr<Directory> directory_;
+  FaultyDirectory* faulty_directory_ = nullptr;  // directory_, where crash points are allowed
   Placement placement_;
   std::atomic<size_t> inbound_bytes_{0};  // delivered, and not yet taken up by the loop
   Loop loop_;

@@ -793,11 +793,15 @@ struct PlacementReply {
   2: list<SlotRange> ranges     // all 1,024 slots, in order
 }
 
-/** A named place between two effects of the protocol, at which the node kills itself as kill -9 would: for drills. */
+/**
+ * A named place between two effects of the protocol, at which the node kills itself as kill -9 would: for drills. Or a
+ * named fault of the directory, as this node sees it, from now on: directory.no-answer, directory.lost-answer, and
+ * directory.answers, which ends them.
+ */
 struct ArmCrashRequest {
   1: string cluster
   2: string point
-  3: i64 count                  // the how-manieth time from now: 1 = the next
+  3: i64 count                  // the how-manieth time from now: 1 = the next. Of a fault: for so many calls
 }
 
 struct ArmCrashReply {

@@ -20,7 +20,7 @@ void AddNode(CLI::App& app, Globals& globals) {
                  "check the configuration, say what is wrong with it, and exit");
   node->add_flag("--insecure", options->insecure, "allow plaintext on addresses beyond this machine");
   node->add_flag("--allow-crash-points", options->crash_points,
-                 "let drills kill this process at named points");
+                 "let drills kill this process at named points, or keep its directory from answering");
   node->footer("Example:\n  assent node --config n1.toml");
   node->callback([options, &globals] {
     const auto config = LoadConfig(options->config, {options->insecure});
