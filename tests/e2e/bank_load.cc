@@ -22,10 +22,6 @@ constexpr uint64_t kAskAgainEvery = 13;  // transactions that committed
 constexpr int kAsksMax = 20;
 constexpr size_t kRowsPerRead = 400;
 
-double SecondsSince(steady_clock::time_point begun) {
-  return std::chrono::duration<double>(steady_clock::now() - begun).count();
-}
-
 bench::WorkloadOptions OptionsOf(const std::string& name, const LoadOptions& options) {
   bench::WorkloadOptions tpcb;
   tpcb.name = name;
@@ -49,6 +45,7 @@ const std::string& RowOf(const std::vector<Operation>& operations) {
 BankLoad::BankLoad(const std::string& name, std::vector<std::string> addresses, const Placement& placement,
                    const LoadOptions& options)
     : addresses_(std::move(addresses)),
+      placement_(placement),
       options_(options),
       tpcb_(OptionsOf(name, options), placement),
       tallies_(options.one_shot_clients + options.interactive_clients) {}
@@ -87,6 +84,21 @@ bool BankLoad::AwaitCommitted(uint64_t count, double timeout_s) const {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   return true;
+}
+
+steady_clock::time_point BankLoad::LatestBegun(GroupId group) const {
+  const std::lock_guard lock(latest_mutex_);
+  const auto latest = latest_begun_.find(group);
+  return latest == latest_begun_.end() ? steady_clock::time_point() : latest->second;
+}
+
+void BankLoad::NoteCommitted(const std::vector<Operation>& operations, steady_clock::time_point begun) {
+  committed_.fetch_add(1);
+  const std::lock_guard lock(latest_mutex_);
+  std::set<GroupId> groups;
+  for (const Operation& operation : operations) groups.insert(placement_.ShardOf(KeyOf(operation)));
+  if (groups.size() > 1) groups.insert({GroupKind::kCoordinator, 1});  // C6: else its log is not asked
+  for (const GroupId group : groups) latest_begun_[group] = std::max(latest_begun_[group], begun);
 }
 
 void BankLoad::Stop() {
@@ -130,6 +142,7 @@ void BankLoad::RunOneShot(uint32_t who, Tally& tally) {
   bench::Random random(options_.seed * 1'000'003 + who);
   for (uint64_t n = 0; !stop_; ++n) {
     const auto operations = Operations(random, who, n);
+    const auto begun = steady_clock::now();
     Result<Token> token = Status(StatusCode::kUnavailable, "not drawn");
     if (n % kBriefEvery == kBriefEvery - 1) {
       // A session that draws and sends it, and is gone, often before it hears of it.
@@ -154,7 +167,7 @@ void BankLoad::RunOneShot(uint32_t who, Tally& tally) {
       return;
     }
     if (result.committed()) {
-      committed_.fetch_add(1);
+      NoteCommitted(operations, begun);
       if (operations.size() > 4) tally.problem = ToString(*token) + " committed in spite of its check";
       if (n % kAskAgainEvery == 0) {
         ++tally.asked_again;
@@ -181,6 +194,7 @@ void BankLoad::RunInteractive(uint32_t who, Tally& tally) {
   bench::Random random(options_.seed * 1'000'003 + who);
   for (uint64_t n = 0; !stop_; ++n) {
     auto operations = Operations(random, who, n);
+    const auto begun = steady_clock::now();
     const CommitResult result = client->Run([&](Transaction& txn) -> Status {
       auto read = txn.Get(KeyOf(operations.front()));
       if (!read.ok()) return read.status();
@@ -192,7 +206,7 @@ void BankLoad::RunInteractive(uint32_t who, Tally& tally) {
     });
     tally.attempts += result.attempts;
     tally.done.push_back({RowOf(operations), result.outcome});
-    if (result.committed()) committed_.fetch_add(1);
+    if (result.committed()) NoteCommitted(operations, begun);
     if (result.committed() && operations.size() > 4) tally.problem = "committed in spite of its check";
     if (!result.refused.ok()) {
       tally.problem = Describe(result);
@@ -253,6 +267,13 @@ void BankLoad::Audit(const std::string& what, const cli::ClusterView& cluster) {
             << counts[static_cast<size_t>(Outcome::kUnknown)] << " of which " << unknown_there
             << " had happened, tokens sent again " << asked_again << "; nothing in doubt after " << *settled
             << " s; audit took " << SecondsSince(begun) << " s" << std::endl;
+}
+
+void BankLoad::StopAndAudit(const std::string& what, const TestCluster& cluster) {
+  Stop();
+  const auto view = cluster.View();
+  ASSERT_TRUE(view.ok()) << view.status().ToString();
+  Audit(what, *view);
 }
 
 }  // namespace assent::e2e

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -12,6 +14,7 @@
 #include "client/client.h"
 #include "common/placement.h"
 #include "common/status.h"
+#include "tests/e2e/test_cluster.h"
 
 namespace assent::e2e {
 
@@ -44,6 +47,9 @@ class BankLoad {
   uint64_t committed() const { return committed_; }  // so far
   // True once so many are committed; false if that takes longer than `timeout_s`, or a client gave up.
   bool AwaitCommitted(uint64_t count, double timeout_s) const;
+  // When the latest began of the transactions that need the group's log (a coordinator group's: those that
+  // span shards) and are acknowledged as committed by now.
+  std::chrono::steady_clock::time_point LatestBegun(GroupId group) const;
   // Each client ends what it has begun, for which all nodes have to be up, or come up. What a client saw that
   // must not be is a failure.
   void Stop();
@@ -52,6 +58,7 @@ class BankLoad {
   // there, once and whole, that no aborted one is, that the sums hold and the replicas are equal. Failures
   // are GoogleTest's. Prints one line that begins with `what`.
   void Audit(const std::string& what, const cli::ClusterView& cluster);
+  void StopAndAudit(const std::string& what, const TestCluster& cluster);
 
  private:
   struct Done {
@@ -69,10 +76,12 @@ class BankLoad {
   void RunInteractive(uint32_t who, Tally& tally);
   CommitResult UntilKnown(Client& client, const Token& token, const std::vector<Operation>& operations,
                           Tally& tally);
+  void NoteCommitted(const std::vector<Operation>& operations, std::chrono::steady_clock::time_point begun);
   std::vector<Operation> Operations(bench::Random& random, uint32_t who, uint64_t n) const;
   void CheckRows(Client& client, const std::vector<Done>& done, uint64_t& unknown_there) const;
 
   const std::vector<std::string> addresses_;
+  const Placement placement_;
   const LoadOptions options_;
   bench::Tpcb tpcb_;
   std::string abort_key_;  // exists
@@ -80,6 +89,8 @@ class BankLoad {
   std::atomic<bool> abandon_{false};  // the test is over: nobody asks any more what became of it
   std::atomic<uint64_t> committed_{0};
   std::atomic<bool> gave_up_{false};
+  mutable std::mutex latest_mutex_;
+  std::map<GroupId, std::chrono::steady_clock::time_point> latest_begun_;
   std::vector<Tally> tallies_;
   std::vector<std::thread> threads_;
 };

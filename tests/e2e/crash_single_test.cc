@@ -24,10 +24,6 @@ constexpr int kTotalKills = 5;
 constexpr double kProgressSeconds = 120;
 constexpr uint64_t kCommitsBetweenMax = 120;  // kills come after 1 to so many commits
 
-double SecondsSince(steady_clock::time_point begun) {
-  return std::chrono::duration<double>(steady_clock::now() - begun).count();
-}
-
 class CrashSingle : public testing::Test {
  protected:
   void SetUp() override {
@@ -94,15 +90,12 @@ TEST_F(CrashSingle, EachAcknowledgedCommitIsThereOnceAfterFiftyKillsOfOneProcess
     ASSERT_TRUE(serving.ok()) << "after kill " << kill << ", of n" << node << ": " << serving.ToString();
     longest_s = std::max(longest_s, SecondsSince(down));
   }
-  load.Stop();
   std::cout << "kill -9: c1's first replica " << killed[1] << " times, its second " << killed[2] << ", s1's "
             << killed[3] << " and " << killed[4] << ", s2's " << killed[5] << " and " << killed[6] << " ("
             << in_recovery << " in recovery) in " << SecondsSince(begun) << " s; longest until all served "
             << longest_s << " s" << std::endl;
   PrintIdle();
-  const auto view = cluster_.View();
-  ASSERT_TRUE(view.ok()) << view.status().ToString();
-  load.Audit("single kills", *view);
+  load.StopAndAudit("single kills", cluster_);
 }
 
 TEST_F(CrashSingle, EachAcknowledgedCommitIsThereOnceAfterAllProcessesAreKilledAtOnce) {
@@ -126,13 +119,10 @@ TEST_F(CrashSingle, EachAcknowledgedCommitIsThereOnceAfterAllProcessesAreKilledA
     ASSERT_TRUE(serving.ok()) << "after kill " << kill << ": " << serving.ToString();
     longest_s = std::max(longest_s, SecondsSince(down));
   }
-  load.Stop();
   std::cout << "kill -9 of all at once " << kTotalKills << " times; longest until all served " << longest_s
             << " s" << std::endl;
   PrintIdle();
-  const auto view = cluster_.View();
-  ASSERT_TRUE(view.ok()) << view.status().ToString();
-  load.Audit("total kills", *view);
+  load.StopAndAudit("total kills", cluster_);
 }
 
 }  // namespace

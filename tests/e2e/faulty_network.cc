@@ -73,18 +73,21 @@ void FaultyNetwork::Cut(int from, int to) {
   cut_.emplace(from, to);
 }
 
-void FaultyNetwork::HealAll(Held held) {
+void FaultyNetwork::Heal(int node, Held held) {
   {
     const std::lock_guard lock(mutex_);
+    const auto touches = [node](const std::pair<int, int>& link) {
+      return link.first == node || link.second == node;
+    };
     for (const auto& connection : connections_) {
-      if (connection->service == Service::kNotKnown || IsWhole(*connection)) continue;
+      if (IsWhole(*connection) || !touches(EndsOf(*connection))) continue;
       ++held_connections_;
       if (held != Held::kIsLost) continue;
       MakeAbortive(connection->dialer);
       MakeAbortive(connection->target);
       connection->over = true;
     }
-    cut_.clear();
+    std::erase_if(cut_, touches);
   }
   SignalEventFd(wake_.get());
 }
@@ -94,10 +97,14 @@ uint64_t FaultyNetwork::held_connections() const {
   return held_connections_;
 }
 
+std::pair<int, int> FaultyNetwork::EndsOf(const Connection& connection) {
+  return {connection.service == Service::kClient ? kClients : connection.from, connection.to};
+}
+
 bool FaultyNetwork::MayPass(const Connection& connection, bool there) const {
   if (connection.service == Service::kNotKnown || connection.service == Service::kOther) return true;
-  const int dialer = connection.service == Service::kClient ? kClients : connection.from;
-  return there ? !IsCut(dialer, connection.to) : !IsCut(connection.to, dialer);
+  const auto [dialer, target] = EndsOf(connection);
+  return there ? !IsCut(dialer, target) : !IsCut(target, dialer);
 }
 
 bool FaultyNetwork::IsWhole(const Connection& connection) const {

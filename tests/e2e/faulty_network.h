@@ -39,7 +39,7 @@ class FaultyNetwork {
   void Cut(int from, int to);
   // What becomes of connections that were cut: what was held arrives late, or they are reset and it is lost.
   enum class Held : uint8_t { kArrivesLate = 1, kIsLost };
-  void HealAll(Held held);
+  void Heal(int node, Held held);  // all that is cut from it or to it
 
   uint64_t held_connections() const;  // that had something to pass on when their link was healed; so far
 
@@ -70,6 +70,7 @@ class FaultyNetwork {
   void Accept(const Listener& listener);
   void Step(Connection& connection);
   bool IsCut(int from, int to) const { return cut_.count({from, to}) != 0; }
+  static std::pair<int, int> EndsOf(const Connection& connection);  // the dialer's place, and the target's
   bool MayPass(const Connection& connection, bool there) const;
   bool IsWhole(const Connection& connection) const;
   static void Take(int fd, Flow& flow, bool& over);

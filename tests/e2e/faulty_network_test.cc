@@ -74,7 +74,7 @@ TEST_F(FaultyNetworkTest, OneWayIsCutAndTheOtherIsNot) {
   Send(target.get(), "passed");
   EXPECT_EQ(Receive(dialer.get(), 6), "passed");
   EXPECT_TRUE(IsSilent(target.get()));
-  network_.HealAll(FaultyNetwork::Held::kArrivesLate);
+  network_.Heal(2, FaultyNetwork::Held::kArrivesLate);
   EXPECT_EQ(Receive(target.get(), 4), "held");
   EXPECT_EQ(network_.held_connections(), 1U);
 }
@@ -84,7 +84,7 @@ TEST_F(FaultyNetworkTest, WhatWasHeldCanBeLost) {
   network_.Cut(2, 1);
   Send(target.get(), "held");
   EXPECT_TRUE(IsSilent(dialer.get()));
-  network_.HealAll(FaultyNetwork::Held::kIsLost);
+  network_.Heal(2, FaultyNetwork::Held::kIsLost);
   EXPECT_EQ(Receive(dialer.get(), 4), "");
   EXPECT_EQ(Receive(target.get(), 4), "");
 }
@@ -96,7 +96,7 @@ TEST_F(FaultyNetworkTest, EndsOfProcessesAreHeldToo) {
   Send(dialer.get(), "last words");
   dialer = OwnedFd();
   EXPECT_TRUE(IsSilent(target.get()));
-  network_.HealAll(FaultyNetwork::Held::kArrivesLate);
+  network_.Heal(2, FaultyNetwork::Held::kArrivesLate);
   EXPECT_EQ(Receive(target.get(), 11), "last words");
 }
 
@@ -105,7 +105,7 @@ TEST_F(FaultyNetworkTest, NoNewConnectionOverALinkThatIsCutOneWay) {
   OwnedFd dialer = Dial();
   Send(dialer.get(), kPeerGreeting);
   EXPECT_TRUE(IsSilent(listener_.get()));
-  network_.HealAll(FaultyNetwork::Held::kArrivesLate);
+  network_.Heal(2, FaultyNetwork::Held::kArrivesLate);
   const OwnedFd target = Accept();
   EXPECT_EQ(Receive(target.get(), kPeerGreeting.size()), kPeerGreeting);
 }
@@ -118,7 +118,7 @@ TEST_F(FaultyNetworkTest, ClientsAreCutByThemselves) {
   Send(client.get(), "held");
   EXPECT_EQ(Receive(peer_target.get(), 6), "passed");
   EXPECT_TRUE(IsSilent(client_target.get()));
-  network_.HealAll(FaultyNetwork::Held::kArrivesLate);
+  network_.Heal(2, FaultyNetwork::Held::kArrivesLate);
   EXPECT_EQ(Receive(client_target.get(), 4), "held");
 }
 

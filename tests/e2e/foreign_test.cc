@@ -37,10 +37,6 @@ constexpr double kSettleSeconds = 120;
 constexpr GroupId kCoordinator{GroupKind::kCoordinator, 1};
 constexpr char kPython[] = "/usr/bin/python3";  // Debian's: the one that python3-thrift is for
 
-double SecondsSince(steady_clock::time_point begun) {
-  return std::chrono::duration<double>(steady_clock::now() - begun).count();
-}
-
 // The example's process.
 class Ledger {
  public:

@@ -31,10 +31,6 @@ constexpr int kPutsAtOnce = 10;
 constexpr size_t kFillerBytes = 100'000;  // a segment holds about forty
 constexpr double kSettleSeconds = 120;
 
-double SecondsSince(steady_clock::time_point begun) {
-  return std::chrono::duration<double>(steady_clock::now() - begun).count();
-}
-
 struct Ran {
   int exit_code = -1;
   std::string out;  // stdout and stderr
@@ -152,13 +148,6 @@ class Membership : public testing::Test {
               << std::endl;
   }
 
-  void Finish(const std::string& what) {
-    load_->Stop();
-    const auto view = cluster_.View();
-    ASSERT_TRUE(view.ok()) << view.status().ToString();
-    load_->Audit(what, *view);
-  }
-
   TestCluster cluster_{"membership"};
   std::optional<BankLoad> load_;
 };
@@ -167,7 +156,7 @@ TEST_F(Membership, WipedBackupCatchesUpFromTheLog) {
   ASSERT_NO_FATAL_FAILURE(RemoveBackup());
   ASSERT_NO_FATAL_FAILURE(WipeBackup());
   ASSERT_NO_FATAL_FAILURE(AddBackup("from the log"));
-  Finish("from the log");
+  load_->StopAndAudit("from the log", cluster_);
 }
 
 TEST_F(Membership, WipedBackupJoinsBySnapshotWhereTheLogWasTrimmed) {
@@ -179,7 +168,7 @@ TEST_F(Membership, WipedBackupJoinsBySnapshotWhereTheLogWasTrimmed) {
   cluster_.nodes().Kill(kBackupNode);
   const Status serving = cluster_.Restart(kBackupNode);
   ASSERT_TRUE(serving.ok()) << serving.ToString();
-  Finish("by snapshot");
+  load_->StopAndAudit("by snapshot", cluster_);
 }
 
 TEST_F(Membership, WipedMemberComesBackByItselfAndARemovedOneDoesNot) {
@@ -196,7 +185,7 @@ TEST_F(Membership, WipedMemberComesBackByItselfAndARemovedOneDoesNot) {
   ASSERT_TRUE(now.ok()) << now.status().ToString();
   EXPECT_EQ(now->role, wire::ReplicaRole::LEARNER);
   ASSERT_NO_FATAL_FAILURE(AddBackup("after a lost disk"));
-  Finish("after a lost disk");
+  load_->StopAndAudit("after a lost disk", cluster_);
 }
 
 }  // namespace

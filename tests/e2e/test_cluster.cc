@@ -8,10 +8,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <thread>
 #include <utility>
 
 #include "common/check.h"
 #include "runtime/transport/socket.h"
+#include "thrift/codec_fields.h"
 
 namespace assent::e2e {
 namespace {
@@ -58,6 +60,10 @@ std::string NewTestDirectory(const std::string& name) {
   return path;
 }
 
+double SecondsSince(std::chrono::steady_clock::time_point begun) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+}
+
 uint64_t Seed(uint64_t otherwise) {
   const char* given = std::getenv("ASSENT_E2E_SEED");
   const uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : otherwise;
@@ -80,6 +86,57 @@ TestCluster::~TestCluster() {
   }
   std::error_code ignored;
   std::filesystem::remove_all(options_.directory, ignored);
+}
+
+void TestCluster::UseNetwork() {
+  network_ = std::make_unique<FaultyNetwork>();
+  options_.route = [this](int from, int to, const Address& listen) {
+    Address address = network_->Route(from, to, listen);
+    if (from == to) client_routes_.push_back(ToString(address));
+    return address;
+  };
+}
+
+std::vector<std::string> TestCluster::addresses() const {
+  return network_ != nullptr ? client_routes_ : nodes_->addresses();
+}
+
+void TestCluster::Pause(int node, bool paused) {
+  nodes_->Pause(node, paused);
+  if (paused) {
+    paused_.insert(node);
+  } else {
+    paused_.erase(node);
+  }
+}
+
+TestCluster::Shown TestCluster::Show(GroupId group) const {
+  Shown shown;
+  int64_t epoch = 0;
+  for (int node = 1; node <= nodes_->node_count(); ++node) {
+    if (paused_.count(node) != 0) continue;
+    const auto admin = cli::ConnectAdmin(nodes_->config(node).listen, 2'000);
+    wire::NodeStatusReply reply;
+    const auto called =
+        admin->Call([&](wire::AdminClient& client) { client.node_status(reply, wire::AdminRequest()); });
+    if (!called.ok()) continue;
+    for (const wire::ReplicaStatus& replica : reply.replicas) {
+      if (replica.view.group != codec::Encode(group) || replica.view.epoch < epoch) continue;
+      if (replica.view.epoch > epoch) shown = {};
+      epoch = replica.view.epoch;
+      if (replica.role == wire::ReplicaRole::PRIMARY && replica.serving) shown.primary = node;
+      if (replica.role == wire::ReplicaRole::BACKUP) ++shown.backups;
+    }
+  }
+  return shown;
+}
+
+void TestCluster::AwaitBackup(GroupId group) const {
+  const auto begun = std::chrono::steady_clock::now();
+  while (Show(group).backups == 0) {
+    ASSERT_LT(SecondsSince(begun), kStartMs / 1000) << ToString(group) << " has no backup again";
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
 }
 
 Status TestCluster::Prepare() {

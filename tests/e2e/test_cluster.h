@@ -1,7 +1,10 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -9,6 +12,7 @@
 #include "cli/local_cluster.h"
 #include "common/placement.h"
 #include "common/status.h"
+#include "tests/e2e/faulty_network.h"
 
 namespace assent::e2e {
 
@@ -44,6 +48,10 @@ class TestCluster {
                        std::string directory = {});
   ~TestCluster();
 
+  // Before Prepare(): nodes and clients reach each other by way of a network that can be cut.
+  void UseNetwork();
+  FaultyNetwork& network() { return *network_; }
+
   // Writes the configurations; resource managers may be given by now.
   Status Prepare();
   Status StartAll();  // Prepare() too, if it was not called
@@ -54,22 +62,38 @@ class TestCluster {
 
   cli::LocalCluster& nodes() const { return *nodes_; }
   cli::LocalClusterOptions& options() { return options_; }
-  std::vector<std::string> addresses() const { return nodes_->addresses(); }
+  std::vector<std::string> addresses() const;  // for clients
   const std::string& directory() const { return options_.directory; }
   const PortBlock& ports() const { return ports_; }
   // Of the cluster; one of the nodes has to be up.
   Result<cli::ClusterView> View() const { return cli::ClusterView::Find(addresses()); }
+  // SIGSTOP, SIGCONT. A node that is stopped is not asked below.
+  void Pause(int node, bool paused);
+  // A group as the nodes that answer show it, in the latest epoch shown.
+  struct Shown {
+    int primary = 0;  // that serves; 0 = none
+    int backups = 0;
+  };
+  Shown Show(GroupId group) const;
+  // Failures are GoogleTest's, after kStartMs.
+  void AwaitBackup(GroupId group) const;
+
   // As the nodes make it at the first start.
   Placement placement() const;
 
  private:
   PortBlock ports_;
   cli::LocalClusterOptions options_;
+  std::unique_ptr<FaultyNetwork> network_;
+  std::vector<std::string> client_routes_;  // with a network
+  std::set<int> paused_;
   std::unique_ptr<cli::LocalCluster> nodes_;
 };
 
 // A new directory in the build tree.
 std::string NewTestDirectory(const std::string& name);
+
+double SecondsSince(std::chrono::steady_clock::time_point begun);
 
 // ASSENT_E2E_SEED of the environment, or `otherwise`; printed.
 uint64_t Seed(uint64_t otherwise);
