@@ -61,8 +61,14 @@ class Driver {
   std::vector<Transaction> Take() { return std::move(transactions_); }
 
  private:
+  bool IsWatcher() const {
+    return number_ < options_.clients && number_ + options_.watchers >= options_.clients;
+  }
+
   // One transaction of a random shape.
   Outcome Attempt(bool retry) {
+    if (IsWatcher()) return ExecuteAndRecord(Gets(Pick(options_.watched_keys, 1)));
+    if (!options_.watched_keys.empty() && Below(rng_, 3) == 0) return Swap(options_.watched_keys, 1);
     switch (Below(rng_, 10)) {
       case 0:
       case 1:
@@ -78,7 +84,7 @@ class Driver {
       case 6:
         return WriteTwice(retry, true);
       case 7:
-        return Swap();
+        return Swap(options_.register_keys, 3);
       case 8:
         return CheckAndAppend(retry);
       default:
@@ -134,9 +140,9 @@ class Driver {
   }
 
   // One-shot: reads what it replaces.
-  Outcome Swap() {
+  Outcome Swap(const std::vector<std::string>& among, size_t count) {
     Operations operations;
-    for (const std::string& key : Pick(options_.register_keys, 3)) {
+    for (const std::string& key : Pick(among, count)) {
       operations.push_back(GetOp{key});
       operations.push_back(PutOp{key, NextName()});
     }

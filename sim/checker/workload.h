@@ -44,7 +44,12 @@ struct WorkloadOptions {
   uint32_t attempts_max = 10;
   std::vector<std::string> register_keys;  // written with unique values
   std::vector<std::string> list_keys;      // appended to, and begun anew at kListElementsMax
-  std::string scan_prefix;     // keys under it are inserted and scanned; empty: no scans. No other key has it
+  std::string scan_prefix;  // keys under it are inserted and scanned; empty: no scans. No other key has it
+  // Many keys, so that hardly one is locked at a time: clients other than watchers replace the value of one
+  // now and then, and watchers do nothing but read them, one at a time. A read that an old leader answers
+  // shows there.
+  std::vector<std::string> watched_keys;
+  uint32_t watchers = 0;       // of the clients, the last ones
   std::function<bool()> stop;  // asked before each transaction; may be empty. Called by all threads
 };
 
