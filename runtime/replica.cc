@@ -241,6 +241,7 @@ void Replica::OnLogDone(const LogDone& done) {
       log_.Reset();
       HaltUnless(state_.Rebuild(log_));
       HaltUnless(install_note_.remove());
+      host_.Report(group(), "installed a snapshot, the state at " + ToString(installing_), /*halted=*/false);
       Enqueue(backup::Event(backup::SnapshotInstalled{installing_}));
       break;
   }

@@ -5,7 +5,9 @@
 #include <array>
 #include <boost/process.hpp>
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <string>
 #include <thread>
@@ -123,29 +125,75 @@ class Membership : public testing::Test {
     EXPECT_TRUE(load_->AwaitCommitted(load_->committed() + 50, kSettleSeconds)) << "no commits with it";
   }
 
-  // Writes until the primary's log has been trimmed: its files are no longer all that it ever wrote.
-  void AwaitTrim() {
+  // Where the log of the group begins and ends on the node, in LSNs.
+  struct Range {
+    uint64_t base = 0, last = 0;
+  };
+  Range LogOf(int node) {
+    const Ran verified =
+        Run({"wal", "verify", cluster_.nodes().config(node).data + "/" + ToString(kGroup) + "/log"},
+            /*connects=*/false);
+    // "ok  N records in M segments, (eE, BASE) < LSN <= (eE, LAST)"; no such line while a segment is replaced
+    Range range;
+    const size_t at = verified.out.find("segments, (e");
+    unsigned long long epoch = 0, base = 0, last = 0;
+    if (at != std::string::npos &&
+        std::sscanf(verified.out.c_str() + at, "segments, (e%llu, %llu) < LSN <= (e%llu, %llu)", &epoch,
+                    &base, &epoch, &last) == 4) {
+      range = {base, last};
+    }
+    return range;
+  }
+
+  // Writes until the primary's log has been trimmed: it begins behind `lsn`.
+  void AwaitTrim(uint64_t lsn) {
     const auto begun = steady_clock::now();
     auto client = Client::Connect(cluster_.addresses());
     ASSERT_TRUE(client.ok()) << client.status().ToString();
     std::string key = "filler";
     while (cluster_.placement().ShardOf(key) != kGroup) key += '.';
-    const std::string log = cluster_.nodes().config(kPrimaryNode).data + "/" + ToString(kGroup) + "/log";
     uint64_t base = 0;
-    while (base == 0) {
+    while (base <= lsn) {
       ASSERT_LT(SecondsSince(begun), kSettleSeconds) << "the log was not trimmed";
       for (int i = 0; i < kPutsAtOnce; ++i) {
         const CommitResult put = client->Put(key, std::string(kFillerBytes, static_cast<char>('a' + i)));
         ASSERT_TRUE(put.committed()) << Describe(put);
       }
-      const Ran verified = Run({"wal", "verify", log}, /*connects=*/false);
-      // "ok  N records in M segments, (eE, BASE) < LSN <= ..."
-      const size_t at = verified.out.find("segments, (");
-      const size_t number = at == std::string::npos ? at : verified.out.find(", ", at + 11);
-      if (number != std::string::npos) base = std::strtoull(verified.out.c_str() + number + 2, nullptr, 10);
+      base = LogOf(kPrimaryNode).base;
     }
     std::cout << "the primary's log begins behind LSN " << base << " after " << SecondsSince(begun) << " s"
               << std::endl;
+  }
+
+  // Installed by the backup since its node was made, as it says itself.
+  int Snapshots() const {
+    std::ifstream said(cluster_.nodes().LogFile(kBackupNode));
+    int count = 0;
+    for (std::string line; std::getline(said, line);) {
+      count += line.find(ToString(kGroup) + ": installed a snapshot") != std::string::npos ? 1 : 0;
+    }
+    return count;
+  }
+
+  // The backup's node is down, and nobody tells the cluster, until the log has gone on without it.
+  void ReturnAfterTrim(bool wiped) {
+    cluster_.nodes().Kill(kBackupNode);
+    const uint64_t last = LogOf(kBackupNode).last;
+    ASSERT_GT(last, 0U);
+    ASSERT_NO_FATAL_FAILURE(AwaitTrim(last));
+    const uint64_t before = load_->committed();
+    if (wiped) {
+      ASSERT_NO_FATAL_FAILURE(WipeBackup());
+    } else {
+      const Status serving = cluster_.Restart(kBackupNode);
+      ASSERT_TRUE(serving.ok()) << serving.ToString();
+    }
+    const auto begun = steady_clock::now();
+    ASSERT_NO_FATAL_FAILURE(AwaitRole(wire::ReplicaRole::BACKUP));
+    std::cout << "back " << SecondsSince(begun) << " s after all groups served, "
+              << load_->committed() - before << " commits meanwhile" << std::endl;
+    EXPECT_EQ(Snapshots(), 1);
+    EXPECT_TRUE(load_->AwaitCommitted(load_->committed() + 50, kSettleSeconds)) << "no commits with it";
   }
 
   TestCluster cluster_{"membership"};
@@ -156,19 +204,31 @@ TEST_F(Membership, WipedBackupCatchesUpFromTheLog) {
   ASSERT_NO_FATAL_FAILURE(RemoveBackup());
   ASSERT_NO_FATAL_FAILURE(WipeBackup());
   ASSERT_NO_FATAL_FAILURE(AddBackup("from the log"));
+  EXPECT_EQ(Snapshots(), 0);
   load_->StopAndAudit("from the log", cluster_);
 }
 
 TEST_F(Membership, WipedBackupJoinsBySnapshotWhereTheLogWasTrimmed) {
   ASSERT_NO_FATAL_FAILURE(RemoveBackup());
-  ASSERT_NO_FATAL_FAILURE(AwaitTrim());
+  ASSERT_NO_FATAL_FAILURE(AwaitTrim(0));
   ASSERT_NO_FATAL_FAILURE(WipeBackup());
   ASSERT_NO_FATAL_FAILURE(AddBackup("by snapshot"));
+  EXPECT_EQ(Snapshots(), 1);
   // It stands on its own: the primary of s2 is there, too, and a restart finds log and store of one piece.
   cluster_.nodes().Kill(kBackupNode);
   const Status serving = cluster_.Restart(kBackupNode);
   ASSERT_TRUE(serving.ok()) << serving.ToString();
   load_->StopAndAudit("by snapshot", cluster_);
+}
+
+TEST_F(Membership, BackupAwayWhileTheLogWasTrimmedComesBackBySnapshot) {
+  ASSERT_NO_FATAL_FAILURE(ReturnAfterTrim(/*wiped=*/false));
+  load_->StopAndAudit("away", cluster_);
+}
+
+TEST_F(Membership, BackupWipedWhileTheLogWasTrimmedComesBackBySnapshot) {
+  ASSERT_NO_FATAL_FAILURE(ReturnAfterTrim(/*wiped=*/true));
+  load_->StopAndAudit("away and wiped", cluster_);
 }
 
 TEST_F(Membership, WipedMemberComesBackByItselfAndARemovedOneDoesNot) {
