@@ -31,6 +31,7 @@ struct Arguments {
   bool mutants = false;
   std::vector<std::string> which;
   uint64_t budget_seconds = 60;
+  size_t slice = 0;
 };
 
 uint64_t NowMs() {
@@ -39,12 +40,14 @@ uint64_t NowMs() {
                                    .count());
 }
 
+constexpr uint64_t kSeedsASecond = 100'000;
+
 // Seeds that no run had before: by the date.
 uint64_t FreshSeed() {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(
                                    std::chrono::system_clock::now().time_since_epoch())
                                    .count()) *
-         100'000;
+         kSeedsASecond;
 }
 
 int RunMany(const Arguments& args, Mutant mutant) {
@@ -117,6 +120,14 @@ int RunHunt(const Arguments& args) {
     mutants.push_back(*mutant);
   }
   if (mutants.empty()) mutants.assign(AllMutants().begin(), AllMutants().end());
+  if (args.slice != 0 && args.slice < mutants.size()) {
+    constexpr uint64_t kSecondsADay = 86'400;
+    const uint64_t day = FreshSeed() / kSeedsASecond / kSecondsADay;
+    const size_t first_of_slice = day * args.slice % mutants.size();
+    std::rotate(mutants.begin(), mutants.begin() + static_cast<std::ptrdiff_t>(first_of_slice),
+                mutants.end());
+    mutants.resize(args.slice);
+  }
   const uint64_t first = args.first != 0 ? args.first : FreshSeed();
   std::printf("first seed %" PRIu64 "\n", first);
   return HuntMutants(mutants, first, args.jobs, args.budget_seconds * 1'000) ? 0 : 1;
@@ -143,6 +154,7 @@ int Main(int argc, char** argv) {
   app.add_option("mutants", args.which, "With --mutants: these alone, by number or name");
   app.add_option("--budget", args.budget_seconds, "With --mutants: processor seconds for each")
       ->capture_default_str();
+  app.add_option("--slice", args.slice, "With --mutants: so many of them, others each day");
   app.footer(
       "Examples:\n"
       "  assent-sim --seeds 20000            fresh seeds; ends with what was seen\n"
