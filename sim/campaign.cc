@@ -113,6 +113,10 @@ class Worker {
       situation_counts = {};
       RunOptions options = campaign_.run;
       options.seed = seed;
+      if (campaign_.plans != nullptr) {
+        options.seed = campaign_.first;
+        options.crash = (*campaign_.plans)[seed - campaign_.first];
+      }
       RunReport report = Run(options);
       frame.situations = situation_counts;
       if (report.violation.empty() && seed % kReplayEvery == 0) {

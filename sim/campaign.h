@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "common/coverage.h"
 #include "common/mutant.h"
@@ -26,6 +27,8 @@ struct Campaign {
   Mutant mutant = Mutant::kNone;
   uint64_t budget_ms = UINT64_MAX;  // of wall time; then no further seed is begun
   RunOptions run;                   // but for the seed and the trace
+  // Not null: the run of the first seed, once with each of these; outcomes are numbered from `first` on.
+  const std::vector<CrashPlan>* plans = nullptr;
   // Called in the order in which seeds end. False: enough.
   std::function<bool(const SeedOutcome&)> on_seed;
 };

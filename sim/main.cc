@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sim/campaign.h"
+#include "sim/enumerate.h"
 #include "sim/hunt.h"
 #include "sim/reduce.h"
 #include "sim/report.h"
@@ -32,6 +33,8 @@ struct Arguments {
   std::vector<std::string> which;
   uint64_t budget_seconds = 60;
   size_t slice = 0;
+  bool enumerate = false;
+  uint64_t every = 1;
 };
 
 uint64_t NowMs() {
@@ -155,6 +158,9 @@ int Main(int argc, char** argv) {
   app.add_option("--budget", args.budget_seconds, "With --mutants: processor seconds for each")
       ->capture_default_str();
   app.add_option("--slice", args.slice, "With --mutants: so many of them, others each day");
+  app.add_flag("--enumerate", args.enumerate,
+               "Crash a reference run at each of its effects, and recoveries at each of theirs");
+  app.add_option("--every", args.every, "With --enumerate: at one effect of so many")->capture_default_str();
   app.footer(
       "Examples:\n"
       "  assent-sim --seeds 20000            fresh seeds; ends with what was seen\n"
@@ -177,6 +183,13 @@ int Main(int argc, char** argv) {
     mutant = found->id;
   }
   if (args.mutants) return RunHunt(args);
+  if (args.enumerate) {
+    EnumerationOptions options;
+    options.jobs = args.jobs;
+    options.every = std::max<uint64_t>(1, args.every);
+    if (args.first != 0) options.first_seed = args.first;
+    return Enumerate(options) ? 0 : 1;
+  }
   if (args.seed != 0) return RunOne(args, mutant);
   if (args.seeds != 0) return RunMany(args, mutant);
   std::fprintf(stderr, "%s\n", app.help().c_str());

@@ -25,6 +25,7 @@ struct World::Disk {
   wal::MemoryFileSystem files;        // of the log
   wal::MemoryFileSystem store_files;  // of SQLite, and snapshots
   SimulatedDisk mount;
+  Lsn durable{};            // the log's, as it said
   bool is_limited = false;  // by LimitDisk
   bool is_faulty = false;   // a fault was injected since the replica was opened
   Epoch held{};             // the highest epoch that the replica was ever in (I-R4)

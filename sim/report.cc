@@ -74,6 +74,7 @@ void Summary::Print(uint64_t wall_ms, unsigned jobs) const {
                           Grouped(Quantile(transactions_, 0.5)));
   Row("crashes", Grouped(w.crashes) + ", of these between two effects " + Grouped(w.at_effect) +
                      "; disks lost " + Grouped(w.wipes) + ", replaced after damage " + Grouped(w.repaired) +
+                     " (of these for a rotten last batch " + Grouped(w.tails_lost) + ")" +
                      ", replicas halted " + Grouped(w.halts));
   Row("views", Grouped(w.epochs) + "; truncations " + Grouped(w.truncations) + ", snapshots installed " +
                    Grouped(w.resets) + ", logs trimmed " + Grouped(w.trims));

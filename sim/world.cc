@@ -119,6 +119,7 @@ World::Counts& World::Counts::operator+=(const Counts& other) {
   lease_checks += other.lease_checks;
   wipes += other.wipes;
   repaired += other.repaired;
+  tails_lost += other.tails_lost;
   halts += other.halts;
   crashes += other.crashes;
   at_effect += other.at_effect;

@@ -166,7 +166,7 @@ class World {
   void After(uint64_t delay_us, std::function<void()> run);
 
   struct Counts {
-    uint64_t lease_checks = 0, wipes = 0, repaired = 0, halts = 0;
+    uint64_t lease_checks = 0, wipes = 0, repaired = 0, tails_lost = 0, halts = 0;
     uint64_t crashes = 0, at_effect = 0, messages = 0, slices = 0, log_commands = 0, epochs = 0, trims = 0,
              truncations = 0, resets = 0,
              stray_answers = 0;  // to calls that nobody makes any more

@@ -1,0 +1,134 @@
+#include "sim/enumerate.h"
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdio>
+#include <optional>
+#include <vector>
+
+#include "sim/campaign.h"
+
+namespace assent::sim {
+namespace {
+
+constexpr uint64_t kSecond = 1'000'000;
+// The effects of a recovery: opening logs and stores, joining a view, matching a log.
+constexpr uint64_t kRecoveryEffectsMax = 60;
+
+// What the reference run must have in it.
+constexpr Situation kWanted[] = {
+    Situation::kHolderWounded,  Situation::kTombstoneWritten,  Situation::kCheckpointWithPrepared,
+    Situation::kBackupTookOver, Situation::kSnapshotInstalled, Situation::kReadOnlyVote,
+    Situation::kTokenJoined};
+
+RunOptions Reference(uint64_t seed) {
+  RunOptions options;
+  options.seed = seed;
+  options.chaos_us_max = 9 * kSecond;
+  // The world begins at second 1.
+  Fault lost;
+  lost.at_us = 2 * kSecond;
+  lost.kind = FaultKind::kLostDisk;
+  lost.node = NodeId{2};
+  lost.group = GroupId{GroupKind::kShard, 1};
+  lost.number = 1;
+  Fault kill;
+  kill.at_us = 5 * kSecond;
+  kill.kind = FaultKind::kKill;
+  kill.node = NodeId{1};
+  kill.for_us = 4 * kSecond;
+  kill.number = 1;
+  options.faults = std::vector<Fault>{lost, kill};
+  return options;
+}
+
+std::optional<SeedOutcome> FindReference(uint64_t first) {
+  for (uint64_t seed = first; seed < first + 200; ++seed) {
+    const SeedOutcome outcome = RunApart(Reference(seed), Mutant::kNone);
+    const auto reached = [&](Situation s) { return outcome.situations[static_cast<size_t>(s)] != 0; };
+    if (outcome.violation.empty() && std::all_of(std::begin(kWanted), std::end(kWanted), reached))
+      return outcome;
+  }
+  return std::nullopt;
+}
+
+struct Tally {
+  uint64_t runs = 0;
+  uint64_t crashed = 0;
+  uint64_t violations = 0;
+};
+
+// One run for each plan; `jobs` at a time.
+void RunAll(const RunOptions& reference, const std::vector<CrashPlan>& plans, unsigned jobs, Tally& tally) {
+  Campaign campaign;
+  campaign.first = reference.seed;
+  campaign.jobs = jobs;
+  campaign.run = reference;
+  campaign.plans = &plans;
+  campaign.count = plans.size();
+  campaign.on_seed = [&](const SeedOutcome& outcome) {
+    const CrashPlan& plan = plans[outcome.seed - reference.seed];
+    ++tally.runs;
+    if (tally.runs % 1000 == 0) std::fprintf(stderr, "%" PRIu64 " runs\n", tally.runs);
+    tally.crashed += outcome.report.world.at_effect;
+    if (outcome.violation.empty()) return true;
+    ++tally.violations;
+    std::printf("VIOLATION    seed %" PRIu64 ", n%u dies before its effect %" PRIu64
+                "%s, then before %" PRIu64 " of its recovery: %s\n",
+                reference.seed, Raw(plan.node), plan.effect, plan.power ? " with the power" : "", plan.again,
+                outcome.violation.c_str());
+    return true;
+  };
+  RunCampaign(campaign);
+}
+
+}  // namespace
+
+bool Enumerate(const EnumerationOptions& options) {
+  const auto found = FindReference(options.first_seed);
+  if (!found) {
+    std::printf("no reference run found from seed %" PRIu64 " on\n", options.first_seed);
+    return false;
+  }
+  const RunOptions reference = Reference(found->seed);
+  const RunFigures& figures = found->report;
+  uint64_t effects = 0;
+  std::vector<CrashPlan> plans;
+  for (size_t i = 0; i < figures.effects.size(); ++i) {
+    effects += figures.effects[i];
+    for (uint64_t effect = 1; effect <= figures.effects[i]; effect += options.every) {
+      plans.push_back({NodeId{static_cast<uint32_t>(i + 1)}, effect, 0, effect % 2 == 0});
+    }
+  }
+  std::printf("reference    seed %" PRIu64 ": committed %" PRIu64 "  aborted %" PRIu64 "; effects %" PRIu64
+              "\n",
+              found->seed, figures.committed, figures.aborted, effects);
+  for (const Situation situation : kWanted) {
+    std::printf("  %-42s %12" PRIu64 "\n", std::string(assent::ToString(situation)).c_str(),
+                found->situations[static_cast<size_t>(situation)]);
+  }
+  std::fflush(stdout);
+  Tally once;
+  RunAll(reference, plans, options.jobs, once);
+  std::printf("crashes      at %" PRIu64 " of %" PRIu64 " effects, every %" PRIu64 ": violations %" PRIu64
+              "\n",
+              once.runs, effects, options.every, once.violations);
+
+  std::vector<CrashPlan> again;
+  const size_t step = std::max<size_t>(1, plans.size() / std::max<uint64_t>(1, options.recovery_sample));
+  for (size_t i = step / 2; i < plans.size(); i += step) {
+    for (uint64_t effect = 1; effect <= kRecoveryEffectsMax; ++effect) {
+      CrashPlan twice = plans[i];
+      twice.again = effect;
+      again.push_back(twice);
+    }
+  }
+  Tally twice;
+  RunAll(reference, again, options.jobs, twice);
+  std::printf("recoveries   %zu of them crashed again at each of their first %" PRIu64 " effects: %" PRIu64
+              " runs, violations %" PRIu64 "\n",
+              again.size() / kRecoveryEffectsMax, kRecoveryEffectsMax, twice.runs, twice.violations);
+  return once.violations + twice.violations == 0;
+}
+
+}  // namespace assent::sim
