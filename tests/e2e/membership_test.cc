@@ -100,11 +100,15 @@ class Membership : public testing::Test {
         << "no commits without the backup";
   }
 
-  // A replica reads the view that names it a moment after its primary does.
+  // A replica reads the view that names it a moment after its primary does. A node that was started may not
+  // answer yet: its groups are served by others.
   void AwaitRole(wire::ReplicaRole::type role) {
     const auto begun = steady_clock::now();
     auto now = StatusOf(kBackupNode);
-    while (now.ok() && now->role != role && SecondsSince(begun) < kSettleSeconds) now = StatusOf(kBackupNode);
+    while ((!now.ok() || now->role != role) && SecondsSince(begun) < kSettleSeconds) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      now = StatusOf(kBackupNode);
+    }
     ASSERT_TRUE(now.ok()) << now.status().ToString();
     ASSERT_EQ(now->role, role);
   }
