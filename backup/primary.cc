@@ -203,6 +203,7 @@ uint64_t ReplicationCore::PeerDeadline(const PeerProgress& peer) const {
   if (peer.mode == Mode::kStream) {
     if (peer.told_replicated < replicated_)
       deadline = std::min(deadline, peer.last_sent_us + kReplicatedNewsUs);
+    deadline = std::min(deadline, peer.last_sent_us + kNewsRepeatUs);  // the last news may be lost
     // The log could not be read when the window was open.
     if (peer.next <= last_.lsn && peer.WindowOpen())
       deadline = std::min(deadline, peer.last_sent_us + kSilenceUs);

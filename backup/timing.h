@@ -12,6 +12,9 @@ inline constexpr uint64_t kMillisecond = 1000;
 inline constexpr uint64_t kSilenceUs = 500 * kMillisecond;
 // A backup's store lags the primary's by about this much when no Ship carries the replicated LSN anyway.
 inline constexpr uint64_t kReplicatedNewsUs = 20 * kMillisecond;
+// An idle primary says again what is replicated: nobody acknowledges that, and a backup that missed it would
+// not apply the last records until the next one comes.
+inline constexpr uint64_t kNewsRepeatUs = 1000 * kMillisecond;
 // How often the directory is read by a replica that waits for it to change, and by one that does not.
 inline constexpr uint64_t kReadWaitingUs = 200 * kMillisecond;
 inline constexpr uint64_t kReadSettledUs = 1000 * kMillisecond;

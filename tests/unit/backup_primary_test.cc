@@ -183,6 +183,19 @@ TEST(BackupPrimary, NewsOfWhatIsReplicatedGoesOutEvenWhenIdle) {
   EXPECT_GT(r.core.NextDeadline(), r.now_us + kReplicatedNewsUs);
 }
 
+// Nobody acknowledges the news, so what was lost of it would leave a backup behind until the next record.
+TEST(BackupPrimary, NewsOfWhatIsReplicatedIsRepeated) {
+  Replica r(1);
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  r.Append("b").Forced(3).Ack(2, 2, At(2, 3));
+  r.Wait(kReplicatedNewsUs);
+  r.Clear();
+  for (uint64_t waited_us = 0; waited_us <= kNewsRepeatUs; waited_us += kBeaconUs) r.Wait(kBeaconUs);
+  const auto sent = r.Sent<Ship>(2);
+  ASSERT_FALSE(sent.empty());
+  EXPECT_EQ(sent.at(0).replicated, Lsn{3});
+}
+
 TEST(BackupPrimary, StatusShowsTheLagOfEachBackup) {
   Replica r(1);
   r.Lead(kTwo, {Entry(1, 1, "a")});
