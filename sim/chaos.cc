@@ -137,14 +137,21 @@ void Chaos::Begin() {
   Later(200 * kMs, [this] { Operate(); });
 }
 
-// Of a node whose replica has halted: a restart is what the message asks for.
+// Of a node whose replica has halted: a restart is what the message asks for; after damage, without its disk.
 void Chaos::RestartHalted(NodeId node) {
   for (const GroupSpec& spec : calm_.groups) {
     Replica* replica = world_.IsUp(node) ? world_.Find(node, spec.id) : nullptr;
     if (replica == nullptr || !replica->halted()) continue;
+    const bool damaged = replica->halt_reason().starts_with("damaged");
     world_.Crash(node, false);
+    if (damaged && world_.MayLoseDisk(node, spec.id)) world_.Wipe(node, spec.id);
     break;
   }
+}
+
+void Chaos::Repair(NodeId node) {
+  RestartHalted(node);
+  if (!world_.IsUp(node)) world_.Start(node);
 }
 
 void Chaos::Operate() {
@@ -298,6 +305,8 @@ bool Chaos::Apply(const Fault& fault) {
     case FaultKind::kIoError:
     case FaultKind::kDiskFull:
       if (!up || !world_.Has(node, fault.group)) return false;
+      // What a sync that failed did not write may be lost at any later power cut (R7).
+      if (fault.kind == FaultKind::kIoError && !world_.MayLoseDisk(node, fault.group)) return false;
       world_.BreakDisk(node, fault.group, 1 + fault.number % 12,
                        fault.kind == FaultKind::kIoError ? wal::MemoryFileSystem::Fault::kError
                                                          : wal::MemoryFileSystem::Fault::kDiskFull,
@@ -348,8 +357,7 @@ void Chaos::Heal() {
       world_.LimitDisk(node, spec.id, std::nullopt);
       if (world_.IsUp(node)) world_.HoldLog(node, spec.id, false);
     }
-    RestartHalted(node);
-    if (!world_.IsUp(node)) world_.Start(node);
+    Repair(node);
   }
 }
 

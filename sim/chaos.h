@@ -74,6 +74,9 @@ class Chaos {
   // Everything works from here on, once the operator was here.
   void Heal();
 
+  // What an operator does about a node that is down, or has a replica that has halted.
+  void Repair(NodeId node);
+
   using Counts = std::array<uint64_t, kFaultKinds>;
   const Counts& counts() const { return counts_; }  // that happened: some have nothing to happen to
 
