@@ -306,7 +306,7 @@ bool Chaos::Apply(const Fault& fault) {
     case FaultKind::kDiskFull:
       if (!up || !world_.Has(node, fault.group)) return false;
       // What a sync that failed did not write may be lost at any later power cut (R7).
-      if (fault.kind == FaultKind::kIoError && !world_.MayLoseDisk(node, fault.group)) return false;
+      if (!world_.MayLoseDisk(node, fault.group)) return false;
       world_.BreakDisk(node, fault.group, 1 + fault.number % 12,
                        fault.kind == FaultKind::kIoError ? wal::MemoryFileSystem::Fault::kError
                                                          : wal::MemoryFileSystem::Fault::kDiskFull,

@@ -148,7 +148,7 @@ void World::BreakDisk(NodeId node, GroupId group, uint64_t effect, wal::MemoryFi
                       bool of_log) {
   Disk& disk = DiskOf(node, group);
   disk.is_faulty = true;
-  if (fault == wal::MemoryFileSystem::Fault::kError) may_be_damaged_.insert({node, group});
+  if (fault != wal::MemoryFileSystem::Fault::kStop) may_be_damaged_.insert({node, group});
   (of_log ? disk.files : disk.store_files).Inject(effect, fault);
 }
 void World::MendDisk(NodeId node, GroupId group) {
