@@ -22,16 +22,25 @@ uint64_t ReplicationCore::ForceAge() const {
 
 // R5: each backup of the view promised not to lead before a grace period after it took a beacon in, and it
 // took none in before it was sent. A primary without backups has the directory's word instead, that its epoch
-// was still the current one when it was asked.
+// was still the current one when it was asked. So has one whose proposal to admit a replica is not answered:
+// who joins by it gave no word, and may lead the view after it (R3: bound by the view that it proposed, too).
+// One that knows of a later view has none.
 uint64_t ReplicationCore::LeaseUntil() const {
-  if (role_ != Role::kPrimary) return 0;
+  if (role_ != Role::kPrimary || entering_) return 0;
   uint64_t since_us = UINT64_MAX;
   for (const auto& [node, peer] : peers_) {
     if (peer.in_view) since_us = std::min(since_us, peer.beacon_sent_us);
   }
-  if (since_us == UINT64_MAX) since_us = directory_epoch_ == epoch() ? directory_epoch_us_ : 0;
+  if (since_us == UINT64_MAX || AdmitsByProposal()) {
+    since_us = std::min(since_us, directory_epoch_ == epoch() ? directory_epoch_us_ : 0);
+  }
   if (Mutated(Mutant::kLonePrimaryNeedsNoLease) && view_->members.size() == 1) since_us = now_us_;
   return since_us == 0 ? 0 : since_us + kLeaseUs;
+}
+
+bool ReplicationCore::AdmitsByProposal() const {
+  return proposed_ && std::any_of(proposed_->members.begin(), proposed_->members.end(),
+                                  [&](const Member& member) { return !view_->Names(member); });
 }
 
 void ReplicationCore::SendBeacons() {

@@ -170,6 +170,7 @@ void ReplicationCore::On(const Tick&) {
 uint64_t ReplicationCore::NextDeadline() const {
   if (role_ == Role::kHalted) return UINT64_MAX;
   uint64_t deadline = directory_busy_ ? UINT64_MAX : next_read_us_;
+  if (!directory_busy_ && want_propose_) deadline = std::min(deadline, bound_until_us_);
   deadline = std::min(deadline, TakeoverDeadline());
   if (role_ == Role::kPrimary) {
     deadline = std::min({deadline, PeersDeadline(), ChangeDeadline(), next_beacon_us_});

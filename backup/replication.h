@@ -201,6 +201,7 @@ class ReplicationCore {
   void OnBeaconAck(NodeId from, const BeaconAck& ack);
   uint64_t ForceAge() const;
   uint64_t LeaseUntil() const;  // 0 = none
+  bool AdmitsByProposal() const;
   void SendBeacons();
   uint64_t SilenceDeadline(const PeerProgress& peer) const;
   void RemoveSilentBackups();
@@ -278,6 +279,7 @@ class ReplicationCore {
   uint64_t directory_epoch_us_ = 0;
   std::optional<View> proposed_;  // its fate is not known: bound by it, and by view_ (R3)
   bool want_propose_ = false;     // proposed_ is to be sent (again)
+  uint64_t bound_until_us_ = 0;   // and not before this (R5)
   std::optional<View> entering_;  // read or won; acted in once persisted and the log is at rest
   Role entering_role_ = Role::kStarting;
   bool persisting_ = false;

@@ -21,7 +21,7 @@ void ReplicationCore::WantRead() {
 
 void ReplicationCore::IssueDirectoryWork() {
   if (directory_busy_) return;
-  if (proposed_ && want_propose_) {
+  if (proposed_ && want_propose_ && now_us_ >= bound_until_us_) {
     want_propose_ = false;
     directory_busy_ = true;
     directory_asked_us_ = now_us_;
@@ -133,6 +133,12 @@ void ReplicationCore::Propose(View view) {
   waiting_for_ = "the directory to accept " + ToString(view);
   proposed_ = std::move(view);
   want_propose_ = true;
+  // R5: until it was made the proposal cannot hold, so its maker knows that of it as well as a reading would.
+  // (One without backups needs the directory's word for more than that.)
+  if (role_ == Role::kPrimary && view_->members.size() > 1) {
+    directory_epoch_ = epoch();
+    directory_epoch_us_ = now_us_;
+  }
 }
 
 void ReplicationCore::On(const CasDone& event) {
@@ -172,6 +178,9 @@ void ReplicationCore::Adopt(const View& view) {
       want_propose_ = true;  // unanswered: the same again
       return;
     }
+    // R5: no life of this process entered the epoch, so its compare-and-swap may have been on its way while a
+    // later life answered beacons as a backup. Whose word binds this one: a full grace period from here.
+    if (seen_epoch_ < view.epoch) bound_until_us_ = now_us_ + kGraceUs;
     View next = view.Successor();
     next.primary_life = config_.life;
     Reached(Situation::kPrimaryTookItsOwnEpoch);

@@ -112,6 +112,39 @@ TEST(BackupLease, EndsWithTheEpoch) {
   EXPECT_FALSE(r.core.LeaseHolds(r.now_us));
 }
 
+TEST(BackupLease, EndsWhenALaterViewIsKnown) {
+  Replica r(1);
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  EXPECT_TRUE(r.core.LeaseHolds(r.now_us));
+  r.Step(PeerEpoch{NodeId{2}, Epoch{3}});
+  r.Read(ViewOf(3, 2, 77, {1, 2}));
+  EXPECT_TRUE(r.Has<PersistView>());  // not answered yet: still the primary of the old one
+  EXPECT_FALSE(r.core.LeaseHolds(r.now_us));
+}
+
+// Who joins by the proposal may be a member by now, and lead without a word to this primary: so the directory
+// must say that the view still is the current one.
+TEST(BackupLease, NeedsTheDirectorysWordWhileAReplicaIsBeingAdmitted) {
+  Replica r(1);
+  r.now_us = 1'000'000;
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  r.Step(OperatorChange{RequestId{1}, ChangeKind::kAddReplica, Node(3)});
+  r.Ack(3, 2, At(2, 2));
+  const View proposed = r.Take<ProposeView>().at(0).view;
+  const uint64_t proposed_us = r.now_us;
+  r.Step(CasDone{proposed, CasOutcome::kUnknown});
+  EXPECT_TRUE(r.core.LeaseHolds(proposed_us)) << "the directory cannot have had it before";
+  while (r.now_us < proposed_us + kLeaseUs) r.Wait(kBeaconUs);  // the backup goes on answering
+  EXPECT_FALSE(r.core.LeaseHolds(r.now_us));
+  r.Take<ReadDirectory>();
+  r.Read(kTwo);
+  EXPECT_FALSE(r.core.LeaseHolds(r.now_us)) << "from before it was asked";
+  r.Step(CasDone{proposed, CasOutcome::kUnknown});
+  const uint64_t asked_us = r.now_us;
+  r.Read(kTwo);
+  EXPECT_TRUE(r.core.LeaseHolds(asked_us));
+}
+
 // ---- A silent backup (R3, R11)
 
 TEST(BackupRemoval, SilentBackupLeavesTheViewAndNothingIsReplicatedBefore) {
