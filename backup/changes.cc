@@ -42,15 +42,18 @@ void ReplicationCore::On(const OperatorChange& event) {
     // One that would come back by itself is kept out by the view.
     if (!MayReturn(learner)) return Emit(OperatorReply{event.id, Status()});
   }
-  if (change_ || proposed_) {
+  if (change_ || ViewIsChanging()) {
     const std::string whose =
         change_ ? "a change of " + ToString(change_->member.node) : "a change of the view";
     return Refuse(event.id, StatusCode::kConflict, whose + " is under way; try again later");
   }
-  if (event.kind == ChangeKind::kRemoveReplica) {
-    RemoveReplica(event);
-  } else {
-    AddReplica(event);
+  switch (event.kind) {
+    case ChangeKind::kAddReplica:
+      return AddReplica(event);
+    case ChangeKind::kRemoveReplica:
+      return RemoveReplica(event);
+    case ChangeKind::kPromote:
+      return Promote(event);
   }
 }
 
@@ -175,6 +178,7 @@ void ReplicationCore::EndChange(const Status& status) {
     if (peer->second.mode == Mode::kSnapshot) Emit(StopSnapshot{ended.member.node});
     peers_.erase(peer);
   }
+  if (ended.kind == ChangeKind::kPromote) Emit(Drain{false});
   if (!status.ok()) next_readmission_us_ = now_us_ + kReadmissionPauseUs;
   if (ended.id) Emit(OperatorReply{*ended.id, status});
 }

@@ -24,9 +24,9 @@ uint64_t ReplicationCore::ForceAge() const {
 // took none in before it was sent. A primary without backups has the directory's word instead, that its epoch
 // was still the current one when it was asked. So has one whose proposal to admit a replica is not answered:
 // who joins by it gave no word, and may lead the view after it (R3: bound by the view that it proposed, too).
-// One that knows of a later view has none.
+// One that knows of a later view has none, nor one that has given it up.
 uint64_t ReplicationCore::LeaseUntil() const {
-  if (role_ != Role::kPrimary || entering_) return 0;
+  if (role_ != Role::kPrimary || entering_ || handed_over_us_ != 0) return 0;
   uint64_t since_us = UINT64_MAX;
   for (const auto& [node, peer] : peers_) {
     if (peer.in_view) since_us = std::min(since_us, peer.beacon_sent_us);
@@ -55,6 +55,7 @@ void ReplicationCore::SendBeacons() {
   for (const auto& [node, peer] : peers_) {
     if (peer.in_view) Emit(SendTo{node, epoch(), beacon});
   }
+  SendHandOver();
   // Whoever answers of those that are out of the view may come back in.
   for (const Member& member : registered_) {
     if (MayReturn(member)) Emit(SendTo{member.node, epoch(), beacon});

@@ -178,6 +178,7 @@ void ReplicationCore::AdvanceReplicated() {
     waiting_for_.clear();
     Emit(Serve{epoch()});
   }
+  HandOverIfQuiet();
 }
 
 void ReplicationCore::TickPeers() {

@@ -133,6 +133,8 @@ void ReplicationCore::On(const Received& event) {
           OnBeacon(event.from, message);
         } else if constexpr (std::is_same_v<T, BeaconAck>) {
           OnBeaconAck(event.from, message);
+        } else if constexpr (std::is_same_v<T, HandOver>) {
+          OnHandOver(event.from);
         } else if constexpr (std::is_same_v<T, SnapshotPiece>) {
           OnSnapshotPiece(event.from, message);
         } else {
@@ -164,6 +166,7 @@ void ReplicationCore::On(const Tick&) {
   SendBeacons();
   TickPeers();
   TickChange();
+  TickHandOver();
   RemoveSilentBackups();
 }
 
@@ -173,7 +176,7 @@ uint64_t ReplicationCore::NextDeadline() const {
   if (!directory_busy_ && want_propose_) deadline = std::min(deadline, bound_until_us_);
   deadline = std::min(deadline, TakeoverDeadline());
   if (role_ == Role::kPrimary) {
-    deadline = std::min({deadline, PeersDeadline(), ChangeDeadline(), next_beacon_us_});
+    deadline = std::min({deadline, PeersDeadline(), ChangeDeadline(), HandOverDeadline(), next_beacon_us_});
   }
   return deadline;
 }

@@ -86,7 +86,7 @@ struct ReplicationStatus {
 //
 // How a view changes (R3), each time by compare-and-swap of the next epoch in the directory: a primary that
 // restarts takes an epoch of its own; a backup that hears no beacon for the grace period takes over; a
-// primary gives up a backup that is silent; an operator adds and removes; and a replica that a
+// primary gives up a backup that is silent; an operator adds, removes and promotes; and a replica that a
 // fault took out comes back.
 class ReplicationCore {
  public:
@@ -107,6 +107,8 @@ class ReplicationCore {
   Epoch epoch() const { return view_ ? view_->epoch : Epoch{}; }
   const std::optional<View>& view() const { return view_; }
   bool serving() const { return serving_; }  // primary, and R4 done in this epoch
+  // R5: the lease of this epoch is given up for good; another is asked to lead.
+  bool handed_over() const { return handed_over_us_ != 0; }
   // R5: whether what was read before `now_us` may leave. Asked after the reading was done; where it does not
   // hold, the answer waits until it does again in the same epoch, or is lost with the epoch.
   bool LeaseHolds(uint64_t now_us) const {
@@ -134,6 +136,10 @@ class ReplicationCore {
     Member member;
     bool required = false;          // the learner's ack is needed for every new record
     uint64_t last_progress_us = 0;  // of the learner
+    // kPromote
+    uint64_t drain_until_us = 0;
+    bool force = false;
+    bool drained = false;
   };
   // A snapshot on its way in.
   struct SnapshotIn {
@@ -150,6 +156,7 @@ class ReplicationCore {
   void On(const Received& event);
   void On(const PeerEpoch& event);
   void On(const LocalAppend& event);
+  void On(const Drained& event);
   void On(const Tick& event);
   void NoteAppended(const LogEntry& entry);
   void Append(std::vector<LogEntry> entries);
@@ -190,8 +197,10 @@ class ReplicationCore {
   uint64_t PeerDeadline(const PeerProgress& peer) const;
   uint64_t PeersDeadline() const;
   Lsn HeldByMembers() const;
-  // A proposal's fate is open, or the view that it made is not entered yet.
-  bool ViewIsChanging() const { return proposed_.has_value() || entering_.has_value(); }
+  // A proposal's fate is open, or the view that it made is not entered yet; or another was asked to make one.
+  bool ViewIsChanging() const {
+    return proposed_.has_value() || entering_.has_value() || handed_over_us_ != 0;
+  }
   bool HoldsWholeLog() const { return HeldByMembers() >= serve_at_; }
   bool Required(const PeerProgress& peer) const;
   PeerProgress* FindPeer(const Member& member);
@@ -210,6 +219,16 @@ class ReplicationCore {
   uint64_t TakeoverDeadline() const;
   void TakeOverIfDue();
   void ProposeWithoutPrimary();
+
+  // --- handover.cc: an operator's change of the primary (R3, R5) ---
+  void Promote(const OperatorChange& event);
+  void HandOverIfQuiet();
+  void GiveUpLease();
+  void SendHandOver();
+  void OnHandOver(NodeId from);
+  void TickHandOver();
+  uint64_t HandOverDeadline() const;
+  bool IsPromoting() const { return change_ && change_->kind == ChangeKind::kPromote; }
 
   // --- changes.cc: an operator's changes, snapshots out (R6) ---
   void On(const OperatorChange& event);
@@ -294,6 +313,7 @@ class ReplicationCore {
       0;  // backups' silence counts from here: the epoch's beginning, or a stop's end
   std::map<NodeId, PeerProgress> peers_;
   std::optional<Change> change_;
+  uint64_t handed_over_us_ = 0;  // since when this primary has no lease any more, for good; 0 = it may have
   std::deque<std::pair<Lsn, size_t>> unreplicated_;  // appended in this epoch, by record
   uint64_t unreplicated_bytes_ = 0;
 

@@ -69,7 +69,7 @@ struct TruncateDone {
 };
 
 // A message of another replica of this group. `from_epoch`, `to_epoch`: of the Envelope.
-using ReplicaMessage = std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck>;
+using ReplicaMessage = std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck, HandOver>;
 struct Received {
   NodeId from{};
   Epoch from_epoch{};
@@ -95,12 +95,20 @@ enum class ChangeKind : uint8_t {
   kAddReplica = 1,  // R6: `member` catches up as a learner, then joins the view
   kRemoveReplica,   // `member.node` leaves the view; its incarnation is not looked at. Also gives up an
                     // unfinished kAddReplica of that node whose view was not yet proposed
+  kPromote,         // `member.node` leads in this replica's place; its incarnation is not looked at
 };
 struct OperatorChange {
   RequestId id{};
   ChangeKind kind{};
   Member member;
+  // kPromote: how long open work may take to end. Then the command fails and nothing changes; or, with
+  // `force`, the work is lost, and the change made.
+  uint64_t drain_us = 0;
+  bool force = false;
 };
+
+// Since the last Drain{true} the role core has become quiet.
+struct Drained {};
 
 // Answers ReadSnapshot: the piece at `piece.offset`, empty and `done` at the snapshot's end. The first one
 // fixes `at` (the store's applied position); all until StopSnapshot are of that same snapshot. An `at` below
@@ -129,8 +137,8 @@ struct SnapshotInstalled {
 struct Tick {};
 
 using Event = std::variant<Started, ViewRead, ViewUnread, CasDone, ViewPersisted, ForceDone, TruncateDone,
-                           Received, PeerEpoch, LocalAppend, OperatorChange, SnapshotRead, SnapshotFailed,
-                           SnapshotWritten, SnapshotInstalled, Tick>;
+                           Received, PeerEpoch, LocalAppend, OperatorChange, Drained, SnapshotRead,
+                           SnapshotFailed, SnapshotWritten, SnapshotInstalled, Tick>;
 
 // ---- Effects
 // ----------------------------------------------------------------------------------------------------
@@ -232,6 +240,12 @@ struct WriteSnapshot {
   SnapshotPiece piece;
 };
 
+// Primary: the role core is to take nothing new on, or to go on as before. Answer to the former: Drained, in
+// its time. Ends with the epoch.
+struct Drain {
+  bool begun = false;
+};
+
 // Answers OperatorChange.
 struct OperatorReply {
   RequestId id{};
@@ -240,7 +254,7 @@ struct OperatorReply {
 
 using Effect = std::variant<AppendToLog, TruncateLog, PersistView, SendTo, AnswerStaleEpoch, ReadDirectory,
                             ProposeView, Register, ReplicatedUpTo, BecomePrimary, Serve, BecomeFollower, Halt,
-                            StartSnapshot, ReadSnapshot, StopSnapshot, WriteSnapshot, OperatorReply>;
+                            StartSnapshot, ReadSnapshot, StopSnapshot, WriteSnapshot, Drain, OperatorReply>;
 using Effects = std::vector<Effect>;
 
 }  // namespace assent::backup

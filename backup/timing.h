@@ -40,6 +40,8 @@ static_assert(kLeaseUs + kDriftMarginUs < kGraceUs);
 inline constexpr uint64_t kAwayUs = 500 * kMillisecond;
 // Before a replica that could not be brought back is tried again.
 inline constexpr uint64_t kReadmissionPauseUs = 2000 * kMillisecond;
+// A backup that was handed the lead and has not taken it is given up after so long.
+inline constexpr uint64_t kHandOverUs = 1500 * kMillisecond;
 // Of several backups the first in the view tries first.
 inline constexpr uint64_t kTakeoverStaggerUs = 200 * kMillisecond;
 // How often a primary without backups reads the directory, for its lease.

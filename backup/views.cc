@@ -225,6 +225,7 @@ void ReplicationCore::LeaveRole() {
                      "the view changed before the command was done; look, and try again"));
   }
   serving_ = false;
+  handed_over_us_ = 0;
   peers_.clear();
   unreplicated_.clear();
   unreplicated_bytes_ = 0;
@@ -236,6 +237,7 @@ void ReplicationCore::LeaveRole() {
 }
 
 void ReplicationCore::Follow(const View& view, Role role) {
+  if (IsPromoting() && view.primary == change_->member.node) EndChange(Status());
   if (role_ == Role::kLearner && view_->primary != view.primary) Reached(Situation::kTakeoverDuringCatchUp);
   LeaveRole();
   role_ = role;
@@ -255,7 +257,8 @@ void ReplicationCore::Follow(const View& view, Role role) {
 
 void ReplicationCore::Lead(const View& view) {
   // A change that this very view makes is done; anything else is ended by LeaveRole.
-  if (change_ && (view.Find(change_->member.node) != nullptr) == (change_->kind == ChangeKind::kAddReplica)) {
+  if (change_ && !IsPromoting() &&
+      (view.Find(change_->member.node) != nullptr) == (change_->kind == ChangeKind::kAddReplica)) {
     EndChange(Status());
   }
   LeaveRole();

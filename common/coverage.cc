@@ -112,6 +112,14 @@ std::string_view ToString(Situation situation) {
       return "segment hit full disk";
     case Situation::kOverloadRefused:
       return "overload refused";
+    case Situation::kBranchHeldBack:
+      return "branch held back";
+    case Situation::kHandedOver:
+      return "handed over";
+    case Situation::kHandOverTakenBack:
+      return "handover taken back";
+    case Situation::kDrainGivenUp:
+      return "drain given up";
   }
   return "?";
 }

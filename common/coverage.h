@@ -64,8 +64,12 @@ enum class Situation : uint8_t {
   kLogPoisoned,               // a write or sync of the log failed
   kSegmentHitFullDisk,        // a segment could not be made for want of room
   kOverloadRefused,           // a request was refused because a bound was reached
+  kBranchHeldBack,            // new work waited for the end of a handover
+  kHandedOver,                // a primary gave its lease up, and a backup led at once
+  kHandOverTakenBack,         // the backup did not lead, and the primary led on in an epoch of its own
+  kDrainGivenUp,              // open work did not end in time, and the primary kept the lead
 };
-inline constexpr size_t kSituations = static_cast<size_t>(Situation::kOverloadRefused) + 1;
+inline constexpr size_t kSituations = static_cast<size_t>(Situation::kDrainGivenUp) + 1;
 
 std::string_view ToString(Situation situation);  // "tombstone written"
 

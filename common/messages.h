@@ -78,6 +78,9 @@ struct BeaconAck {
   uint64_t force_age_us = 0;
   Incarnation incarnation{};
 };
+// A primary to the backup that is to lead in its place: it has given its lease up for good, and will say
+// nothing more in this epoch (R5). Repeated, since nothing answers it but a new view.
+struct HandOver {};
 // A learner's snapshot (R6): a piece of the group's SQLite file as of `at`. Pieces come in order; `done` on
 // the last.
 struct SnapshotPiece {
@@ -210,7 +213,7 @@ struct PeerOutcome {
 struct EpochNews {};
 
 using Message =
-    std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck, Operate, Prepare,
+    std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck, HandOver, Operate, Prepare,
                  CommitOnePhase, Decide, SettleToken, MarkNews, OperateReply, BranchAborted, VoteReply,
                  OnePhaseReply, DecideAck, Inquire, WoundRequest, PeerInquire, PeerOutcome, EpochNews>;
 

@@ -56,11 +56,16 @@ struct ForeignReply {
   std::string detail;
   std::vector<TxnId> prepared;  // kRecover: branches of this cluster and coordinator group in doubt there
 };
+// An operator hands the group over to another replica. While `begun`, nothing new is taken on that would be
+// lost with this process's memory, and what is open goes on to its end, until IsQuiet().
+struct Draining {
+  bool begun = false;
+};
 // NextDeadline() has come.
 struct Tick {};
 
-using RoleEvent =
-    std::variant<Serving, Replicated, Received, GroupEpoch, ClientCall, ClientGone, ForeignReply, Tick>;
+using RoleEvent = std::variant<Serving, Replicated, Received, GroupEpoch, ClientCall, ClientGone,
+                               ForeignReply, Draining, Tick>;
 
 // ---- Effects, performed in order ----
 
@@ -112,6 +117,9 @@ class RoleCore {
 
   // Primary only. Appends what follows from the event to `effects`. Never blocks, never throws.
   virtual void Step(const Instant& now, const RoleEvent& event, RoleEffects& effects) noexcept = 0;
+
+  // Primary only: nobody would notice if this process's memory were lost now, but by asking again.
+  virtual bool IsQuiet() const = 0;
 
   // When Tick is wanted next, in mono_us; UINT64_MAX = not. May be early or late.
   virtual uint64_t NextDeadline() const = 0;

@@ -144,7 +144,11 @@ std::optional<std::string> CoordinatorCore::Overload(size_t bytes) const {
   return std::nullopt;
 }
 
-bool CoordinatorCore::RefusedForOverload(RequestId id, size_t bytes, const CommitTag* tag) {
+bool CoordinatorCore::RefusedAdmission(RequestId id, size_t bytes, const CommitTag* tag) {
+  if (draining_) {  // its next primary is about to be found
+    Refuse(id, RefusalCode::kNotServing, ToString(config_.group) + " is being handed over to another node");
+    return true;
+  }
   std::optional<std::string> overload = Overload(bytes);
   if (!overload && tag != nullptr) {
     const ClientId client = tag->token.client;
@@ -233,7 +237,7 @@ void CoordinatorCore::OnExecute(RequestId id, const Execute& request) {
     writing = writing || part.writing;
     bytes += SizeOf(part.operations);
   }
-  if (RefusedForOverload(id, bytes + SizeOf(request.foreign), &tag)) return;
+  if (RefusedAdmission(id, bytes + SizeOf(request.foreign), &tag)) return;
 
   Transaction& txn = NewTransaction(request.retry_of);
   AdoptTag(txn, id, tag, content);
@@ -260,7 +264,7 @@ void CoordinatorCore::OnExecute(RequestId id, const Execute& request) {
 }
 
 void CoordinatorCore::OnBegin(RequestId id, const Begin& request) {
-  if (RefusedForOverload(id, 0, nullptr)) return;
+  if (RefusedAdmission(id, 0, nullptr)) return;
   Transaction& txn = NewTransaction(request.retry_of);
   txn.interactive = true;
   txn.state = TxnState::kActive;
@@ -384,7 +388,7 @@ void CoordinatorCore::CommitOfUnknown(RequestId id, const Commit& request, uint6
     if (std::find(shards.begin(), shards.end(), shard) == shards.end()) {
       return Refuse(id, RefusalCode::kInvalid, "there is no shard " + ToString(shard));
     }
-    if (RefusedForOverload(id, 0, &tag)) return;
+    if (RefusedAdmission(id, 0, &tag)) return;
     Transaction& settling = NewTransaction(Age{});
     AdoptTag(settling, id, tag, content);
     settling.subject = request.txn;
@@ -403,7 +407,7 @@ void CoordinatorCore::CommitOfUnknown(RequestId id, const Commit& request, uint6
     ending.detail = "the transaction was lost before its commit was decided";
   }
   if (ending.outcome == Outcome::kAborted) {
-    if (RefusedForOverload(id, 0, &tag)) return;
+    if (RefusedAdmission(id, 0, &tag)) return;
     tokens_.NoteFloor(tag.token.client, tag.acked_below);
     RefuseAttempt(tag.token, tag.attempt, tag.acked_below);
     ++stats_.aborted;

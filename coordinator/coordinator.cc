@@ -108,7 +108,8 @@ void CoordinatorCore::Step(const Instant& now, const RoleEvent& event, RoleEffec
                    [&](const Received& e) { OnReceived(e); }, [&](const GroupEpoch& e) { OnGroupEpoch(e); },
                    [&](const ClientCall& e) { OnClientCall(e); },
                    [&](const ClientGone& e) { OnClientGone(e); },
-                   [&](const ForeignReply& e) { OnForeignReply(e); }, [&](const Tick&) { OnTick(); }},
+                   [&](const ForeignReply& e) { OnForeignReply(e); },
+                   [&](const Draining& e) { draining_ = e.begun; }, [&](const Tick&) { OnTick(); }},
         event);
   } else if (const auto* serving = std::get_if<Serving>(&event)) {
     OnServing(*serving);
@@ -169,6 +170,7 @@ void CoordinatorCore::OnReceived(const Received& event) {
                         [](const SnapshotAck&) {},
                         [](const Beacon&) {},
                         [](const BeaconAck&) {},
+                        [](const HandOver&) {},
                         [](const Operate&) {},
                         [](const Prepare&) {},
                         [](const CommitOnePhase&) {},

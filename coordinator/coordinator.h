@@ -50,6 +50,7 @@ class CoordinatorCore final : public RoleCore {
 
   void Apply(Lsn lsn, const LogRecord& record) noexcept override;
   void Step(const Instant& now, const RoleEvent& event, RoleEffects& effects) noexcept override;
+  bool IsQuiet() const override { return marks_.live().empty() && pending_aborts_.empty(); }
   uint64_t NextDeadline() const override;
   Overlay& overlay() override { return overlay_; }
   void CheckInvariants() const override;
@@ -127,7 +128,7 @@ class CoordinatorCore final : public RoleCore {
   bool AnsweredByToken(RequestId id, const CommitTag& tag, uint64_t content);
   void Join(RequestId id, Transaction& txn, const CommitTag& tag, uint64_t content);
   std::optional<std::string> Overload(size_t bytes) const;
-  bool RefusedForOverload(RequestId id, size_t bytes, const CommitTag* tag);
+  bool RefusedAdmission(RequestId id, size_t bytes, const CommitTag* tag);
   Age AgeFor(const TxnId& txn, const Age& retry_of) const;
   Transaction& NewTransaction(const Age& retry_of);
   void AdoptTag(Transaction& txn, RequestId id, const CommitTag& tag, uint64_t content);
@@ -190,6 +191,7 @@ class CoordinatorCore final : public RoleCore {
 
   // The primary's own. Set by Serving.
   bool serving_ = false;
+  bool draining_ = false;
   Epoch epoch_{};
   uint64_t next_seq_ = 1;
   uint32_t next_client_ = 1;

@@ -58,6 +58,25 @@ Branch* ParticipantCore::FindBranch(const TxnId& txn) {
   return found == branches_.end() ? nullptr : &found->second;
 }
 
+bool ParticipantCore::IsQuiet() const {
+  return withheld_.empty() &&
+         std::all_of(branches_.begin(), branches_.end(),
+                     [](const auto& entry) { return entry.second.state == BranchState::kPrepared; });
+}
+
+// While the group is being handed over a new branch waits for the next primary: it is not answered, and its
+// coordinator asks again (C7). Unless it is older than work that is open here: that work may wait elsewhere
+// for locks of its transaction, and only those of older ones are waited for (P2), so that nobody waits in a
+// circle.
+bool ParticipantCore::IsHeldBack(const Age& age) const {
+  if (!draining_) return false;
+  const bool held = std::none_of(branches_.begin(), branches_.end(), [&](const auto& entry) {
+    return entry.second.state == BranchState::kWorking && age < entry.second.age;
+  });
+  if (held) Reached(Situation::kBranchHeldBack);
+  return held;
+}
+
 Branch& ParticipantCore::OpenBranch(const TxnHeader& header) {
   locks_.Open(header.txn, header.age);
   Branch& branch = branches_[header.txn];

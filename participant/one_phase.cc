@@ -72,6 +72,7 @@ void ParticipantCore::OnCommitOnePhase(CommitOnePhase message) {
       RefuseAttempts(message.token, message.acked_below, {TokenJoiner{txn, message.attempt}}, *why);
       return;
     }
+    if (IsHeldBack(message.header.age)) return;
     branch = &OpenBranch(message.header);
   } else if (!message.operations.empty() || message.branch_epoch != epoch_ || message.last != branch->done ||
              branch->request != BranchRequest::kNone) {  // P3

@@ -29,14 +29,15 @@ void ParticipantCore::Step(const Instant& now, const RoleEvent& event, RoleEffec
   if (const auto* serving_event = std::get_if<Serving>(&event)) {
     OnServing(*serving_event);
   } else if (serving()) {  // P1: nothing is looked at before the locks are back
-    std::visit(Overloaded{[](const Serving&) {}, [this](const Replicated& e) { OnReplicated(e.lsn); },
-                          [this](const Received& e) { OnReceived(e); },
-                          [this](const GroupEpoch& e) { OnGroupEpoch(e); },
-                          [](const ClientCall&) {},    // clients speak to coordinators
-                          [](const ClientGone&) {},    //
-                          [](const ForeignReply&) {},  //
-                          [this](const Tick&) { OnTick(); }},
-               event);
+    std::visit(
+        Overloaded{[](const Serving&) {}, [this](const Replicated& e) { OnReplicated(e.lsn); },
+                   [this](const Received& e) { OnReceived(e); },
+                   [this](const GroupEpoch& e) { OnGroupEpoch(e); },
+                   [](const ClientCall&) {},    // clients speak to coordinators
+                   [](const ClientGone&) {},    //
+                   [](const ForeignReply&) {},  //
+                   [this](const Draining& e) { draining_ = e.begun; }, [this](const Tick&) { OnTick(); }},
+        event);
   }
   RunGranted();
   effects_ = nullptr;
@@ -146,8 +147,8 @@ void ParticipantCore::OnReceived(const Received& event) {
                         [&](const PeerOutcome& m) { OnPeerOutcome(from, m); },
                         // Between replicas: backup/ takes these.
                         [](const Ship&) {}, [](const ShipAck&) {}, [](const Beacon&) {},
-                        [](const BeaconAck&) {}, [](const SnapshotPiece&) {}, [](const SnapshotAck&) {},
-                        [](const EpochNews&) {},  // for the driver
+                        [](const BeaconAck&) {}, [](const HandOver&) {}, [](const SnapshotPiece&) {},
+                        [](const SnapshotAck&) {}, [](const EpochNews&) {},  // for the driver
                         // To coordinators.
                         [](const OperateReply&) {}, [](const BranchAborted&) {}, [](const VoteReply&) {},
                         [](const OnePhaseReply&) {}, [](const DecideAck&) {}, [](const Inquire&) {},

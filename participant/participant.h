@@ -99,6 +99,7 @@ class ParticipantCore final : public RoleCore {
 
   void Apply(Lsn lsn, const LogRecord& record) noexcept override;
   void Step(const Instant& now, const RoleEvent& event, RoleEffects& effects) noexcept override;
+  bool IsQuiet() const override;
   uint64_t NextDeadline() const override;
   Overlay& overlay() override { return state_.overlay(); }
   void CheckInvariants() const override;
@@ -183,6 +184,7 @@ class ParticipantCore final : public RoleCore {
   bool IsBelowAnyMark(const TxnId& txn) const;
 
   // ---- Branches: branches.cc ----
+  bool IsHeldBack(const Age& age) const;
   Branch* FindBranch(const TxnId& txn);
   Branch& OpenBranch(const TxnHeader& header);
   void Start(Branch& branch, BranchRequest request, std::vector<Operation> operations);
@@ -216,6 +218,7 @@ class ParticipantCore final : public RoleCore {
   // All below is the primary's memory only.
   Epoch epoch_{};  // being served; 0 = not serving
   Lsn replicated_{};
+  bool draining_ = false;
   LockTable locks_;
   std::map<TxnId, Branch> branches_;
   std::map<TokenId, TxnId> live_tokens_;  // one-phase commits that run or are being committed (C6)

@@ -57,6 +57,7 @@ void ParticipantCore::OnOperate(const Operate& message) {
       Emit(txn.coordinator, BranchAborted{txn, why->reason, why->detail});
       return;
     }
+    if (IsHeldBack(message.header.age)) return;
     Start(OpenBranch(message.header), BranchRequest::kOperate, message.operations);
     return;
   }
@@ -90,6 +91,7 @@ void ParticipantCore::OnPrepare(Prepare message) {
       VoteNo(txn, *why);
       return;
     }
+    if (IsHeldBack(message.header.age)) return;
     branch = &OpenBranch(message.header);
   } else if (branch->state == BranchState::kPrepared) {
     if (branch->heard_us == 0) Reached(Situation::kYesRepeatedAfterFailover);

@@ -122,7 +122,8 @@ void Replica::OnMessage(Envelope envelope) {
         using M = std::decay_t<decltype(message)>;
         if constexpr (std::is_same_v<M, Ship> || std::is_same_v<M, ShipAck> ||
                       std::is_same_v<M, SnapshotPiece> || std::is_same_v<M, SnapshotAck> ||
-                      std::is_same_v<M, Beacon> || std::is_same_v<M, BeaconAck>) {
+                      std::is_same_v<M, Beacon> || std::is_same_v<M, BeaconAck> ||
+                      std::is_same_v<M, HandOver>) {
           if (from != group()) return;
           Enqueue(backup::Event(
               backup::Received{node, envelope.from_epoch, envelope.to_epoch, std::move(message)}));
@@ -164,7 +165,8 @@ void Replica::AnswerWith(const Envelope& envelope, Message message) {
 }
 
 void Replica::OnClient(RequestId id, ClientRequest request) {
-  if (!role_serves_ || halted_) {
+  // The answer of one that handed the group over would wait for a lease in vain.
+  if (!role_serves_ || halted_ || replication_.handed_over()) {
     host_.AnswerClient(id, Refusal{RefusalCode::kNotServing, ToString(group()) + " does not serve here now",
                                    replication_.epoch()});
     return;
@@ -322,6 +324,7 @@ void Replica::StepRole(const RoleEvent& event) {
     host_.BeforeEffect(effect);
     std::visit([this](auto& e) { Perform(e); }, effect);
   }
+  TellIfQuiet();
 }
 
 void Replica::StepReplication(const backup::Event& event) {
@@ -349,6 +352,7 @@ void Replica::Halt(const std::string& why) {
 
 void Replica::StopServing() {
   role_serves_ = false;
+  draining_ = false;
   waiting_.clear();
   for (auto& [id, reply] : std::exchange(open_calls_, {})) host_.AnswerClient(id, std::move(reply));
 }
@@ -435,6 +439,14 @@ void Replica::LetGoWhatWaited() {
     LetGo(waiting_.front());
     waiting_.pop_front();
   }
+  TellIfQuiet();
+}
+
+// What waits for the lease would be lost with it.
+void Replica::TellIfQuiet() {
+  if (!draining_ || !waiting_.empty() || !state_.role().IsQuiet()) return;
+  draining_ = false;
+  Enqueue(backup::Event(backup::Drained{}));
 }
 
 void Replica::Perform(assent::Report& effect) {
@@ -524,6 +536,11 @@ void Replica::Perform(backup::BecomeFollower& effect) {
 
 void Replica::Perform(backup::Halt& effect) {
   Halt(effect.text);
+}
+
+void Replica::Perform(backup::Drain& effect) {
+  draining_ = effect.begun && role_serves_;
+  if (role_serves_) Enqueue(RoleEvent(Draining{effect.begun}));
 }
 
 void Replica::Perform(backup::OperatorReply& effect) {

@@ -97,6 +97,7 @@ class Replica {
   void Leave(Leaving effect);
   void LetGo(Leaving& effect);
   void LetGoWhatWaited();
+  void TellIfQuiet();
   void StopServing();
   void HaltUnless(const Status& status);
   void ApplyToStore(bool force);
@@ -132,6 +133,7 @@ class Replica {
   void Perform(backup::ReadSnapshot& effect);
   void Perform(backup::StopSnapshot& effect);
   void Perform(backup::WriteSnapshot& effect);
+  void Perform(backup::Drain& effect);
   void Perform(backup::OperatorReply& effect);
 
   const ReplicaConfig config_;
@@ -148,6 +150,7 @@ class Replica {
   std::string halt_reason_;
   bool role_serves_ = false;   // the role core was told Serving, in this epoch
   bool role_is_fresh_ = true;  // it never was: it has only followed
+  bool draining_ = false;      // replication waits until the role core is quiet
 
   // Of clients, that the role core has not answered: what to say if it never will.
   std::map<RequestId, ClientReply> open_calls_;

@@ -26,6 +26,7 @@ struct MessageText {
   }
   std::string operator()(const Beacon& m) const { return "Beacon " + N(m.sent_us); }
   std::string operator()(const BeaconAck& m) const { return "BeaconAck " + N(m.sent_us); }
+  std::string operator()(const HandOver&) const { return "HandOver"; }
   std::string operator()(const SnapshotPiece& m) const {
     return "SnapshotPiece " + ToString(m.at) + " offset " + N(m.offset) + (m.done ? " last" : "");
   }

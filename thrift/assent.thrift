@@ -461,6 +461,11 @@ struct BeaconAck {
   3: i64 incarnation
 }
 
+/** The sender has given up its lease for good: the receiver may lead at once. */
+struct HandOver {
+  1: bool given_up               // true
+}
+
 // ---- Coordinator to participant
 
 struct Operate {
@@ -601,6 +606,7 @@ struct Envelope {
   29: optional EpochNews & epoch_news
   30: optional Beacon & beacon
   31: optional BeaconAck & beacon_ack
+  32: optional HandOver & hand_over
 }
 
 struct DeliverRequest {
@@ -763,6 +769,15 @@ struct ChangeReplicaRequest {
   4: Epoch epoch                // the view that the operator looked at: refused with CONFLICT if it is another by now
 }
 
+struct PromoteRequest {
+  1: string cluster
+  2: GroupId group
+  3: NodeId node                // the backup that is to lead
+  4: Epoch epoch                // as in ChangeReplicaRequest
+  5: i64 drain_us               // how long open transactions may take to end
+  6: bool force                 // then end them; otherwise the call fails, and nothing changes
+}
+
 struct ChangeReplicaReply {
   1: AdminResult result
   2: optional View view         // the new one
@@ -816,6 +831,7 @@ service Admin {
   GroupViewsReply group_views(1: AdminRequest request)
   ChangeReplicaReply add_replica(1: ChangeReplicaRequest request)
   ChangeReplicaReply remove_replica(1: ChangeReplicaRequest request)
+  ChangeReplicaReply promote(1: PromoteRequest request)
   DigestReply digest(1: DigestRequest request)
   PlacementReply placement(1: AdminRequest request)
   ArmCrashReply arm_crash(1: ArmCrashRequest request)

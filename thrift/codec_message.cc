@@ -180,6 +180,13 @@ bool DecodeBody(wire::BeaconAck& in, BeaconAck& out, Fault& fault) {
          DecodeNumber(in.force_age_us, out.force_age_us, fault);
 }
 
+void EncodeBody(HandOver&, wire::HandOver& out) {
+  out.given_up = true;
+}
+bool DecodeBody(wire::HandOver& in, HandOver&, Fault& fault) {
+  return in.given_up || fault.Set("a handover that gives nothing up");
+}
+
 void EncodeBody(SnapshotPiece& in, wire::SnapshotPiece& out) {
   out.at = Encode(in.at);
   out.offset = Number(in.offset);
@@ -424,6 +431,7 @@ ASSENT_ENVELOPE_FIELD(SnapshotPiece, snapshot_piece)
 ASSENT_ENVELOPE_FIELD(SnapshotAck, snapshot_ack)
 ASSENT_ENVELOPE_FIELD(Beacon, beacon)
 ASSENT_ENVELOPE_FIELD(BeaconAck, beacon_ack)
+ASSENT_ENVELOPE_FIELD(HandOver, hand_over)
 ASSENT_ENVELOPE_FIELD(Operate, operate)
 ASSENT_ENVELOPE_FIELD(Prepare, prepare)
 ASSENT_ENVELOPE_FIELD(CommitOnePhase, commit_one_phase)

@@ -67,6 +67,7 @@ size_t WireBytes(const Envelope& envelope) {
                      [](const SnapshotAck&) { return size_t{0}; },
                      [](const Beacon&) { return size_t{0}; },
                      [](const BeaconAck&) { return size_t{0}; },
+                     [](const HandOver&) { return size_t{0}; },
                      [](const Decide&) { return size_t{0}; },
                      [](const SettleToken&) { return size_t{0}; },
                      [](const MarkNews&) { return size_t{0}; },

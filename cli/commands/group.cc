@@ -1,6 +1,10 @@
 #include <algorithm>
+#include <functional>
 #include <iostream>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/cluster_view.h"
 #include "cli/commands/commands.h"
@@ -17,12 +21,6 @@ enum class Change : uint8_t { kAdd, kRemove };
 std::string NodeName(wire::NodeId node) {
   return ToString(NodeId{static_cast<uint32_t>(node)});
 }
-
-// A view, and where its primary is.
-struct Found {
-  wire::View view;
-  Address primary;
-};
 
 // The views of all groups, as the first node that answers reads them in the directory.
 Result<std::vector<wire::View>> ReadViews(const ClusterView& cluster) {
@@ -63,55 +61,166 @@ ExitCode Show(const Globals& globals) {
   return kOk;
 }
 
-Result<Found> FindPrimary(const ClusterView& cluster, const std::string& group) {
+Status CheckGroup(const std::string& group) {
+  if (ParseGroupId(group)) return {};
+  return Status(StatusCode::kInvalid, "not a group: " + group + " (they look like c1 and s1)");
+}
+
+Result<wire::NodeId> ParseNode(const std::string& node) {
+  if (const auto id = ParseNodeId(node)) return codec::SmallNumber(Raw(*id));
+  return Status(StatusCode::kInvalid, "not a node: " + node + " (they look like n1)");
+}
+
+Result<Address> FindNode(const ClusterView& cluster, wire::NodeId id) {
+  for (const NodeView& node : cluster.NodeStatuses()) {
+    if (node.status.ok() && node.reply.node == id) return node.address;
+  }
+  return Status(StatusCode::kUnavailable, NodeName(id) + " does not answer");
+}
+
+Result<wire::View> FindView(const ClusterView& cluster, const std::string& group) {
   const auto views = ReadViews(cluster);
   if (!views.ok()) return views.status();
   const auto view = std::find_if(views->begin(), views->end(), [&](const wire::View& candidate) {
     return GroupName(candidate.group) == group;
   });
-  if (view == views->end()) {
-    return Status(StatusCode::kNotFound, "no group " + group + " with a view; see `assent group show`");
+  if (view != views->end()) return *view;
+  return Status(StatusCode::kNotFound, "no group " + group + " with a view; see `assent group show`");
+}
+
+// Has the primary of `view` make a change, which `call` asks for, and returns the view after it.
+Result<wire::View> MakeChange(
+    const ClusterView& cluster, const wire::View& view, const std::string& what,
+    const std::function<void(wire::AdminClient&, wire::ChangeReplicaReply&)>& call) {
+  const auto primary = FindNode(cluster, view.primary);
+  if (!primary.ok()) {
+    return Status(primary.status().code(),
+                  primary.status().message() + "; it is the primary of " + GroupName(view.group));
   }
-  for (const NodeView& node : cluster.NodeStatuses()) {
-    if (node.status.ok() && node.reply.node == view->primary) return Found{*view, node.address};
+  wire::ChangeReplicaReply reply;
+  Progress progress;
+  progress.Show(what);
+  const CallStatus called =
+      ConnectAdmin(*primary, kChangeTimeoutMs)->Call([&](wire::AdminClient& c) { call(c, reply); });
+  progress.Clear();
+  if (!called.ok()) {
+    return Status(StatusCode::kIo, called.status.message() +
+                                       "\nWhether the view changed is not known; `assent group show` tells.");
   }
-  return Status(StatusCode::kUnavailable,
-                NodeName(view->primary) + ", the primary of " + group + ", does not answer");
+  ASSENT_RETURN_IF_ERROR(StatusOf(reply.result));
+  return reply.__isset.view ? reply.view : view;
+}
+
+ExitCode FailChange(const Status& status) {
+  return status.code() == StatusCode::kIo ? Fail(kUnknown, status.message()) : Fail(status);
 }
 
 ExitCode ChangeMembers(const Globals& globals, const std::string& group, const std::string& node,
                        Change change) {
-  const auto id = ParseNodeId(node);
-  if (!ParseGroupId(group)) return Fail(kUsage, "not a group: " + group + " (they look like c1 and s1)");
-  if (!id) return Fail(kUsage, "not a node: " + node + " (they look like n1)");
+  if (const Status status = CheckGroup(group); !status.ok()) return Fail(kUsage, status.message());
+  const auto id = ParseNode(node);
+  if (!id.ok()) return Fail(kUsage, id.status().message());
   const auto cluster = FindCluster(globals);
   if (!cluster.ok()) return Fail(cluster.status());
-  const auto found = FindPrimary(*cluster, group);
-  if (!found.ok()) return Fail(found.status());
+  const auto view = FindView(*cluster, group);
+  if (!view.ok()) return Fail(view.status());
 
   wire::ChangeReplicaRequest request;
   request.__set_cluster(cluster->cluster());
-  request.__set_group(found->view.group);
-  request.__set_node(codec::SmallNumber(Raw(*id)));
-  request.__set_epoch(found->view.epoch);
-  wire::ChangeReplicaReply reply;
-  Progress progress;
-  progress.Show(change == Change::kAdd ? node + " is catching up with " + group
-                                       : "removing " + node + " from " + group);
-  const CallStatus called = ConnectAdmin(found->primary, kChangeTimeoutMs)->Call([&](wire::AdminClient& c) {
-    if (change == Change::kAdd) {
-      c.add_replica(reply, request);
-    } else {
-      c.remove_replica(reply, request);
+  request.__set_group(view->group);
+  request.__set_node(*id);
+  request.__set_epoch(view->epoch);
+  const bool adding = change == Change::kAdd;
+  const auto after =
+      MakeChange(*cluster, *view,
+                 adding ? node + " is catching up with " + group : "removing " + node + " from " + group,
+                 [&](wire::AdminClient& c, wire::ChangeReplicaReply& reply) {
+                   adding ? c.add_replica(reply, request) : c.remove_replica(reply, request);
+                 });
+  if (!after.ok()) return FailChange(after.status());
+  PrintViews({*after}, globals.format);
+  return kOk;
+}
+
+// How much of the open work a change of the primary may cost.
+struct HandOverOptions {
+  double wait_seconds = 5;
+  bool force = false;
+};
+
+Result<wire::View> HandOver(const ClusterView& cluster, const wire::View& view, wire::NodeId to,
+                            const HandOverOptions& options) {
+  if (view.primary == to) return view;
+  wire::PromoteRequest request;
+  request.__set_cluster(cluster.cluster());
+  request.__set_group(view.group);
+  request.__set_node(to);
+  request.__set_epoch(view.epoch);
+  request.__set_drain_us(static_cast<int64_t>(options.wait_seconds * 1e6));
+  request.__set_force(options.force);
+  return MakeChange(
+      cluster, view,
+      "handing " + GroupName(view.group) + " over to " + NodeName(to) +
+          ", once its open transactions have ended",
+      [&](wire::AdminClient& c, wire::ChangeReplicaReply& reply) { c.promote(reply, request); });
+}
+
+ExitCode Promote(const Globals& globals, const std::string& group, const std::string& node,
+                 const HandOverOptions& options) {
+  if (const Status status = CheckGroup(group); !status.ok()) return Fail(kUsage, status.message());
+  const auto id = ParseNode(node);
+  if (!id.ok()) return Fail(kUsage, id.status().message());
+  const auto cluster = FindCluster(globals);
+  if (!cluster.ok()) return Fail(cluster.status());
+  const auto view = FindView(*cluster, group);
+  if (!view.ok()) return Fail(view.status());
+  const auto after = HandOver(*cluster, *view, *id, options);
+  if (!after.ok()) return FailChange(after.status());
+  PrintViews({*after}, globals.format);
+  return kOk;
+}
+
+// Of the backups the one whose node leads the fewest groups.
+std::optional<wire::NodeId> Successor(const wire::View& view, const std::vector<wire::View>& all,
+                                      wire::NodeId drained) {
+  std::optional<wire::NodeId> best;
+  int64_t best_leads = 0;
+  for (const wire::NodeId backup : view.backups) {
+    if (backup == drained) continue;
+    const auto leads =
+        std::count_if(all.begin(), all.end(), [&](const wire::View& v) { return v.primary == backup; });
+    if (!best || leads < best_leads) {
+      best = backup;
+      best_leads = leads;
     }
-  });
-  progress.Clear();
-  if (!called.ok()) {
-    return Fail(kUnknown, called.status.message() +
-                              "\nWhether the view changed is not known; `assent group show` tells.");
   }
-  if (const Status status = StatusOf(reply.result); !status.ok()) return Fail(status);
-  if (reply.__isset.view) PrintViews({reply.view}, globals.format);
+  return best;
+}
+
+ExitCode Drain(const Globals& globals, const std::string& node, const HandOverOptions& options) {
+  const auto id = ParseNode(node);
+  if (!id.ok()) return Fail(kUsage, id.status().message());
+  const auto cluster = FindCluster(globals);
+  if (!cluster.ok()) return Fail(cluster.status());
+  auto views = ReadViews(*cluster);
+  if (!views.ok()) return Fail(views.status());
+  Status failed;
+  std::vector<wire::View> changed;
+  for (wire::View& view : *views) {
+    if (view.primary != *id) continue;
+    const auto to = Successor(view, *views, *id);
+    auto after = to ? HandOver(*cluster, view, *to, options)
+                    : Result<wire::View>(Status(StatusCode::kUnavailable,
+                                                "it has no backup; `assent group add-replica` adds one"));
+    if (after.ok()) {
+      changed.push_back(view = *after);
+    } else if (failed.ok()) {
+      failed = Status(after.status().code(),
+                      GroupName(view.group) + " stays with " + node + ": " + after.status().message());
+    }
+  }
+  PrintViews(changed, globals.format);
+  if (!failed.ok()) return FailChange(failed);
   return kOk;
 }
 
@@ -150,6 +259,44 @@ void AddGroup(CLI::App& app, Globals& globals) {
   add_change("add-replica", "let a running node catch up and join a group's view", Change::kAdd,
              "Returns when it is a member. Commits go on meanwhile.\n"
              "Example:\n  assent group add-replica s1 n3");
+
+  struct HandOverArguments : Arguments {
+    HandOverOptions options;
+  };
+  const auto add_handover = [&](const std::string& name, const std::string& description,
+                                const std::string& footer) {
+    auto arguments = std::make_shared<HandOverArguments>();
+    CLI::App* command = group->add_subcommand(name, description);
+    AddClusterOptions(*command, globals);
+    AddOutputOption(*command, globals);
+    command
+        ->add_option("--wait", arguments->options.wait_seconds,
+                     "seconds that open transactions may take to end; new ones wait meanwhile")
+        ->check(CLI::Range(0.0, 300.0))
+        ->capture_default_str();
+    command->add_flag("--force", arguments->options.force,
+                      "then end them; otherwise nothing changes, and the command fails");
+    command->footer(footer);
+    return std::pair(command, arguments);
+  };
+  const auto [promote, promoted] =
+      add_handover("promote", "make a backup the primary of its group",
+                   "No transaction fails by it, unless --force ends one. New ones wait, for a moment.\n"
+                   "Example:\n  assent group promote s1 n2");
+  promote->add_option("GROUP", promoted->group, "such as s1")->required();
+  promote->add_option("NODE", promoted->node, "such as n2")->required();
+  promote->callback([arguments = promoted, &globals] {
+    globals.exit_code = Promote(globals, arguments->group, arguments->node, arguments->options);
+  });
+  const auto [drain, drained] = add_handover(
+      "drain", "hand all groups that a node leads over to their backups",
+      "Before the node is stopped: no transaction fails by it, unless --force ends one. The node stays a\n"
+      "backup, and leads again when it is promoted, or when another primary fails.\n"
+      "Example:\n  assent group drain n1");
+  drain->add_option("NODE", drained->node, "such as n1")->required();
+  drain->callback([arguments = drained, &globals] {
+    globals.exit_code = Drain(globals, arguments->node, arguments->options);
+  });
 }
 
 }  // namespace assent::cli

@@ -12,7 +12,8 @@ namespace assent::cli {
 namespace {
 
 constexpr uint64_t kAnswerUs = 5'000'000;
-constexpr uint64_t kChangeUs = 600'000'000;  // a learner's catching up takes its time
+constexpr uint64_t kChangeUs = 600'000'000;   // a learner's catching up takes its time
+constexpr int64_t kDrainMaxUs = 300'000'000;  // new work waits meanwhile
 constexpr size_t kTransactionsMax = 1'000;
 
 void Set(wire::AdminResult& result, wire::AdminStatus::type status, std::string detail = {}) {
@@ -197,23 +198,20 @@ void AdminService::group_views(wire::GroupViewsReply& reply, const wire::AdminRe
   });
 }
 
-void AdminService::ChangeReplica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request,
-                                 backup::ChangeKind kind) {
-  Answer(reply, request.cluster, [&]() -> Status {
-    backup::OperatorChange change;
-    change.kind = kind;
-    change.member.node = NodeId{static_cast<uint32_t>(request.node)};
+void AdminService::Change(wire::ChangeReplicaReply& reply, const std::string& cluster,
+                          const wire::GroupId& wire_group, wire::Epoch epoch, backup::OperatorChange change) {
+  Answer(reply, cluster, [&]() -> Status {
     GroupId group;
     codec::Fault fault;
-    if (!codec::Decode(request.group, group, fault)) return Status(StatusCode::kInvalid, fault.what);
+    if (!codec::Decode(wire_group, group, fault)) return Status(StatusCode::kInvalid, fault.what);
     const auto read = node_.directory().Read(group);
     if (!read.ok()) return read.status();
     if (!read->view) return Status(StatusCode::kNotFound, ToString(group) + " has no view yet");
-    if (read->view->epoch != Epoch{static_cast<uint64_t>(request.epoch)}) {
+    if (read->view->epoch != Epoch{static_cast<uint64_t>(epoch)}) {
       return Status(StatusCode::kConflict,
                     "the view is of epoch " + std::to_string(Raw(read->view->epoch)) + " by now; look again");
     }
-    if (kind == backup::ChangeKind::kAddReplica) {
+    if (change.kind == backup::ChangeKind::kAddReplica) {
       const auto& all = read->registrations;
       const auto found =
           std::find_if(all.begin(), all.end(), [&](const Member& m) { return m.node == change.member.node; });
@@ -243,12 +241,27 @@ void AdminService::ChangeReplica(wire::ChangeReplicaReply& reply, const wire::Ch
 }
 
 void AdminService::add_replica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request) {
-  ChangeReplica(reply, request, backup::ChangeKind::kAddReplica);
+  backup::OperatorChange change;
+  change.kind = backup::ChangeKind::kAddReplica;
+  change.member.node = NodeId{static_cast<uint32_t>(request.node)};
+  Change(reply, request.cluster, request.group, request.epoch, change);
 }
 
 void AdminService::remove_replica(wire::ChangeReplicaReply& reply,
                                   const wire::ChangeReplicaRequest& request) {
-  ChangeReplica(reply, request, backup::ChangeKind::kRemoveReplica);
+  backup::OperatorChange change;
+  change.kind = backup::ChangeKind::kRemoveReplica;
+  change.member.node = NodeId{static_cast<uint32_t>(request.node)};
+  Change(reply, request.cluster, request.group, request.epoch, change);
+}
+
+void AdminService::promote(wire::ChangeReplicaReply& reply, const wire::PromoteRequest& request) {
+  backup::OperatorChange change;
+  change.kind = backup::ChangeKind::kPromote;
+  change.member.node = NodeId{static_cast<uint32_t>(request.node)};
+  change.drain_us = static_cast<uint64_t>(std::clamp<int64_t>(request.drain_us, 0, kDrainMaxUs));
+  change.force = request.force;
+  Change(reply, request.cluster, request.group, request.epoch, change);
 }
 
 void AdminService::digest(wire::DigestReply& reply, const wire::DigestRequest& request) {

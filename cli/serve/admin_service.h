@@ -19,6 +19,7 @@ class AdminService final : public wire::AdminIf {
   void group_views(wire::GroupViewsReply& reply, const wire::AdminRequest& request) override;
   void add_replica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request) override;
   void remove_replica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request) override;
+  void promote(wire::ChangeReplicaReply& reply, const wire::PromoteRequest& request) override;
   void digest(wire::DigestReply& reply, const wire::DigestRequest& request) override;
   void placement(wire::PlacementReply& reply, const wire::AdminRequest& request) override;
   void arm_crash(wire::ArmCrashReply& reply, const wire::ArmCrashRequest& request) override;
@@ -31,8 +32,8 @@ class AdminService final : public wire::AdminIf {
   template <typename Shown, typename Fn>
   Status OnLoop(Shown& shown, Fn fn);
   bool IsForUs(const std::string& cluster, wire::AdminResult& result) const;
-  void ChangeReplica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request,
-                     backup::ChangeKind kind);
+  void Change(wire::ChangeReplicaReply& reply, const std::string& cluster, const wire::GroupId& wire_group,
+              wire::Epoch epoch, backup::OperatorChange change);
 
   Node& node_;
   CallGate& gate_;

@@ -211,6 +211,9 @@ void World::Perform(Node& node, const Effect& effect) {
                    node.serving = false;
                  },
                  [&](const Halt& e) { node.halted = e.text; },
+                 [&](const Drain& e) {
+                   if (e.begun) AfterOn(node, Random(600'000), [this, &node] { Feed(node, Drained{}); });
+                 },
                  [&](const StartSnapshot& e) {
                    counts_.snapshots++;
                    const Lsn applied{node.store.size()};

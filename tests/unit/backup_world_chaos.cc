@@ -79,6 +79,13 @@ void World::Chaos(uint64_t until_us) {
       }
     } else if (dice < 86) {
       Operate();
+    } else if (dice < 87) {
+      OperatorChange promote{RequestId{next_request_++}, ChangeKind::kPromote, node.member()};
+      promote.drain_us = Random(800'000);
+      promote.force = Chance(0.5);
+      if (view_ && nodes_.at(view_->primary)->up && nodes_.at(view_->primary)->paused_until_us <= now_us_) {
+        Feed(*nodes_.at(view_->primary), promote);
+      }
     } else if (dice < 88) {
       if (view_ && view_->primary != node.id && view_->Find(node.id) != nullptr &&
           nodes_.at(view_->primary)->up && nodes_.at(view_->primary)->paused_until_us <= now_us_) {

@@ -1,3 +1,3 @@
-foreach(part commit inquiry one_phase interactive tokens horizon marks resends requests foreign recovery limits random)
+foreach(part commit inquiry one_phase interactive tokens horizon marks resends requests foreign recovery limits drain random)
   assent_test(coordinator_${part}_test coordinator_${part}_test.cc LINK assent_coordinator)
 endforeach()

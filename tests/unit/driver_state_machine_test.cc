@@ -25,6 +25,7 @@ class RowCore final : public RoleCore {
                  std::to_string(Raw(lsn)), lsn);
   }
   void Step(const Instant&, const RoleEvent&, RoleEffects&) noexcept override {}
+  bool IsQuiet() const override { return true; }
   uint64_t NextDeadline() const override { return UINT64_MAX; }
   Overlay& overlay() override { return overlay_; }
   void CheckInvariants() const override {}
@@ -204,6 +205,7 @@ TEST_F(StateMachineTest, DamagedStoreEndsTheRebuildBeforeTheFirstRecord) {
     }
     void Apply(Lsn, const LogRecord&) noexcept override { ++applied_; }
     void Step(const Instant&, const RoleEvent&, RoleEffects&) noexcept override {}
+    bool IsQuiet() const override { return true; }
     uint64_t NextDeadline() const override { return UINT64_MAX; }
     Overlay& overlay() override { return overlay_; }
     void CheckInvariants() const override {}

@@ -164,6 +164,9 @@ std::string Fields(const PeerOutcome& v) {
   const auto& [a, b] = v;
   return Join(a, b);
 }
+std::string Fields(const HandOver&) {
+  return "()";
+}
 std::string Fields(const EpochNews&) {
   return "()";
 }
@@ -478,6 +481,8 @@ void Fill(PeerOutcome& out, Random& random) {
   out.txn = RandomTxn(random);
   if (Coin(random)) out.decision = RandomDecision(random);
 }
+template <>
+void Fill(HandOver&, Random&) {}
 template <>
 void Fill(EpochNews&, Random&) {}
 

@@ -1,0 +1,89 @@
+// An operator's change of the primary. The old one lets its open work end, gives its lease up, and only then
+// tells the backup, which proposes itself (R3): whoever makes a view waits the old lease out, or is handed it
+// (R5). So no moment is lost to a grace period, and no transaction to the change.
+
+#include <algorithm>
+#include <utility>
+
+#include "backup/replication.h"
+#include "backup/timing.h"
+#include "common/coverage.h"
+
+namespace assent::backup {
+
+void ReplicationCore::Promote(const OperatorChange& event) {
+  const NodeId node = event.member.node;
+  const Member* named = view_->Find(node);
+  if (node == config_.self) {
+    Emit(OperatorReply{event.id, Status()});  // a repeated command
+  } else if (named == nullptr) {
+    Refuse(event.id, StatusCode::kNotFound,
+           ToString(node) + " is no backup of " + ToString(config_.group) + "; add-replica " +
+               ToString(node) + " first");
+  } else if (!serving_) {
+    Refuse(event.id, StatusCode::kUnavailable, "the group does not serve yet (R4); try again later");
+  } else {
+    change_ =
+        Change{event.id, event.kind, *named, false, now_us_, now_us_ + event.drain_us, event.force, false};
+    Emit(Drain{true});
+  }
+}
+
+void ReplicationCore::On(const Drained&) {
+  if (!IsPromoting()) return;
+  change_->drained = true;
+  HandOverIfQuiet();
+}
+
+// What the role core said last is on its way once the records under it are replicated.
+void ReplicationCore::HandOverIfQuiet() {
+  if (IsPromoting() && change_->drained && replicated_ == last_.lsn) GiveUpLease();
+}
+
+void ReplicationCore::GiveUpLease() {
+  if (ViewIsChanging()) return;
+  handed_over_us_ = now_us_;
+  waiting_for_ = ToString(change_->member.node) + " to take the lead";
+  SendHandOver();
+}
+
+void ReplicationCore::SendHandOver() {
+  if (handed_over_us_ == 0 || proposed_) return;
+  Emit(SendTo{change_->member.node, epoch(), HandOver{}});
+}
+
+void ReplicationCore::OnHandOver(NodeId from) {
+  if (role_ != Role::kBackup || from != view_->primary || ViewIsChanging()) return;
+  if (ForceAge() > kForceAgeMaxUs) return;  // R11
+  Reached(Situation::kHandedOver);
+  View next = view_->Successor();
+  next.primary = config_.self;
+  next.primary_life = config_.life;
+  Propose(std::move(next));
+}
+
+uint64_t ReplicationCore::HandOverDeadline() const {
+  if (!IsPromoting() || proposed_ || entering_) return UINT64_MAX;
+  return handed_over_us_ == 0 ? change_->drain_until_us : handed_over_us_ + kHandOverUs;
+}
+
+void ReplicationCore::TickHandOver() {
+  if (now_us_ < HandOverDeadline()) return;
+  if (handed_over_us_ != 0) {
+    // The lease of this epoch is gone for good, since the backup may still act on what it was told. Which of
+    // the two views is made the directory decides (R3).
+    Reached(Situation::kHandOverTakenBack);
+    Propose(view_->Successor());
+  } else if (change_->force) {
+    GiveUpLease();
+  } else {
+    Reached(Situation::kDrainGivenUp);
+    EndChange(Status(
+        StatusCode::kUnavailable,
+        "transactions that are open on " + ToString(config_.group) +
+            " did not end in time; nothing was changed. `assent txn list` shows them. Wait longer, or " +
+            "use --force, which ends them"));
+  }
+}
+
+}  // namespace assent::backup

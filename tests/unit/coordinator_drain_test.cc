@@ -1,0 +1,30 @@
+// While a coordinator group is being handed over: new work is sent on, open work ends here.
+#include <gtest/gtest.h>
+
+#include "coordinator_harness.h"
+
+namespace assent::coordinator {
+namespace {
+
+TEST(CoordinatorDrain, NewWorkIsSentOnAndOpenWorkEndsHere) {
+  Harness h(1, Harness::DefaultConfig());
+  const TxnId open = h.AnswerTo<Begun>(h.Call(Begin{})).txn;
+  h.Step(Draining{true});
+  EXPECT_FALSE(h.core->IsQuiet());
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Begin{})).code, RefusalCode::kNotServing);
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(h.Puts(h.Tag(1), {kS1, kS2}))).code, RefusalCode::kNotServing);
+  h.AnswerTo<RolledBack>(h.Call(Rollback{open}));
+  EXPECT_TRUE(h.core->IsQuiet());
+  h.Step(Draining{false});
+  h.AnswerTo<Begun>(h.Call(Begin{}));
+}
+
+TEST(CoordinatorDrain, CommitIsOpenUntilItsRecordIsReplicatedAndNoLonger) {
+  Harness h(1, Harness::DefaultConfig());
+  const TxnId txn = h.PhaseTwo(1);  // decided and answered; its shards have yet to acknowledge
+  h.Step(Draining{true});
+  EXPECT_TRUE(h.core->IsQuiet()) << ToString(txn);
+}
+
+}  // namespace
+}  // namespace assent::coordinator
