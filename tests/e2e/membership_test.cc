@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <boost/process.hpp>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -21,7 +20,6 @@
 namespace assent::e2e {
 namespace {
 
-namespace bp = boost::process;
 using std::chrono::steady_clock;
 
 constexpr int kBackupNode = 3;  // of s1; also the primary of s2
@@ -32,11 +30,7 @@ constexpr uint64_t kCheckpointBytes = 256 << 10;
 constexpr int kPutsAtOnce = 10;
 constexpr size_t kFillerBytes = 100'000;  // a segment holds about forty
 constexpr double kSettleSeconds = 120;
-
-struct Ran {
-  int exit_code = -1;
-  std::string out;  // stdout and stderr
-};
+using Ran = TestCluster::Ran;
 
 class Membership : public testing::Test {
  protected:
@@ -53,22 +47,6 @@ class Membership : public testing::Test {
     ASSERT_TRUE(loaded.ok()) << loaded.ToString();
     load_->Start();
     ASSERT_TRUE(load_->AwaitCommitted(50, kSettleSeconds));
-  }
-
-  // The program. `connects`: it is told where the cluster is.
-  Ran Run(const std::vector<std::string>& arguments, bool connects = true) {
-    std::string connect;
-    for (const std::string& address : cluster_.addresses()) connect += (connect.empty() ? "" : ",") + address;
-    std::vector<std::string> all = arguments;
-    if (connects) all.insert(all.end(), {"--connect", connect});
-    bp::ipstream out;
-    Ran ran;
-    bp::child child(bp::exe = ASSENT_PROGRAM, bp::args = all, (bp::std_out & bp::std_err) > out,
-                    bp::std_in < bp::null);
-    ran.out.assign(std::istreambuf_iterator<char>(out), std::istreambuf_iterator<char>());
-    child.wait();
-    ran.exit_code = child.exit_code();
-    return ran;
   }
 
   // The replica of the group on the node, as it shows itself.
@@ -94,7 +72,7 @@ class Membership : public testing::Test {
   }
 
   void RemoveBackup() {
-    const Ran removed = Run({"group", "remove-replica", "s1", "n3"});
+    const Ran removed = cluster_.Run({"group", "remove-replica", "s1", "n3"});
     ASSERT_EQ(removed.exit_code, 0) << removed.out;
     ASSERT_TRUE(load_->AwaitCommitted(load_->committed() + 50, kSettleSeconds))
         << "no commits without the backup";
@@ -119,7 +97,7 @@ class Membership : public testing::Test {
     Ran added;
     // What a restarted node has registered shows in the directory a moment after it serves.
     do {
-      added = Run({"group", "add-replica", "s1", "n3"});
+      added = cluster_.Run({"group", "add-replica", "s1", "n3"});
     } while (added.exit_code != 0 && SecondsSince(begun) < kSettleSeconds);
     ASSERT_EQ(added.exit_code, 0) << added.out;
     const double took_s = SecondsSince(begun);
@@ -135,8 +113,8 @@ class Membership : public testing::Test {
   };
   Range LogOf(int node) {
     const Ran verified =
-        Run({"wal", "verify", cluster_.nodes().config(node).data + "/" + ToString(kGroup) + "/log"},
-            /*connects=*/false);
+        cluster_.Run({"wal", "verify", cluster_.nodes().config(node).data + "/" + ToString(kGroup) + "/log"},
+                     /*connects=*/false);
     // "ok  N records in M segments, (eE, BASE) < LSN <= (eE, LAST)"; no such line while a segment is replaced
     Range range;
     const size_t at = verified.out.find("segments, (e");
@@ -238,7 +216,7 @@ TEST_F(Membership, BackupWipedWhileTheLogWasTrimmedComesBackBySnapshot) {
 TEST_F(Membership, WipedMemberComesBackByItselfAndARemovedOneDoesNot) {
   ASSERT_NO_FATAL_FAILURE(WipeBackup());
   ASSERT_NO_FATAL_FAILURE(AwaitRole(wire::ReplicaRole::BACKUP));
-  const Ran primary = Run({"group", "remove-replica", "s1", "n2"});
+  const Ran primary = cluster_.Run({"group", "remove-replica", "s1", "n2"});
   EXPECT_NE(primary.exit_code, 0);
   EXPECT_NE(primary.out.find("primary"), std::string::npos) << primary.out;
   ASSERT_NO_FATAL_FAILURE(RemoveBackup());

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <boost/process.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -165,6 +166,22 @@ Placement TestCluster::placement() const {
     if (group.id.kind == GroupKind::kShard) shards.push_back(group.id);
   }
   return Placement::Even(shards);
+}
+
+TestCluster::Ran TestCluster::Run(const std::vector<std::string>& arguments, bool connects) const {
+  namespace bp = boost::process;
+  std::string connect;
+  for (const std::string& address : addresses()) connect += (connect.empty() ? "" : ",") + address;
+  std::vector<std::string> all = arguments;
+  if (connects) all.insert(all.end(), {"--connect", connect});
+  bp::ipstream out;
+  Ran ran;
+  bp::child child(bp::exe = ASSENT_PROGRAM, bp::args = all, (bp::std_out & bp::std_err) > out,
+                  bp::std_in < bp::null);
+  ran.out.assign(std::istreambuf_iterator<char>(out), std::istreambuf_iterator<char>());
+  child.wait();
+  ran.exit_code = child.exit_code();
+  return ran;
 }
 
 }  // namespace assent::e2e

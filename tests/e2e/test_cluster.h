@@ -65,6 +65,12 @@ class TestCluster {
   std::vector<std::string> addresses() const;  // for clients
   const std::string& directory() const { return options_.directory; }
   const PortBlock& ports() const { return ports_; }
+  // The program as an operator runs it. `connects`: it is told where the cluster is.
+  struct Ran {
+    int exit_code = -1;
+    std::string out;  // stdout and stderr
+  };
+  Ran Run(const std::vector<std::string>& arguments, bool connects = true) const;
   // Of the cluster; one of the nodes has to be up.
   Result<cli::ClusterView> View() const { return cli::ClusterView::Find(addresses()); }
   // SIGSTOP, SIGCONT. A node that is stopped is not asked below.
