@@ -224,7 +224,7 @@ void ReplicationCore::PumpSnapshot(PeerProgress& peer) {
   if (snapshot.reading || snapshot.all_sent || snapshot.sent - snapshot.acked >= kSnapshotInFlightBytesMax)
     return;
   snapshot.reading = true;
-  Emit(ReadSnapshot{peer.member.node, snapshot.sent, kSnapshotPieceBytes});
+  Emit(ReadSnapshot{peer.member.node, snapshot.sent, config_.snapshot_piece_bytes});
 }
 
 void ReplicationCore::On(const SnapshotRead& event) {
@@ -285,7 +285,9 @@ void ReplicationCore::OnSnapshotAck(NodeId from, const SnapshotAck& ack) {
   }
   if (ack.received > snapshot.acked) {
     peer->last_progress_us = now_us_;
-  } else if (ack.received < snapshot.acked) {  // it restarted, and begins anew
+  } else if (ack.received < snapshot.acked) {
+    if (ack.received != 0) return;  // it was overtaken: nobody goes back to the middle
+    // It restarted, and begins anew.
     Reached(Situation::kSnapshotRestarted);
     snapshot.sent = ack.received;
     snapshot.all_sent = false;

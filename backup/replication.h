@@ -27,6 +27,8 @@ struct ReplicationConfig {
   NodeId initial_primary{};
   // A smaller view acknowledges nothing, and no view is proposed that is (R3).
   size_t replicas_min = 1;
+  // Of a learner's snapshot: so much goes in one message. At most what a peer frame holds.
+  size_t snapshot_piece_bytes = kSnapshotPieceBytes;
 };
 
 // For operators.

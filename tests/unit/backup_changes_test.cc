@@ -210,6 +210,10 @@ TEST_F(BackupLearner, GetsASnapshotWhereTheLogWasTrimmed) {
   EXPECT_EQ(r.Take<ReadSnapshot>().at(0).offset, offset);
   r.Step(SnapshotRead{NodeId{3}, {At(2, 2), offset, "end", true}});
 
+  // An acknowledgement that was overtaken: nothing is sent again for it.
+  r.Receive(3, 2, SnapshotAck{At(2, 2), piece.size() / 2, false, Node(3).incarnation});
+  EXPECT_FALSE(r.Has<ReadSnapshot>());
+
   // Lost: goes on from what was acknowledged.
   r.Clear();
   r.Wait(kSilenceUs).Read(kTwo);
