@@ -36,7 +36,7 @@ struct VfsFile {
   wal::File* file;
   std::string* path;
   bool delete_on_close;
-  bool is_new;  // a journal that no directory sync made durable yet
+  bool is_new;  // a journal whose directory this handle has not synced yet
 };
 
 VfsFile& Of(sqlite3_file* file) {
@@ -135,12 +135,13 @@ int Open(sqlite3_vfs*, const char* path, sqlite3_file* file, int flags, int* fla
   auto opened = f.disk->Open(path, wal::OpenMode::kReadWrite);
   if (!opened.ok() && (flags & SQLITE_OPEN_CREATE) != 0) {
     opened = f.disk->Create(path);
-    f.is_new = (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
   }
   if (!opened.ok()) return CodeOf(opened.status(), SQLITE_CANTOPEN);
   f.file = std::move(opened).value().release();
   f.path = new std::string(path);
   f.delete_on_close = (flags & SQLITE_OPEN_DELETEONCLOSE) != 0;
+  // Whoever made it: an earlier process may have died before it synced the directory.
+  f.is_new = (flags & SQLITE_OPEN_CREATE) != 0 && (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
   f.base.pMethods = &kMethods;
   if (flags_out != nullptr) *flags_out = flags;
   return SQLITE_OK;
