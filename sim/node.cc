@@ -140,6 +140,7 @@ void World::Node::Start() {
     config.started.seen_epoch = disk.seen_epoch;
     config.started.directory_incarnation = disk.directory;
     config.replication.replicas_min = world_.options_.replicas_min;
+    config.replication.snapshot_piece_bytes = world_.options_.snapshot_piece_bytes;
     config.store_path = disk.store_path();
     config.snapshot_path = disk.root + "/snapshot";
     config.snapshot_files = &disk.store_files;

@@ -100,6 +100,9 @@ class OneRun {
     options.segment_bytes = uint64_t{1} << (12 + random_() % 3);
     options.checkpoint_bytes = uint64_t{1} << (15 + random_() % 4);
     options.times_divided_by = uint64_t{1} << (random_() % 4);
+    if (random_() % 2 == 0) options.snapshot_piece_bytes = size_t{4 << 10} << (random_() % 3);
+    options.tight_coordinators = random_() % 6 == 0;
+    options.tight_shards = random_() % 6 == 0;
     options.trace = options_.trace;
     return options;
   }

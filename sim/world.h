@@ -56,6 +56,9 @@ struct WorldOptions {
   Trace* trace = nullptr;         // told what happens; outlives the world
   uint64_t segment_bytes = 1 << 14;
   uint64_t checkpoint_bytes = 1 << 16;
+  size_t snapshot_piece_bytes = 256 << 10;
+  bool tight_coordinators = false;  // their bounds, and those of shards, are so low that they are reached
+  bool tight_shards = false;
 };
 
 class World {
@@ -189,9 +192,13 @@ class World {
       return std::tie(at_us, order) > std::tie(other.at_us, other.order);
     }
   };
-  struct History {                                         // what a group's primaries called replicated
-    std::vector<LogEntry> entries;                         // by LSN - 1
-    std::map<Epoch, std::pair<NodeId, uint64_t>> leaders;  // and the life of the process
+  struct History {                  // what a group's primaries called replicated
+    std::vector<LogEntry> entries;  // by LSN - 1
+    struct Reign {
+      std::pair<NodeId, uint64_t> leader;  // and the life of its process
+      Lsn replicated{};
+    };
+    std::map<Epoch, Reign> reigns;
   };
 
   std::unique_ptr<RoleCore> MakeRole(GroupId group, const StateReader& state) const;
