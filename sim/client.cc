@@ -271,6 +271,13 @@ std::vector<Client::Operations> Client::DrawSteps(Kind kind, std::string& marker
   return steps;
 }
 
+// Over three rows, one of which is refused now and then.
+std::vector<ForeignWork> Client::DrawForeign(const std::string& marker) {
+  if (!plan_.has_foreign || marker.empty() || Chance(0.6)) return {};
+  const std::string row = Chance(0.02) ? "no" : "row" + std::to_string(Below(3));
+  return {ForeignWork{std::string(kForeignName), row + " " + marker}};
+}
+
 Flow<bool> Client::OneTransaction(Kind kind) {
   const bool interactive = kind == Kind::kInteractive || kind == Kind::kScan || kind == Kind::kRollBack ||
                            (kind == Kind::kReadOnly && Chance(0.5));
@@ -288,8 +295,9 @@ Flow<Outcome> Client::OneShot(Operations operations, std::string marker) {
   Execute execute;
   execute.tag = NextTag();
   execute.operations = operations;
+  execute.foreign = DrawForeign(marker);
   const size_t told = told_.size();
-  told_.push_back({execute.tag.token, std::move(marker), Outcome::kUnknown});
+  told_.push_back({execute.tag.token, std::move(marker), Outcome::kUnknown, !execute.foreign.empty()});
   StartRecord();
   ClientRequest request = std::move(execute);
   const Outcome outcome = co_await Settle(std::move(request));
@@ -345,8 +353,9 @@ Flow<bool> Client::Interactive(Kind kind) {
   commit.tag = NextTag();
   commit.txn = txn;
   commit.shards = shards;
+  commit.foreign = DrawForeign(marker);
   const size_t told = told_.size();
-  told_.push_back({commit.tag.token, marker, Outcome::kUnknown});
+  told_.push_back({commit.tag.token, marker, Outcome::kUnknown, !commit.foreign.empty()});
   request = std::move(commit);
   const Outcome outcome = co_await Settle(std::move(request));
   told_[told].outcome = outcome;

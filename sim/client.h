@@ -26,6 +26,7 @@ struct ClientPlan {
   std::vector<std::string> lists;      // appended to
   std::string scan_prefix;
   uint64_t think_us_max = 200'000;  // between two transactions
+  bool has_foreign = false;         // a resource manager of somebody else takes part now and then
   double duplicates = 0.05;         // of requests that come again, late
   double quits = 0.01;              // of calls that it does not wait for: what became of it stays unknown
 };
@@ -35,6 +36,7 @@ struct Told {
   Token token;
   std::string marker;  // a key that the transaction adds 1 to; empty: none
   Outcome outcome = Outcome::kUnknown;
+  bool foreign = false;  // the marker is one at the resource manager, too
 };
 
 class Client {
@@ -76,6 +78,7 @@ class Client {
   Operations DrawOneShot(Kind kind, std::string& marker);
   Operations DrawAppend();
   std::vector<Operations> DrawSteps(Kind kind, std::string& marker);
+  std::vector<ForeignWork> DrawForeign(const std::string& marker);
   void NoteAbort(const ClientReply& reply);
   Kind DrawKind();
   void StartRecord();

@@ -133,4 +133,9 @@ std::string Describe(const ClientReply& reply) {
       reply);
 }
 
+std::string Describe(const CallForeign& call) {
+  constexpr const char* kVerbs[] = {"?", "prepare", "commit", "roll back", "list"};
+  return std::string(kVerbs[static_cast<size_t>(call.verb)]) + " " + ToString(call.txn) + " " + call.payload;
+}
+
 }  // namespace assent::sim

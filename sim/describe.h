@@ -4,6 +4,7 @@
 
 #include "common/client_api.h"
 #include "common/messages.h"
+#include "common/role.h"
 
 // Messages in a line of a trace.
 namespace assent::sim {
@@ -12,6 +13,7 @@ namespace assent::sim {
 std::string Describe(NodeId to, const Envelope& envelope);
 std::string Describe(const ClientRequest& request);
 std::string Describe(const ClientReply& reply);
+std::string Describe(const CallForeign& call);
 std::string_view ToString(Outcome outcome);
 
 }  // namespace assent::sim

@@ -1,6 +1,7 @@
 #include "sim/node.h"
 
 #include "common/check.h"
+#include "sim/describe.h"
 
 namespace assent::sim {
 namespace {
@@ -13,6 +14,9 @@ constexpr uint64_t kDirectoryUsMax = 2'000;
 // A snapshot's copying is the most that may come.
 constexpr uint64_t kMessagesASecondMax = 4'000;
 constexpr uint64_t kSpinsMax = 5'000;
+// Calls of a resource manager that come to nothing, even while the network works, and when that is seen.
+constexpr double kForeignLoss = 0.01;
+constexpr uint64_t kForeignPatienceUs = 300'000;
 
 }  // namespace
 
@@ -250,6 +254,36 @@ void World::Node::Transmit(NodeId to, Envelope envelope) {
     world_.After(world_.Random(options.replay_us_max),
                  [this, to, envelope = std::move(envelope)] { world_.Deliver(to, envelope); });
   }
+}
+
+void World::Node::PerformForeign(GroupId group, const CallForeign& call) {
+  if (Effect()) return;
+  if (world_.trace().prints()) world_.trace().Line(world_.now_us_, id_, group, "calls", sim::Describe(call));
+  const auto answer = [this, life = life_, group](ForeignReply reply) {
+    if (!up_ || life != life_) return;
+    After(world_.Random(world_.options_.delay_us_max + 1), [this, group, reply = std::move(reply)] {
+      hosted_.at(group).replica->OnForeign(reply);
+      Touch();
+    });
+  };
+  const auto is_lost = [this] {
+    return world_.clients_cut_.contains(id_) || world_.Chance(world_.options_.loss + kForeignLoss);
+  };
+  const bool request_lost = is_lost();
+  const bool reply_lost = is_lost();
+  if (!request_lost) {  // it gets there even if this process does not live to see it
+    world_.After(world_.Random(world_.options_.delay_us_max + 1), [this, call, reply_lost, answer] {
+      world_.foreign_.Call(call, reply_lost ? [](const ForeignReply&) {} : ForeignManager::Answer(answer));
+    });
+  }
+  if (!request_lost && !reply_lost) return;
+  After(kForeignPatienceUs, [answer, call] {
+    ForeignReply reply;
+    reply.resource_manager = call.resource_manager;
+    reply.verb = call.verb;
+    reply.txn = call.txn;
+    answer(std::move(reply));
+  });
 }
 
 void World::Node::LearnView(const View& view) {

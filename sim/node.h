@@ -152,7 +152,7 @@ class World::Node final : public ReplicaHost {
     world_.After(0, [answer = std::move(answer), reply = std::move(reply)] { answer(reply); });
   }
   void AnswerOperator(RequestId id, const Status& status) override { operator_answers_[id] = status; }
-  void PerformForeign(GroupId, const CallForeign&) override {}
+  void PerformForeign(GroupId group, const CallForeign& call) override;
   void Report(GroupId group, const std::string& text, bool halted) override {
     if (doomed_) return;
     if (halted) {

@@ -103,6 +103,7 @@ class OneRun {
     if (random_() % 2 == 0) options.snapshot_piece_bytes = size_t{4 << 10} << (random_() % 3);
     options.tight_coordinators = random_() % 6 == 0;
     options.tight_shards = random_() % 6 == 0;
+    options.foreign = random_() % 3 == 0;
     options.trace = options_.trace;
     return options;
   }
@@ -123,6 +124,7 @@ class OneRun {
       plan.registers.push_back("r" + std::to_string(i));
     for (int i = 0; i < 2 + static_cast<int>(crowd); ++i) plan.lists.push_back("l" + std::to_string(i));
     plan.scan_prefix = "scan/";
+    plan.has_foreign = world_.options().foreign;
     plan.think_us_max = 100 * kMs + random_() % (350 * kMs);
     return plan;
   }
@@ -156,6 +158,7 @@ class OneRun {
   }
 
   bool IsAtRest() {
+    if (!world_.foreign().idle()) return false;
     for (const GroupSpec& spec : world_.options().groups) {
       const Replica* primary = world_.Primary(spec.id);
       if (primary == nullptr) return false;
@@ -225,6 +228,7 @@ class OneRun {
     int64_t sum = 0;
     for (const std::string& account : plan_.accounts) sum += NumberAt(account);
     if (sum != 0) Violate("I-A1: transfers left a sum of " + std::to_string(sum));
+    if (!world_.foreign().contradiction().empty()) Violate("I-A1: " + world_.foreign().contradiction());
     checker::History history;
     history.list_keys.insert(plan_.lists.begin(), plan_.lists.end());
     for (const auto& client : clients_) {
@@ -245,6 +249,11 @@ class OneRun {
   void CheckTold(const Told& told) {
     if (told.marker.empty()) return;
     const int64_t effects = NumberAt(told.marker);
+    if (const auto theirs = world_.foreign().Committed(told.marker);
+        told.foreign && theirs != static_cast<uint64_t>(effects)) {
+      Violate("I-A1: " + ToString(told.token) + " took effect " + std::to_string(effects) +
+              " times here, and " + std::to_string(theirs) + " times at the resource manager");
+    }
     const bool right = told.outcome == Outcome::kCommitted ? effects == 1
                        : told.outcome == Outcome::kAborted ? effects == 0
                                                            : effects == 0 || effects == 1;

@@ -82,8 +82,8 @@ std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& stat
     participant::ParticipantConfig config;
     config.group = group;
     config.seed = seed_;
-    for (uint64_t* time :
-         {&config.idle_timeout_us, &config.inquiry_first_us, &config.inquiry_max_us, &config.mark_delay_us})
+    for (uint64_t* time : {&config.idle_timeout_us, &config.lock_timeout_us, &config.inquiry_first_us,
+                           &config.inquiry_max_us, &config.mark_delay_us})
       *time /= by;
     if (options_.tight_shards) Tighten(config);
     return std::make_unique<participant::ParticipantCore>(config, state);
@@ -91,11 +91,12 @@ std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& stat
   CoordinatorConfig config;
   config.group = group;
   config.seed = seed_;
-  for (uint64_t* time :
-       {&config.times.vote_timeout_us, &config.times.idle_timeout_us, &config.times.life_max_us,
-        &config.times.resend_max_us, &config.times.mark_news_us}) {
+  for (uint64_t* time : {&config.times.vote_timeout_us, &config.times.idle_timeout_us,
+                         &config.times.life_max_us, &config.times.resend_max_us, &config.times.mark_news_us,
+                         &config.times.foreign_call_us, &config.times.foreign_scan_us}) {
     *time /= by;
   }
+  if (options_.foreign) config.resource_managers.emplace_back(kForeignName);
   if (options_.tight_coordinators) Tighten(config);
   return std::make_unique<CoordinatorCore>(config, placement_, state);
 }

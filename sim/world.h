@@ -16,6 +16,7 @@
 
 #include "common/placement.h"
 #include "runtime/replica.h"
+#include "sim/foreign.h"
 #include "sim/memory_file.h"
 #include "sim/trace.h"
 
@@ -59,6 +60,7 @@ struct WorldOptions {
   size_t snapshot_piece_bytes = 256 << 10;
   bool tight_coordinators = false;  // their bounds, and those of shards, are so low that they are reached
   bool tight_shards = false;
+  bool foreign = false;  // there is a resource manager of somebody else
 };
 
 class World {
@@ -135,6 +137,7 @@ class World {
   void CheckState(NodeId node, GroupId group);
   // True if all members of the group's view have applied the same, all of it.
   bool AreEqual(GroupId group);
+  const ForeignManager& foreign() const { return foreign_; }
   std::string Describe() const;  // for a failed test
 
   // ---- Speaking ----
@@ -230,6 +233,7 @@ class World {
   std::map<GroupId, std::map<NodeId, Member>> registered_;
   std::map<GroupId, History> histories_;
   std::vector<std::pair<NodeId, Envelope>> sent_;
+  ForeignManager foreign_;
   uint64_t next_random_ = 1;
   uint64_t next_request_ = 1;
   std::string needless_halt_;

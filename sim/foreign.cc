@@ -1,0 +1,96 @@
+#include "sim/foreign.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace assent::sim {
+namespace {
+
+ForeignReply ReplyTo(ForeignVerb verb, const TxnId& txn) {
+  ForeignReply reply;
+  reply.resource_manager = kForeignName;
+  reply.verb = verb;
+  reply.txn = txn;
+  reply.reached = true;
+  return reply;
+}
+
+ForeignReply VoteOn(const TxnId& txn, Vote vote) {
+  ForeignReply reply = ReplyTo(ForeignVerb::kPrepare, txn);
+  reply.vote = vote;
+  return reply;
+}
+
+}  // namespace
+
+void ForeignManager::Call(const CallForeign& call, const Answer& answer) {
+  ForeignReply reply = ReplyTo(call.verb, call.txn);
+  switch (call.verb) {
+    case ForeignVerb::kPrepare:
+      return Prepare(call, answer);
+    case ForeignVerb::kCommit:
+      Commit(call.txn);
+      reply.done = committed_.contains(call.txn);
+      break;
+    case ForeignVerb::kRollback:
+      RollBack(call.txn);
+      reply.done = !committed_.contains(call.txn);
+      break;
+    case ForeignVerb::kRecover:
+      for (const auto& [txn, work] : prepared_) reply.prepared.push_back(txn);
+      break;
+  }
+  answer(std::move(reply));
+}
+
+void ForeignManager::Prepare(const CallForeign& call, const Answer& answer) {
+  if (prepared_.contains(call.txn)) return answer(VoteOn(call.txn, Vote::kYes));
+  if (committed_.contains(call.txn)) return;  // a late duplicate
+  const size_t space = call.payload.find(' ');
+  Work work{call.payload.substr(0, space), call.payload.substr(space + 1)};
+  if (work.row == "no") return answer(VoteOn(call.txn, Vote::kNo));
+  std::erase_if(waiting_, [&](const Waiting& other) { return other.txn == call.txn; });
+  waiting_.push_back({call.txn, std::move(work), answer});
+  GrantRows();
+}
+
+void ForeignManager::Commit(const TxnId& txn) {
+  if (committed_.contains(txn)) return;
+  const auto found = prepared_.extract(txn);
+  if (found.empty()) {
+    contradiction_ = ToString(txn) + " commits, of which nothing is prepared";
+    return;
+  }
+  committed_.insert(txn);
+  ++markers_[found.mapped().marker];
+  GrantRows();
+}
+
+void ForeignManager::RollBack(const TxnId& txn) {
+  if (committed_.contains(txn)) contradiction_ = ToString(txn) + " rolls back after it committed";
+  std::erase_if(waiting_, [&](const Waiting& other) { return other.txn == txn; });
+  prepared_.erase(txn);
+  GrantRows();
+}
+
+void ForeignManager::GrantRows() {
+  std::deque<Waiting> waiting;
+  for (Waiting& next : std::exchange(waiting_, {})) {
+    const bool taken = std::any_of(prepared_.begin(), prepared_.end(),
+                                   [&](const auto& other) { return other.second.row == next.work.row; });
+    if (taken) {
+      waiting.push_back(std::move(next));
+      continue;
+    }
+    prepared_[next.txn] = std::move(next.work);
+    next.answer(VoteOn(next.txn, Vote::kYes));
+  }
+  waiting_ = std::move(waiting);
+}
+
+uint64_t ForeignManager::Committed(const std::string& marker) const {
+  const auto found = markers_.find(marker);
+  return found == markers_.end() ? 0 : found->second;
+}
+
+}  // namespace assent::sim

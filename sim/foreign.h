@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "common/role.h"
+
+// A resource manager of somebody else, as far as two-phase commit goes: rows with locks that no shard sees,
+// so that a deadlock may go through them. What it did is durable at once, and it never dies; what is lost on
+// the way to it and back is the caller's to decide.
+namespace assent::sim {
+
+inline constexpr std::string_view kForeignName = "theirs";
+
+class ForeignManager {
+ public:
+  using Answer = std::function<void(ForeignReply)>;
+
+  // The payload of a prepare: the row to lock, a space, and the marker to count when it commits. Answered
+  // once it has the row; at once, no, if it does not like the row.
+  void Call(const CallForeign& call, const Answer& answer);
+
+  // How often something with that marker committed.
+  uint64_t Committed(const std::string& marker) const;
+  // Nothing is prepared, and nobody waits.
+  bool idle() const { return prepared_.empty() && waiting_.empty(); }
+  // I-A1: what it was told that cannot be, in words; empty: nothing.
+  const std::string& contradiction() const { return contradiction_; }
+
+ private:
+  struct Work {
+    std::string row;
+    std::string marker;
+  };
+  struct Waiting {
+    TxnId txn;
+    Work work;
+    Answer answer;
+  };
+
+  void Prepare(const CallForeign& call, const Answer& answer);
+  void Commit(const TxnId& txn);
+  void RollBack(const TxnId& txn);
+  void GrantRows();
+
+  std::map<TxnId, Work> prepared_;
+  std::deque<Waiting> waiting_;
+  std::set<TxnId> committed_;
+  std::map<std::string, uint64_t> markers_;
+  std::string contradiction_;
+};
+
+}  // namespace assent::sim
