@@ -76,6 +76,8 @@ std::string_view ToString(FaultKind kind) {
       return "remove-replica";
     case FaultKind::kAddReplica:
       return "add-replica";
+    case FaultKind::kPromote:
+      return "promote";
   }
   return "?";
 }
@@ -332,6 +334,20 @@ bool Chaos::Apply(const Fault& fault) {
                  fault.kind == FaultKind::kAddReplica ? backup::ChangeKind::kAddReplica
                                                       : backup::ChangeKind::kRemoveReplica,
                  node);
+      return true;
+    }
+    case FaultKind::kPromote: {
+      const auto primary = world_.PrimaryNode(fault.group);
+      if (!primary) return false;
+      std::vector<Member> backups = world_.ViewOf(fault.group)->members;
+      std::erase_if(backups, [&](const Member& member) { return member.node == *primary; });
+      if (backups.empty()) return false;
+      backup::OperatorChange change;
+      change.kind = backup::ChangeKind::kPromote;
+      change.member = backups[fault.number % backups.size()];
+      change.drain_us = fault.number / 7 % (2 * kSecond);
+      change.force = fault.number / 2 % 2 == 0;
+      world_.Ask(*primary, fault.group, change);
       return true;
     }
   }

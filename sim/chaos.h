@@ -42,8 +42,9 @@ enum class FaultKind : uint8_t {
   kLostDisk,          // all files of a replica, or of a node
   kRemoveReplica,     // an operator does
   kAddReplica,
+  kPromote,
 };
-inline constexpr size_t kFaultKinds = static_cast<size_t>(FaultKind::kAddReplica) + 1;
+inline constexpr size_t kFaultKinds = static_cast<size_t>(FaultKind::kPromote) + 1;
 std::string_view ToString(FaultKind kind);
 
 struct Fault {

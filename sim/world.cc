@@ -238,8 +238,14 @@ void World::Resume(NodeId node) {
   nodes_.at(node)->paused_until_us_ = 0;
 }
 void World::Ask(NodeId primary, GroupId group, backup::ChangeKind kind, NodeId member) {
-  backup::OperatorChange change{RequestId{next_request_++}, kind, registered_[group][member]};
+  backup::OperatorChange change;
+  change.kind = kind;
+  change.member = registered_[group][member];
   change.member.node = member;
+  Ask(primary, group, change);
+}
+void World::Ask(NodeId primary, GroupId group, backup::OperatorChange change) {
+  change.id = RequestId{next_request_++};
   nodes_.at(primary)->hosted_.at(group).replica->OnReplicationEvent(change);
   nodes_.at(primary)->Touch();
 }

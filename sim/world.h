@@ -116,6 +116,7 @@ class World {
   void Resume(NodeId node);
   // An operator's change, whose answer nobody waits for.
   void Ask(NodeId primary, GroupId group, backup::ChangeKind kind, NodeId member);
+  void Ask(NodeId primary, GroupId group, backup::OperatorChange change);
   // Replicas that halted although nothing was wrong with their disks, in words; empty: none.
   const std::string& needless_halt() const { return needless_halt_; }
   // Makes a view that `node`'s running process leads, as a failover does.
