@@ -214,12 +214,14 @@ ExitCode Drain(const Globals& globals, const std::string& node, const HandOverOp
                                                 "it has no backup; `assent group add-replica` adds one"));
     if (after.ok()) {
       changed.push_back(view = *after);
-    } else if (failed.ok()) {
-      failed = Status(after.status().code(),
-                      GroupName(view.group) + " stays with " + node + ": " + after.status().message());
+    } else {
+      failed =
+          Status(after.status().code(), (failed.ok() ? "" : failed.message() + "\n") + GroupName(view.group) +
+                                            " stays with " + node + ": " + after.status().message());
     }
   }
-  PrintViews(changed, globals.format);
+  if (changed.empty() && failed.ok()) std::cerr << node << " leads no group\n";
+  if (!changed.empty() || failed.ok()) PrintViews(changed, globals.format);
   if (!failed.ok()) return FailChange(failed);
   return kOk;
 }
