@@ -57,46 +57,44 @@ Tokens::Tokens(Overlay& overlay, size_t known_floors_max)
 
 void Tokens::OnCommitted(Lsn lsn, const Committed& record) {
   if (!record.token.valid()) return;
-  TokenOutcome row;
-  if (const auto old = overlay_.Get(Table::kOutcome, OutcomeKey(record.token))) {
-    row = Decoded(DecodeTokenOutcome(old->value));
-    ASSENT_CHECK(!row.committed || Mutated(Mutant::kTokensNotReplicated), "token committed twice",
-                 ToString(record.token));  // I-X1
-    ASSENT_CHECK(row.refused < record.attempt || Mutated(Mutant::kAbortedTokenRunsLater),
-                 "a refused attempt committed", ToString(record.token));
-  }
-  row.committed = true;
-  row.txn = record.txn;
-  row.content = record.content;
-  row.birth_us = record.token.birth_us;
-  RaiseFloor(lsn, record.token, record.acked_below);
-  PutOutcome(lsn, record.token, row);
+  const TokenOutcome old = RecordedOutcome(record.token);
+  ASSENT_CHECK(!old.committed || Mutated(Mutant::kTokensNotReplicated), "token committed twice",
+               ToString(record.token));  // I-X1
+  ASSENT_CHECK(old.refused < record.attempt || Mutated(Mutant::kAbortedTokenRunsLater),
+               "a refused attempt committed", ToString(record.token));
+  PutCommitted(lsn, record, old);
 }
 
 // The shard's record decided (C6), whatever is known here: nothing to check it against.
 void Tokens::OnCommittedByShard(Lsn lsn, const TokenCommitted& record) {
-  TokenOutcome row;
-  if (const auto old = overlay_.Get(Table::kOutcome, OutcomeKey(record.token))) {
-    row = Decoded(DecodeTokenOutcome(old->value));
-    if (row.committed) return;
-  }
-  row.committed = true;
-  row.txn = record.txn;
-  row.content = record.content;
-  row.birth_us = record.token.birth_us;
+  const TokenOutcome old = RecordedOutcome(record.token);
+  if (!old.committed) PutCommitted(lsn, record, old);
+}
+
+void Tokens::OnRefused(Lsn lsn, const AttemptRefused& record) {
+  TokenOutcome row = RecordedOutcome(record.token);
+  ASSENT_CHECK(!row.committed || Mutated(Mutant::kTokensNotReplicated), "a committed token refused",
+               ToString(record.token));  // I-A2
+  row.refused = std::max(row.refused, record.attempt);
   RaiseFloor(lsn, record.token, record.acked_below);
   PutOutcome(lsn, record.token, row);
 }
 
-void Tokens::OnRefused(Lsn lsn, const AttemptRefused& record) {
-  TokenOutcome row;
-  row.birth_us = record.token.birth_us;
-  if (const auto old = overlay_.Get(Table::kOutcome, OutcomeKey(record.token))) {
-    row = Decoded(DecodeTokenOutcome(old->value));
-    ASSENT_CHECK(!row.committed || Mutated(Mutant::kTokensNotReplicated), "a committed token refused",
-                 ToString(record.token));  // I-A2
+TokenOutcome Tokens::RecordedOutcome(const Token& token) const {
+  if (const auto row = overlay_.Get(Table::kOutcome, OutcomeKey(token))) {
+    return Decoded(DecodeTokenOutcome(row->value));
   }
-  row.refused = std::max(row.refused, record.attempt);
+  TokenOutcome none;
+  none.birth_us = token.birth_us;
+  return none;
+}
+
+template <typename Record>
+void Tokens::PutCommitted(Lsn lsn, const Record& record, TokenOutcome row) {
+  row.committed = true;
+  row.txn = record.txn;
+  row.content = record.content;
+  row.birth_us = record.token.birth_us;
   RaiseFloor(lsn, record.token, record.acked_below);
   PutOutcome(lsn, record.token, row);
 }

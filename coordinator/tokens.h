@@ -65,6 +65,9 @@ class Tokens {
   void NoteFloor(ClientId client, uint64_t acked_below);
 
  private:
+  TokenOutcome RecordedOutcome(const Token& token) const;
+  template <typename Record>
+  void PutCommitted(Lsn lsn, const Record& record, TokenOutcome row);
   void PutOutcome(Lsn lsn, const Token& token, const TokenOutcome& row);
   void RaiseFloor(Lsn lsn, const Token& token, uint64_t acked_below);
   uint64_t LoggedFloor(const Token& token) const;

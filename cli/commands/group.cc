@@ -115,8 +115,10 @@ ExitCode FailChange(const Status& status) {
   return status.code() == StatusCode::kIo ? Fail(kUnknown, status.message()) : Fail(status);
 }
 
-ExitCode ChangeMembers(const Globals& globals, const std::string& group, const std::string& node,
-                       Change change) {
+// A command on one group and one node: finds both, makes the change, and shows the view after it.
+ExitCode ChangeGroup(
+    const Globals& globals, const std::string& group, const std::string& node,
+    const std::function<Result<wire::View>(const ClusterView&, const wire::View&, wire::NodeId)>& change) {
   if (const Status status = CheckGroup(group); !status.ok()) return Fail(kUsage, status.message());
   const auto id = ParseNode(node);
   if (!id.ok()) return Fail(kUsage, id.status().message());
@@ -124,22 +126,26 @@ ExitCode ChangeMembers(const Globals& globals, const std::string& group, const s
   if (!cluster.ok()) return Fail(cluster.status());
   const auto view = FindView(*cluster, group);
   if (!view.ok()) return Fail(view.status());
-
-  wire::ChangeReplicaRequest request;
-  request.__set_cluster(cluster->cluster());
-  request.__set_group(view->group);
-  request.__set_node(*id);
-  request.__set_epoch(view->epoch);
-  const bool adding = change == Change::kAdd;
-  const auto after =
-      MakeChange(*cluster, *view,
-                 adding ? node + " is catching up with " + group : "removing " + node + " from " + group,
-                 [&](wire::AdminClient& c, wire::ChangeReplicaReply& reply) {
-                   adding ? c.add_replica(reply, request) : c.remove_replica(reply, request);
-                 });
+  const auto after = change(*cluster, *view, *id);
   if (!after.ok()) return FailChange(after.status());
   PrintViews({*after}, globals.format);
   return kOk;
+}
+
+Result<wire::View> ChangeMembers(const ClusterView& cluster, const wire::View& view, wire::NodeId node,
+                                 Change change) {
+  wire::ChangeReplicaRequest request;
+  request.__set_cluster(cluster.cluster());
+  request.__set_group(view.group);
+  request.__set_node(node);
+  request.__set_epoch(view.epoch);
+  const bool adding = change == Change::kAdd;
+  return MakeChange(cluster, view,
+                    adding ? NodeName(node) + " is catching up with " + GroupName(view.group)
+                           : "removing " + NodeName(node) + " from " + GroupName(view.group),
+                    [&](wire::AdminClient& c, wire::ChangeReplicaReply& reply) {
+                      adding ? c.add_replica(reply, request) : c.remove_replica(reply, request);
+                    });
 }
 
 // How much of the open work a change of the primary may cost.
@@ -163,21 +169,6 @@ Result<wire::View> HandOver(const ClusterView& cluster, const wire::View& view, 
       "handing " + GroupName(view.group) + " over to " + NodeName(to) +
           ", once its open transactions have ended",
       [&](wire::AdminClient& c, wire::ChangeReplicaReply& reply) { c.promote(reply, request); });
-}
-
-ExitCode Promote(const Globals& globals, const std::string& group, const std::string& node,
-                 const HandOverOptions& options) {
-  if (const Status status = CheckGroup(group); !status.ok()) return Fail(kUsage, status.message());
-  const auto id = ParseNode(node);
-  if (!id.ok()) return Fail(kUsage, id.status().message());
-  const auto cluster = FindCluster(globals);
-  if (!cluster.ok()) return Fail(cluster.status());
-  const auto view = FindView(*cluster, group);
-  if (!view.ok()) return Fail(view.status());
-  const auto after = HandOver(*cluster, *view, *id, options);
-  if (!after.ok()) return FailChange(after.status());
-  PrintViews({*after}, globals.format);
-  return kOk;
 }
 
 // Of the backups the one whose node leads the fewest groups.
@@ -252,7 +243,11 @@ void AddGroup(CLI::App& app, Globals& globals) {
     command->add_option("NODE", arguments->node, "such as n3")->required();
     command->footer(footer);
     command->callback([arguments, change, &globals] {
-      globals.exit_code = ChangeMembers(globals, arguments->group, arguments->node, change);
+      globals.exit_code =
+          ChangeGroup(globals, arguments->group, arguments->node,
+                      [change](const ClusterView& cluster, const wire::View& view, wire::NodeId id) {
+                        return ChangeMembers(cluster, view, id, change);
+                      });
     });
   };
   add_change("remove-replica", "take a backup out of a group's view", Change::kRemove,
@@ -288,7 +283,11 @@ void AddGroup(CLI::App& app, Globals& globals) {
   promote->add_option("GROUP", promoted->group, "such as s1")->required();
   promote->add_option("NODE", promoted->node, "such as n2")->required();
   promote->callback([arguments = promoted, &globals] {
-    globals.exit_code = Promote(globals, arguments->group, arguments->node, arguments->options);
+    globals.exit_code = ChangeGroup(
+        globals, arguments->group, arguments->node,
+        [&options = arguments->options](const ClusterView& cluster, const wire::View& view, wire::NodeId id) {
+          return HandOver(cluster, view, id, options);
+        });
   });
   const auto [drain, drained] = add_handover(
       "drain", "hand all groups that a node leads over to their backups",
