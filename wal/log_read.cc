@@ -9,17 +9,19 @@
 namespace assent::wal {
 namespace {
 
-// Batches are read through a window at least this long, so that small ones do not cost a system call each.
+// Batches are read through a window so long, where the file is, so that small ones do not cost a system call
+// each.
 constexpr uint64_t kWindowBytes = uint64_t{128} << 10;
 
 class Window {
  public:
-  explicit Window(const File& file) : file_(file) {}
+  Window(const File& file, uint64_t file_bytes) : file_(file), file_bytes_(file_bytes) {}
 
   // The bytes from `offset` on: at least `count` unless the file ends before. Valid until the next call.
   Result<std::span<const char>> Get(uint64_t offset, uint64_t count) {
     if (offset < offset_ || offset + count > offset_ + bytes_.size()) {
-      bytes_.resize(std::max(count, kWindowBytes));
+      const uint64_t rest = file_bytes_ - std::min(offset, file_bytes_);
+      bytes_.resize(std::min(rest, std::max(count, kWindowBytes)));
       const Result<size_t> got = file_.ReadAt(offset, bytes_);
       if (!got.ok()) return got.status();
       bytes_.resize(*got);
@@ -30,6 +32,7 @@ class Window {
 
  private:
   const File& file_;
+  const uint64_t file_bytes_;
   uint64_t offset_ = 0;
   std::string bytes_;
 };
@@ -42,7 +45,9 @@ Status Log::ReadExtent(const Extent& extent, Lsn from, size_t bytes_max, std::ve
   const std::string path = segment_files_.Path({SegmentFileKind::kLive, extent.number});
   Result<std::unique_ptr<File>> file = files_.Open(path, OpenMode::kReadOnly);
   if (!file.ok()) return file.status();
-  Window window(**file);
+  const Result<uint64_t> file_bytes = (*file)->Size();
+  if (!file_bytes.ok()) return file_bytes.status();
+  Window window(**file, *file_bytes);
   uint64_t offset = extent.offset;
   LogPosition previous;
   while (previous.lsn < extent.last && (entries.empty() || payload_bytes < bytes_max)) {
