@@ -39,8 +39,12 @@ StatementLoan StatementCache::Borrow(StatementKind kind, Table table) {
 }
 
 StatementLoan StatementCache::BorrowSetApplied() {
-  if (set_applied_ != nullptr) return StatementLoan(set_applied_.get(), true);
-  return Lend(set_applied_, "UPDATE applied SET epoch = ?1, lsn = ?2 WHERE id = 0");
+  return Borrow(set_applied_, "UPDATE applied SET epoch = ?1, lsn = ?2 WHERE id = 0");
+}
+
+StatementLoan StatementCache::Borrow(SqliteStatement& slot, const char* sql) {
+  if (slot != nullptr) return StatementLoan(slot.get(), true);
+  return Lend(slot, sql);
 }
 
 StatementLoan StatementCache::Lend(SqliteStatement& slot, const char* sql) {

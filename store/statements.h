@@ -46,15 +46,20 @@ class StatementCache {
   StatementLoan Borrow(StatementKind kind, Table table);
   // Parameters: 1 epoch, 2 LSN.
   StatementLoan BorrowSetApplied();
+  StatementLoan BorrowBegin() { return Borrow(begin_, "BEGIN"); }
+  StatementLoan BorrowCommit() { return Borrow(commit_, "COMMIT"); }
 
  private:
   static constexpr size_t kKinds = 5;
 
+  StatementLoan Borrow(SqliteStatement& slot, const char* sql);
   StatementLoan Lend(SqliteStatement& slot, const char* sql);
 
   sqlite3* db_;
   std::array<std::array<SqliteStatement, kKinds>, std::size(kTables)> slots_;
   SqliteStatement set_applied_;
+  SqliteStatement begin_;
+  SqliteStatement commit_;
 };
 
 }  // namespace assent

@@ -187,9 +187,9 @@ Status Store::ApplyBatch(LogPosition through, std::span<const Mutation> mutation
                applied_.lsn);
   ASSENT_CHECK(through.lsn > applied_.lsn || (through == applied_ && mutations.empty()), path_, through.lsn);
   if (through == applied_) return {};
-  int code = ExecSqlite(db_.get(), "BEGIN");
+  int code = Run(statements_->BorrowBegin());
   if (code == SQLITE_OK) code = ApplyInTransaction(through, mutations);
-  if (code == SQLITE_OK) code = ExecSqlite(db_.get(), "COMMIT");
+  if (code == SQLITE_OK) code = Run(statements_->BorrowCommit());
   if (code != SQLITE_OK) {
     const Status failed = Fail(code, "applying up to LSN " + std::to_string(Raw(through.lsn)));
     ExecSqlite(db_.get(), "ROLLBACK");  // fails where SQLite has rolled back by itself
@@ -219,6 +219,11 @@ int Store::ApplyInTransaction(LogPosition through, std::span<const Mutation> mut
   if (loan.get() == nullptr) return sqlite3_extended_errcode(db_.get());
   sqlite3_bind_int64(loan.get(), 1, Signed(Raw(through.epoch)));
   sqlite3_bind_int64(loan.get(), 2, Signed(Raw(through.lsn)));
+  return Run(loan);
+}
+
+int Store::Run(const StatementLoan& loan) const {
+  if (loan.get() == nullptr) return sqlite3_extended_errcode(db_.get());
   const int code = sqlite3_step(loan.get());
   return code == SQLITE_DONE ? SQLITE_OK : code;
 }

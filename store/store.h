@@ -40,6 +40,7 @@ namespace assent {
 
 class SnapshotWriter;
 class StatementCache;
+class StatementLoan;
 
 // Whose state a file holds. Another's is refused, not overwritten.
 struct StoreIdentity {
@@ -121,6 +122,7 @@ class Store final : public StateReader {
   // Latches the error that SQLite just reported.
   Status Fail(int sqlite_code, const std::string& doing) const;
   int ApplyInTransaction(LogPosition through, std::span<const Mutation> mutations);
+  int Run(const StatementLoan& loan) const;  // of a statement that returns no rows
 
   const std::string path_;
   const SqliteDb db_;
