@@ -9,15 +9,15 @@ namespace assent {
 void Overlay::Change(Table table, std::string key, std::optional<std::string> value, Lsn lsn) {
   ASSENT_CHECK(order_.empty() || order_.back().first <= lsn, "lsn fell", order_.back().first, lsn);
   bytes_ += key.size() + (value ? value->size() : 0);
-  const auto row = rows_.try_emplace(Place(table, std::move(key))).first;
-  row->second.push_back(Version{lsn, std::move(value)});
+  const auto row = rows_.try_emplace(RowPlace(table, std::move(key))).first;
+  row->second.all.push_back(Version{lsn, std::move(value)});
   order_.emplace_back(lsn, row);
 }
 
 std::optional<Row> Overlay::Get(Table table, std::string_view key) const {
   const auto row = rows_.find(std::pair(table, key));
   if (row == rows_.end()) return store_.Get(table, key);
-  const Version& last = row->second.back();
+  const Version& last = row->second.all.back();
   if (!last.value) return std::nullopt;
   return Row{*last.value, last.lsn};
 }
@@ -29,7 +29,7 @@ void Overlay::Scan(Table table, std::string_view from, std::string_view to, cons
   };
   // Visits my next row, unless it is a delete; false when the visitor has had enough.
   const auto visit_mine = [&] {
-    const Version& last = mine->second.back();
+    const Version& last = mine->second.all.back();
     const bool more = !last.value || visit(mine->first.second, Row{*last.value, last.lsn});
     ++mine;
     return more;
@@ -54,7 +54,7 @@ std::vector<Mutation> Overlay::Collect(Lsn through) const {
     if (lsn > through) break;
     // A row stands in the batch once: at its last version up to `through`.
     const auto& versions = row->second;
-    const auto last = std::prev(std::upper_bound(versions.begin(), versions.end(), through,
+    const auto last = std::prev(std::upper_bound(versions.begin(), versions.all.end(), through,
                                                  [](Lsn a, const Version& b) { return a < b.lsn; }));
     if (last->lsn == lsn) {
       batch.push_back(Mutation{row->first.first, row->first.second, last->value, last->lsn});
@@ -73,10 +73,11 @@ std::vector<Mutation> Overlay::Collect(Lsn through) const {
 void Overlay::Forget(Lsn through) {
   while (!order_.empty() && order_.front().first <= through) {
     const auto row = order_.front().second;
-    const Version& oldest = row->second.front();
+    Versions& versions = row->second;
+    Version& oldest = versions.all[versions.forgotten];
     bytes_ -= row->first.second.size() + (oldest.value ? oldest.value->size() : 0);
-    row->second.pop_front();
-    if (row->second.empty()) rows_.erase(row);
+    oldest.value.reset();
+    if (++versions.forgotten == versions.all.size()) rows_.erase(row);
     order_.pop_front();
   }
 }

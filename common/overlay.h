@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <deque>
 #include <map>
 #include <string>
@@ -38,20 +39,18 @@ class Overlay final : public StateReader {
   size_t bytes() const { return bytes_; }  // of keys and values held: bounded by admission in the core (G8)
 
  private:
-  using Place = std::pair<Table, std::string>;
-  struct PlaceLess {  // compares without making a string
-    using is_transparent = void;
-    template <typename A, typename B>
-    bool operator()(const A& a, const B& b) const {
-      if (a.first != b.first) return a.first < b.first;
-      return std::string_view(a.second) < std::string_view(b.second);
-    }
-  };
   struct Version {
     Lsn lsn{};
     std::optional<std::string> value;
   };
-  using Rows = std::map<Place, std::deque<Version>, PlaceLess>;
+  // Oldest first. No deque: most rows have one version, for which a deque takes half a KiB.
+  struct Versions {
+    std::vector<Version> all;
+    size_t forgotten = 0;  // of them, the first ones
+
+    auto begin() const { return all.begin() + static_cast<std::ptrdiff_t>(forgotten); }
+  };
+  using Rows = std::map<RowPlace, Versions, RowPlaceLess>;
 
   void Change(Table table, std::string key, std::optional<std::string> value, Lsn lsn);
 

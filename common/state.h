@@ -44,6 +44,16 @@ class StateReader {
 };
 
 // One change of a row, by the record at `lsn`.
+using RowPlace = std::pair<Table, std::string>;
+struct RowPlaceLess {  // compares without making a string
+  using is_transparent = void;
+  template <typename A, typename B>
+  bool operator()(const A& a, const B& b) const {
+    if (a.first != b.first) return a.first < b.first;
+    return std::string_view(a.second) < std::string_view(b.second);
+  }
+};
+
 struct Mutation {
   Table table{};
   std::string key;
