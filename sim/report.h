@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/campaign.h"
@@ -23,10 +24,10 @@ class Summary {
  private:
   uint64_t seeds_ = 0;
   RunFigures sum_;
-  uint64_t longest_heal_us_ = 0;
   std::vector<uint64_t> transactions_;  // of each seed
   std::vector<uint64_t> faults_;
   std::vector<uint64_t> heals_;
+  std::pair<uint64_t, uint64_t> longest_heal_;  // and its seed
   std::array<uint64_t, kSituations> situations_{};
   std::vector<SeedOutcome> violations_;
 };
