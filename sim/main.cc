@@ -1,3 +1,5 @@
+#include <sqlite3.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -137,6 +139,9 @@ int RunHunt(const Arguments& args) {
 }
 
 int Main(int argc, char** argv) {
+  // One thread, and nobody asks how much memory SQLite has.
+  sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+  sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   Arguments args;
   CLI::App app("Runs whole clusters in virtual time, breaks them, and checks that no promise was.",
                "assent-sim");

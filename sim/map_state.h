@@ -11,16 +11,18 @@
 
 namespace assent {
 
+using Rows = std::map<RowPlace, Row, RowPlaceLess>;
+
 // A store in memory, for tests of role cores: what store/ keeps in SQLite.
 class MapState final : public StateReader {
  public:
   std::optional<Row> Get(Table table, std::string_view key) const override {
-    const auto row = rows_.find({table, std::string(key)});
+    const auto row = rows_.find(std::pair(table, key));
     if (row == rows_.end()) return std::nullopt;
     return row->second;
   }
   void Scan(Table table, std::string_view from, std::string_view to, const Visitor& visit) const override {
-    for (auto row = rows_.lower_bound({table, std::string(from)}); row != rows_.end(); ++row) {
+    for (auto row = rows_.lower_bound(std::pair(table, from)); row != rows_.end(); ++row) {
       const auto& [row_table, key] = row->first;
       if (row_table != table || (!to.empty() && key >= to)) return;
       if (!visit(key, row->second)) return;
@@ -38,18 +40,18 @@ class MapState final : public StateReader {
   void Put(Table table, std::string key, std::string value, Lsn lsn) {
     rows_[{table, std::move(key)}] = Row{std::move(value), lsn};
   }
-  const std::map<std::pair<Table, std::string>, Row>& rows() const { return rows_; }
+  const Rows& rows() const { return rows_; }
 
  private:
-  std::map<std::pair<Table, std::string>, Row> rows_;
+  Rows rows_;
 };
 
 // All rows that `state` shows, to compare two of them.
-inline std::map<std::pair<Table, std::string>, Row> AllRows(const StateReader& state) {
-  std::map<std::pair<Table, std::string>, Row> rows;
+inline Rows AllRows(const StateReader& state) {
+  Rows rows;
   for (const Table table : kTables) {
     state.Scan(table, {}, {}, [&](std::string_view key, const Row& row) {
-      rows[{table, std::string(key)}] = row;
+      rows.emplace_hint(rows.end(), RowPlace(table, key), row);
       return true;
     });
   }

@@ -15,61 +15,77 @@ Status Failed(StatusCode code, const std::string& what) {
 
 void MemoryInode::Write(uint64_t offset, std::string_view bytes) {
   if (bytes.empty()) return;
-  if (offset + bytes.size() > cached_.size()) cached_.resize(offset + bytes.size(), '\0');
-  for (uint64_t sector = offset / kSectorBytes; sector * kSectorBytes < offset + bytes.size(); ++sector) {
-    if (auto lost = lost_.extract(sector)) {
-      dirty_.insert(std::move(lost));
-    } else if (!dirty_.contains(sector)) {
-      // Bytes behind the old end were not there; as zeros they are as good.
-      dirty_[sector] = cached_.substr(sector * kSectorBytes, kSectorBytes);
-    }
+  const uint64_t end = offset + bytes.size();
+  if (offset == cached_.size()) {
+    cached_.append(bytes);
+  } else {
+    if (end > cached_.size()) cached_.resize(end, '\0');
+    std::memcpy(cached_.data() + offset, bytes.data(), bytes.size());
   }
-  std::memcpy(cached_.data() + offset, bytes.data(), bytes.size());
+  sectors_.resize((cached_.size() + kSectorBytes - 1) / kSectorBytes);
+  for (uint64_t sector = offset / kSectorBytes; sector * kSectorBytes < end; ++sector) {
+    sectors_[sector] = Sector::kDirty;
+  }
+}
+
+void MemoryInode::Keep(size_t sector) {
+  const size_t at = sector * kSectorBytes;
+  if (durable_.size() < at) durable_.resize(at, '\0');
+  durable_.replace(at, kSectorBytes, cached_, at, kSectorBytes);
+  sectors_[sector] = Sector::kClean;
+}
+
+void MemoryInode::Lose(size_t sector) {
+  const size_t at = sector * kSectorBytes;
+  const size_t bytes = std::min<size_t>(kSectorBytes, cached_.size() - at);
+  const std::string durable = at < durable_.size() ? durable_.substr(at, bytes) : std::string();
+  cached_.replace(at, bytes, durable + std::string(bytes - durable.size(), '\0'));
+  sectors_[sector] = Sector::kClean;
 }
 
 void MemoryInode::Sync() {
-  dirty_.clear();
+  for (size_t i = 0; i < sectors_.size(); ++i) {
+    if (sectors_[i] == Sector::kDirty) Keep(i);
+  }
   durable_size_ = cached_.size();
 }
 
 void MemoryInode::SyncAndLose(const std::function<bool()>& keep) {
-  for (auto& [sector, bytes] : dirty_) {
-    if (!keep()) lost_[sector] = std::move(bytes);
+  for (size_t i = 0; i < sectors_.size(); ++i) {
+    if (sectors_[i] != Sector::kDirty) continue;
+    if (keep()) {
+      Keep(i);
+    } else {
+      sectors_[i] = Sector::kLost;
+    }
   }
-  dirty_.clear();
 }
 
 void MemoryInode::Crash(const std::function<bool()>& keep) {
   uint64_t size = durable_size_;
-  const auto restore = [this](uint64_t sector, const std::string& bytes) {
-    if (sector * kSectorBytes < cached_.size()) cached_.replace(sector * kSectorBytes, bytes.size(), bytes);
-  };
-  for (const auto& [sector, bytes] : dirty_) {
-    if (keep()) {
-      size = std::max(size, std::min<uint64_t>(cached_.size(), (sector + 1) * kSectorBytes));
+  for (size_t i = 0; i < sectors_.size(); ++i) {
+    if (sectors_[i] == Sector::kClean) continue;
+    if (sectors_[i] == Sector::kDirty && keep()) {
+      Keep(i);
+      size = std::max(size, std::min<uint64_t>(cached_.size(), (i + 1) * kSectorBytes));
     } else {
-      restore(sector, bytes);
+      Lose(i);
     }
   }
-  for (const auto& [sector, bytes] : lost_) restore(sector, bytes);
-  dirty_.clear();
-  lost_.clear();
   Resize(size);
 }
 
 void MemoryInode::FlipBit(uint64_t offset, unsigned bit) {
-  cached_[offset] = static_cast<char>(static_cast<unsigned char>(cached_[offset]) ^ (1U << bit));
-}
-
-void MemoryInode::Truncate(uint64_t size) {
-  const uint64_t first = (size + kSectorBytes - 1) / kSectorBytes;
-  dirty_.erase(dirty_.lower_bound(first), dirty_.end());
-  lost_.erase(lost_.lower_bound(first), lost_.end());
-  Resize(size);
+  if (durable_.size() <= offset) durable_.resize(offset + 1, '\0');
+  for (std::string* image : {&cached_, &durable_}) {
+    (*image)[offset] = static_cast<char>(static_cast<unsigned char>((*image)[offset]) ^ (1U << bit));
+  }
 }
 
 void MemoryInode::Resize(uint64_t size) {
   cached_.resize(size, '\0');
+  durable_.resize(std::min<uint64_t>(size, durable_.size()));
+  sectors_.resize((size + kSectorBytes - 1) / kSectorBytes);
   durable_size_ = size;
 }
 
@@ -188,7 +204,7 @@ Status MemoryFileSystem::SyncDirectory(const std::string& directory) {
 
 Status MemoryFileSystem::Truncate(const std::string& path, uint64_t size) {
   if (NextEffect() != Fault::kNone) return Failed(StatusCode::kIo, "truncation of " + path);
-  inode(path).Truncate(size);
+  inode(path).Resize(size);
   return Status();
 }
 

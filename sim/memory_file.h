@@ -20,8 +20,6 @@ namespace assent::wal {
 class MemoryInode {
  public:
   MemoryInode() = default;
-  explicit MemoryInode(std::string bytes) : cached_(std::move(bytes)), durable_size_(cached_.size()) {}
-
   const std::string& cached() const { return cached_; }
   void Write(uint64_t offset, std::string_view bytes);
   void Sync();
@@ -31,18 +29,23 @@ class MemoryInode {
   // A power cut: of what is dirty, what `keep` says survives.
   void Crash(const std::function<bool()>& keep);
   // Cuts or lengthens the file; durable at once, as a journalling file system's metadata nearly is.
-  void Truncate(uint64_t size);
+  void Resize(uint64_t size);
   // Both images, as if the medium had changed.
   void FlipBit(uint64_t offset, unsigned bit);
-  void Resize(uint64_t size);
 
  private:
-  // What the durable image holds where the cached one differs, by sector number.
-  using Sectors = std::map<uint64_t, std::string>;
+  enum class Sector : uint8_t {
+    kClean,  // both images are the same
+    kDirty,  // written since the last sync
+    kLost,   // clean to those who ask, but not what the disk holds
+  };
+
+  void Keep(size_t sector);  // durable as it is cached
+  void Lose(size_t sector);  // and the contrary
 
   std::string cached_;
-  Sectors dirty_;
-  Sectors lost_;  // clean, but not what the disk holds
+  std::string durable_;  // may be shorter than the file: what is missing is zeros
+  std::vector<Sector> sectors_;
   uint64_t durable_size_ = 0;
 };
 

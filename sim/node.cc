@@ -186,6 +186,8 @@ void World::Node::Start() {
       return StartAgain();
     }
     Hosted& hosted = hosted_[spec.id];
+    hosted.disk = &disk;
+    hosted.history = &world_.histories_[spec.id];
     hosted.log = std::make_unique<Log>(world_, *this, spec.id, std::move(opened->log));
     hosted.replica = std::make_unique<Replica>(
         std::move(config), *this, *hosted.log, std::move(opened->store),
@@ -242,18 +244,19 @@ void World::Node::Transmit(NodeId to, Envelope envelope) {
   const WorldOptions& options = world_.options_;
   if (to != id_ && world_.Chance(options.loss)) return;
   if (to != id_ && world_.Chance(options.stall)) {
-    return world_.After(world_.Random(options.replay_us_max),
-                        [this, to, envelope = std::move(envelope)] { world_.Deliver(to, envelope); });
+    return world_.After(
+        world_.Random(options.replay_us_max),
+        [this, to, envelope = std::move(envelope)]() mutable { world_.Deliver(to, std::move(envelope)); });
   }
-  const int copies = to != id_ && world_.Chance(options.duplication) ? 2 : 1;
-  for (int i = 0; i < copies; ++i) {
-    world_.After(world_.Random(options.delay_us_max + 1),
-                 [this, to, envelope] { world_.Deliver(to, envelope); });
+  const auto deliver = [this, to](uint64_t delay_us, Envelope copy) {
+    world_.After(delay_us,
+                 [this, to, copy = std::move(copy)]() mutable { world_.Deliver(to, std::move(copy)); });
+  };
+  if (to != id_ && world_.Chance(options.duplication)) {
+    deliver(world_.Random(options.delay_us_max + 1), envelope);
   }
-  if (to != id_ && world_.Chance(options.replay)) {
-    world_.After(world_.Random(options.replay_us_max),
-                 [this, to, envelope = std::move(envelope)] { world_.Deliver(to, envelope); });
-  }
+  if (to != id_ && world_.Chance(options.replay)) deliver(world_.Random(options.replay_us_max), envelope);
+  deliver(world_.Random(options.delay_us_max + 1), std::move(envelope));
 }
 
 void World::Node::PerformForeign(GroupId group, const CallForeign& call) {

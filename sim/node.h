@@ -65,19 +65,23 @@ class World::Log final : public LogPort {
   uint64_t forces_ = 0;
 };
 
+// A replica in a running process.
+struct World::Hosted {
+  std::unique_ptr<Log> log;
+  std::unique_ptr<Replica> replica;  // after its log
+  Disk* disk = nullptr;
+  History* history = nullptr;
+  LogPosition applied;
+  Epoch served{};  // I-R3 was checked for it
+};
+
 class World::Node final : public ReplicaHost {
  public:
-  struct Hosted {
-    std::unique_ptr<Log> log;
-    std::unique_ptr<Replica> replica;  // after its log
-    LogPosition applied;
-    Epoch served{};  // I-R3 was checked for it
-  };
-
   Node(World& world, NodeId id) : world_(world), id_(id) {}
 
   // Runs `run` later, unless this life of the node is over by then.
-  void After(uint64_t delay_us, std::function<void()> run) {
+  template <typename Run>
+  void After(uint64_t delay_us, Run run) {
     world_.After(delay_us, [this, life = life_, run = std::move(run)]() mutable {
       if (!up_ || life != life_) return;
       if (paused_until_us_ > world_.now_us_) {

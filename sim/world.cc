@@ -10,7 +10,6 @@
 #include "coordinator/coordinator.h"
 #include "participant/participant.h"
 #include "sim/describe.h"
-#include "sim/map_state.h"
 #include "sim/node.h"
 
 namespace assent::sim {
@@ -106,14 +105,23 @@ World::Disk& World::DiskOf(NodeId node, GroupId group) {
 }
 
 void World::After(uint64_t delay_us, std::function<void()> run) {
-  events_.push({now_us_ + delay_us, orders_++, std::move(run)});
+  if (runs_free_.empty()) {
+    runs_free_.push_back(runs_.size());
+    runs_.emplace_back();
+  }
+  const size_t place = runs_free_.back();
+  runs_free_.pop_back();
+  runs_[place] = std::move(run);
+  events_.push({now_us_ + delay_us, orders_++, place});
 }
 
 bool World::Step() {
   if (events_.empty()) return false;
-  auto run = std::move(const_cast<Event&>(events_.top()).run);  // it goes next
-  now_us_ = std::max(now_us_, events_.top().at_us);
+  const Event next = events_.top();
   events_.pop();
+  now_us_ = std::max(now_us_, next.at_us);
+  const auto run = std::exchange(runs_[next.run], nullptr);
+  runs_free_.push_back(next.run);
   run();
   for (auto& [id, node] : nodes_) {
     if (!node->up_ || !node->doomed_) continue;
@@ -347,7 +355,7 @@ void World::Deliver(NodeId to, Envelope envelope) {
   Node& receiver = *node->second;
   if (receiver.paused_until_us_ > now_us_) {
     return After(receiver.paused_until_us_ - now_us_,
-                 [this, to, envelope = std::move(envelope)] { Deliver(to, envelope); });
+                 [this, to, envelope = std::move(envelope)]() mutable { Deliver(to, std::move(envelope)); });
   }
   TraceMessage("recv", to, envelope.from_node, envelope);
   const auto hosted = receiver.hosted_.find(envelope.to_group);
@@ -427,128 +435,6 @@ std::optional<Status> World::Change(NodeId node, GroupId group, backup::ChangeKi
   return answers.at(change.id);
 }
 
-void World::ObservePrimary(Node& node, GroupId group, const Replica& replica) {
-  const backup::ReplicationCore& core = replica.replication();
-  History& history = histories_[group];
-  const std::pair<NodeId, uint64_t> self{node.id_, node.process_life_};
-  const auto reign = history.reigns.try_emplace(core.epoch(), History::Reign{self}).first;
-  ASSENT_CHECK(reign->second.leader == self, "I-R2: seed", seed_, ToString(group), "epoch", core.epoch(),
-               "is led by", ToString(node.id_), "and by", ToString(reign->second.leader.first));
-  if (!core.serving()) return;
-  auto& entries = history.entries;
-  if (replica.serving() && core.LeaseHolds(node.Now().mono_us)) {
-    ++counts_.lease_checks;
-    for (auto& [id, other] : nodes_) {
-      const auto theirs = other->hosted_.find(group);
-      if (other.get() == &node || theirs == other->hosted_.end()) continue;
-      const Replica& peer = *theirs->second.replica;
-      ASSENT_CHECK(!peer.serving() || !peer.replication().LeaseHolds(other->Now().mono_us), "I-S2: seed",
-                   seed_, ToString(group), "both", ToString(node.id_), "and", ToString(id), "have a lease");
-    }
-  }
-  if (core.epoch() > node.hosted_.at(group).served) {  // I-R3
-    node.hosted_.at(group).served = core.epoch();
-    // All that was replicated before its time. It may be deposed already, and not know what came after it.
-    Lsn before{};
-    for (auto earlier = history.reigns.begin(); earlier != reign; ++earlier) {
-      before = std::max(before, earlier->second.replicated);
-    }
-    ASSENT_CHECK(replica.log().last().lsn >= before &&
-                     (before < std::max(replica.log().base().lsn, Lsn{1}) ||
-                      replica.log().EpochAt(before) == entries[Raw(before) - 1].position.epoch),
-                 "I-R3: seed", seed_, ToString(node.id_), ToString(group), "leads epoch", core.epoch(),
-                 "without the record", before);
-  }
-  reign->second.replicated = core.replicated();
-  while (entries.size() < Raw(core.replicated())) {
-    const auto more = replica.log().Read(Lsn{entries.size() + 1}, 1 << 16);
-    ASSENT_CHECK(!more.empty(), "I-R1: seed", seed_, ToString(group), entries.size() + 1);
-    for (const LogEntry& entry : more) {
-      if (entry.position.lsn <= core.replicated()) entries.push_back(entry);
-    }
-  }
-}
-
-void World::Observe(Node& node) {
-  if (node.doomed_) return;
-  for (auto& [group, hosted] : node.hosted_) {
-    const Replica& replica = *hosted.replica;
-    if (replica.halted()) continue;
-    replica.replication().CheckInvariants();
-    Disk& disk = DiskOf(node.id_, group);
-    const Epoch epoch = replica.replication().epoch();
-    ASSENT_CHECK(epoch >= disk.held || Raw(epoch) == 0, "I-R4: seed", seed_, ToString(node.id_),
-                 ToString(group), "fell from epoch", disk.held, "to", epoch);
-    disk.held = std::max(disk.held, epoch);
-    if (replica.replication().role() == backup::Role::kPrimary) ObservePrimary(node, group, replica);
-    const auto& history = histories_[group].entries;
-    const Store* store = replica.state().find_store();
-    if (store == nullptr || store->applied() == hosted.applied) continue;
-    hosted.applied = store->applied();
-    const uint64_t applied = Raw(hosted.applied.lsn);
-    ASSENT_CHECK(applied <= history.size(), "R13: seed", seed_, ToString(node.id_), ToString(group),
-                 "applied", applied, "replicated", history.size());
-    ASSENT_CHECK(applied == 0 || history[applied - 1].position == hosted.applied, "I-R1: seed", seed_,
-                 ToString(node.id_), ToString(hosted.applied));
-    if (Random(8) == 0 && replica.state().find_role() != nullptr)
-      replica.state().find_role()->CheckInvariants();
-  }
-}
-
-void World::CheckState(NodeId node, GroupId group) {
-  Replica& replica = *Find(node, group);
-  if (replica.serving()) {  // what it holds back goes to the log before any event of replication
-    replica.OnReplicationEvent(backup::Tick{});
-    nodes_.at(node)->Touch();
-  }
-  const auto& history = histories_[group].entries;
-  const MapState nothing;
-  const auto reference = MakeRole(group, nothing);
-  const auto take = [&](const LogEntry& entry) {
-    const auto record = DecodeRecord(*entry.payload);
-    ASSENT_CHECK(record.ok(), "seed", seed_, record.status().ToString());
-    reference->Apply(entry.position.lsn, *record);
-  };
-  const Lsn base = replica.log().base().lsn;
-  ASSENT_CHECK(Raw(base) <= history.size(), "seed", seed_, "trimmed what was not replicated");
-  for (uint64_t i = 0; i < Raw(base); ++i) take(history[i]);
-  for (Lsn next = Next(base); next <= replica.log().last().lsn;) {
-    const auto entries = replica.log().Read(next, 1 << 20);
-    ASSENT_CHECK(!entries.empty(), "seed", seed_, ToString(node), ToString(group), "LSN", next);
-    for (const LogEntry& entry : entries) {
-      const uint64_t at = Raw(entry.position.lsn);
-      ASSENT_CHECK(
-          at > Raw(replica.replication().replicated()) || at > history.size() ||
-              (history[at - 1].position == entry.position && *history[at - 1].payload == *entry.payload),
-          "I-R1: seed", seed_, ToString(node), ToString(group), "another record at LSN", at);
-      take(entry);
-    }
-    next = Next(entries.back().position.lsn);
-  }
-  auto& overlay = const_cast<RoleCore*>(replica.state().find_role())->overlay();
-  const auto live = AllRows(overlay);
-  if (const Status& readable = replica.state().find_store()->status(); !readable.ok()) {
-    // It will halt, and say so.
-    ASSENT_CHECK(may_be_damaged_.contains({node, group}), "I-D2: seed", seed_, ToString(node),
-                 ToString(group), readable.ToString());
-    return;
-  }
-  const auto expected = AllRows(reference->overlay());
-  if (live == expected) return;
-  const auto print = [&](const char* what, const auto& rows, const auto& others) {
-    for (const auto& [place, row] : rows) {
-      const auto other = others.find(place);
-      if (other != others.end() && other->second == row) continue;
-      std::fprintf(stderr, "%s: table %d, %zu bytes of key, LSN %llu\n", what, static_cast<int>(place.first),
-                   place.second.size(), static_cast<unsigned long long>(Raw(row.lsn)));
-    }
-  };
-  print("shows", live, expected);
-  print("should show", expected, live);
-  ASSENT_CHECK(false, "seed", seed_, ToString(node), ToString(group),
-               "the state is not what the log says, up to", replica.log().last().lsn);
-}
-
 std::string World::Describe() const {
   std::string text = "at " + std::to_string(now_us_) + " us";
   for (const auto& [group, view] : views_) text += "\n" + ToString(view);
@@ -572,22 +458,6 @@ std::string World::Describe() const {
     for (const std::string& report : node->reports_) text += "\n" + ToString(id) + " reports " + report;
   }
   return text;
-}
-
-bool World::AreEqual(GroupId group) {
-  std::optional<StoreDigest> first;
-  for (const auto& [id, node] : nodes_) {
-    const auto hosted = node->hosted_.find(group);
-    if (hosted == node->hosted_.end() || views_.at(group).Find(id) == nullptr) continue;
-    const Replica& replica = *hosted->second.replica;
-    if (replica.halted() || replica.state().find_store() == nullptr) return false;
-    const Store& store = *replica.state().find_store();
-    if (store.applied() != replica.log().last()) return false;
-    const auto digest = store.Digest(kTables);
-    if (!digest.ok() || (first && *first != *digest)) return false;
-    first = *digest;
-  }
-  return first.has_value();
 }
 
 }  // namespace assent::sim

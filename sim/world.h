@@ -17,6 +17,7 @@
 #include "common/placement.h"
 #include "runtime/replica.h"
 #include "sim/foreign.h"
+#include "sim/map_state.h"
 #include "sim/memory_file.h"
 #include "sim/trace.h"
 
@@ -188,10 +189,12 @@ class World {
   class Node;
   class Log;
   struct Disk;
+  struct Hosted;
+  class Reference;
   struct Event {
     uint64_t at_us;
     uint64_t order;
-    std::function<void()> run;
+    size_t run;  // in runs_
     bool operator>(const Event& other) const {
       return std::tie(at_us, order) > std::tie(other.at_us, other.order);
     }
@@ -203,12 +206,14 @@ class World {
       Lsn replicated{};
     };
     std::map<Epoch, Reign> reigns;
+    std::vector<std::shared_ptr<Reference>> references;  // shared: the class is incomplete here
   };
 
   std::unique_ptr<RoleCore> MakeRole(GroupId group, const StateReader& state) const;
+  Rows Expected(GroupId group, size_t common, const std::vector<LogEntry>& tail);
   void Deliver(NodeId to, Envelope envelope);
   void Observe(Node& node);  // after everything that it did: extends histories, checks
-  void ObservePrimary(Node& node, GroupId group, const Replica& replica);
+  void ObservePrimary(Node& node, GroupId group, Hosted& hosted);
   void TraceMessage(const char* what, NodeId from, NodeId to, const Envelope& envelope);
   void ResetDisk(NodeId node, GroupId group);
   bool Step();  // false: nothing is left to happen
@@ -221,6 +226,8 @@ class World {
   uint64_t now_us_ = 1'000'000;
   uint64_t orders_ = 0;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
+  std::vector<std::function<void()>> runs_;
+  std::vector<size_t> runs_free_;
   Placement placement_;
   std::map<std::pair<NodeId, GroupId>, std::unique_ptr<Disk>> disks_;
   std::map<NodeId, std::unique_ptr<Node>> nodes_;
