@@ -135,7 +135,7 @@ void ReplicationCore::Propose(View view) {
   want_propose_ = true;
   // R5: until it was made the proposal cannot hold, so its maker knows that of it as well as a reading would.
   // (One without backups needs the directory's word for more than that.)
-  if (role_ == Role::kPrimary && view_->members.size() > 1) {
+  if (role_ == Role::kPrimary && view_->members.size() > 1 && AdmitsByProposal()) {
     directory_epoch_ = epoch();
     directory_epoch_us_ = now_us_;
   }
