@@ -285,13 +285,13 @@ void ReplicationCore::OnSnapshotAck(NodeId from, const SnapshotAck& ack) {
   }
   if (ack.received > snapshot.acked) {
     peer->last_progress_us = now_us_;
-  } else if (ack.received < snapshot.acked) {
-    if (ack.received != 0) return;  // it was overtaken: nobody goes back to the middle
-    // It restarted, and begins anew.
+  } else if (ack.received == 0 && snapshot.acked != 0) {  // it restarted, and begins anew
     Reached(Situation::kSnapshotRestarted);
     snapshot.sent = ack.received;
     snapshot.all_sent = false;
   }
+  // Lower, but not 0: it was overtaken, and a higher one comes; or the learner restarted and took a piece
+  // that came late, and silence tells.
   snapshot.acked = ack.received;
   PumpSnapshot(*peer);
 }

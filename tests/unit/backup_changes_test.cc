@@ -211,18 +211,25 @@ TEST_F(BackupLearner, GetsASnapshotWhereTheLogWasTrimmed) {
   r.Step(SnapshotRead{NodeId{3}, {At(2, 2), offset, "end", true}});
 
   // An acknowledgement that was overtaken: nothing is sent again for it.
-  r.Receive(3, 2, SnapshotAck{At(2, 2), piece.size() / 2, false, Node(3).incarnation});
+  r.Receive(3, 2, SnapshotAck{At(2, 2), 1, false, Node(3).incarnation});
   EXPECT_FALSE(r.Has<ReadSnapshot>());
+  r.Receive(3, 2, SnapshotAck{At(2, 2), piece.size(), false, Node(3).incarnation});
 
   // Lost: goes on from what was acknowledged.
   r.Clear();
   r.Wait(kSilenceUs).Read(kTwo);
   EXPECT_EQ(r.Take<ReadSnapshot>().at(0).offset, piece.size());
-  // The learner restarted: from the beginning.
+  // The learner restarted, and took a first piece that came late: goes on behind that.
   r.Step(SnapshotRead{NodeId{3}, {At(2, 2), piece.size(), piece, false}});
+  r.Receive(3, 2, SnapshotAck{At(2, 2), 1, false, Node(3).incarnation});
+  r.Clear();
+  r.Wait(kSilenceUs);
+  EXPECT_EQ(r.Take<ReadSnapshot>().at(0).offset, 1U);
+  // The learner restarted: from the beginning.
+  r.Step(SnapshotRead{NodeId{3}, {At(2, 2), 1, piece, false}});
   r.Clear();
   r.Receive(3, 2, SnapshotAck{At(2, 2), 0, false, Node(3).incarnation});
-  r.Step(SnapshotRead{NodeId{3}, {At(2, 2), 2 * piece.size(), piece, false}});
+  r.Step(SnapshotRead{NodeId{3}, {At(2, 2), 1 + piece.size(), piece, false}});
   EXPECT_EQ(r.Take<ReadSnapshot>().back().offset, 0U);
   EXPECT_TRUE(r.Sent<SnapshotPiece>(3).empty());
 
