@@ -25,15 +25,15 @@ struct CoordinatorLimits {
 // Intervals in microseconds of mono time, but `retention_us`: of wall time.
 struct CoordinatorTimes {
   uint64_t vote_timeout_us = 10'000'000;  // C7: a vote that is not in by then is a no
-  uint64_t idle_timeout_us = 10'000'000;  // an interactive transaction without a call
+  uint64_t idle_timeout_us = 5'000'000;   // an interactive transaction without a call
   uint64_t life_max_us = 60'000'000;      // C7: any undecided transaction
   uint64_t resend_first_us = 200'000;     // doubles with each resend, with jitter
-  uint64_t resend_max_us = 10'000'000;
+  uint64_t resend_max_us = 2'000'000;     // once what was in the way is gone, others wait for it no longer
   uint64_t resend_window_us = 100'000;  // C7: at most `resends_per_window` go to one participant in a window
   uint32_t resends_per_window = 256;
   uint32_t abort_resends_max = 8;         // then the participant has to ask (C3)
   uint64_t foreign_call_us = 20'000'000;  // a call without any answer counts as lost after this
-  uint64_t foreign_scan_us = 5'000'000;
+  uint64_t foreign_scan_us = 2'000'000;   // what a dead primary left there holds its locks so long
   uint64_t mark_news_us = 1'000'000;      // silence towards a shard after which a risen mark is news (C8)
   uint64_t mark_refresh_us = 30'000'000;  // silence after which any mark is: the last news may be lost
   uint64_t retention_us = 3'600'000'000;  // C5: tokens older than this are refused

@@ -27,8 +27,8 @@ TEST(ParticipantInDoubt, AsksItsCoordinatorWithBackoff) {  // P8
   EXPECT_EQ(shard.Wait(3 * kSecond), Lines{"c1<Inquire(1)"});
   size_t asked = 0;
   for (int i = 0; i < 600; ++i) asked += Count(shard.Wait(kSecond), "c1<Inquire(1)");
-  EXPECT_GE(asked, 13u);  // at most 30 s and half apart
-  EXPECT_LE(asked, 60u);
+  EXPECT_GE(asked, 200u);  // at most 2 s and half apart
+  EXPECT_LE(asked, 600u);
 }
 
 TEST(ParticipantInDoubt, AsksTheOtherWritingShardsWhenTheCoordinatorIsSilent) {  // P8
