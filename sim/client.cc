@@ -13,6 +13,7 @@ using Next = CommitProgress::Next;
 
 constexpr uint64_t kMs = 1'000;
 constexpr uint64_t kAttemptsMax = 6;
+constexpr int kRollbacksMax = 10;
 constexpr size_t kElementsMax = 30;  // of a list, before it is begun anew
 constexpr uint64_t kPerPrefix = 8;   // transactions before the next prefix is scanned
 
@@ -334,9 +335,12 @@ Flow<bool> Client::Interactive(Kind kind) {
     Record(operations, done != nullptr ? &done->results : nullptr);
     if (done == nullptr) {  // nothing can commit it any more
       if (reply) NoteAbort(*reply);
-      if (Chance(0.5)) {
+      // As the library does, unless it dies; a calm one goes on until it meets the leader.
+      for (int tries = calm_ ? kRollbacksMax : Chance(0.5) ? 1 : 0; tries > 0; --tries) {
         request = Rollback{txn};
         reply = co_await Ask(std::move(request), 300 * kMs);
+        const auto* refusal = reply ? std::get_if<Refusal>(&*reply) : nullptr;
+        if (reply && (refusal == nullptr || refusal->code == RefusalCode::kNoSuchTxn)) break;
       }
       EndRecord(Outcome::kAborted);
       co_return false;

@@ -23,11 +23,11 @@ ForeignReply VoteOn(const TxnId& txn, Vote vote) {
 
 }  // namespace
 
-void ForeignManager::Call(const CallForeign& call, const Answer& answer) {
+void ForeignManager::Call(const CallForeign& call, uint64_t caller, const Answer& answer) {
   ForeignReply reply = ReplyTo(call.verb, call.txn);
   switch (call.verb) {
     case ForeignVerb::kPrepare:
-      return Prepare(call, answer);
+      return Prepare(call, caller, answer);
     case ForeignVerb::kCommit:
       Commit(call.txn);
       reply.done = committed_.contains(call.txn);
@@ -43,14 +43,18 @@ void ForeignManager::Call(const CallForeign& call, const Answer& answer) {
   answer(std::move(reply));
 }
 
-void ForeignManager::Prepare(const CallForeign& call, const Answer& answer) {
+void ForeignManager::Disconnect(uint64_t caller) {
+  std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.caller == caller; });
+}
+
+void ForeignManager::Prepare(const CallForeign& call, uint64_t caller, const Answer& answer) {
   if (prepared_.contains(call.txn)) return answer(VoteOn(call.txn, Vote::kYes));
   if (committed_.contains(call.txn)) return;  // a late duplicate
   const size_t space = call.payload.find(' ');
   Work work{call.payload.substr(0, space), call.payload.substr(space + 1)};
   if (work.row == "no") return answer(VoteOn(call.txn, Vote::kNo));
   std::erase_if(waiting_, [&](const Waiting& other) { return other.txn == call.txn; });
-  waiting_.push_back({call.txn, std::move(work), answer});
+  waiting_.push_back({call.txn, std::move(work), caller, answer});
   GrantRows();
 }
 

@@ -23,7 +23,10 @@ class ForeignManager {
 
   // The payload of a prepare: the row to lock, a space, and the marker to count when it commits. Answered
   // once it has the row; at once, no, if it does not like the row.
-  void Call(const CallForeign& call, const Answer& answer);
+  // `caller`: one life of a process; its connection.
+  void Call(const CallForeign& call, uint64_t caller, const Answer& answer);
+  // Its connection is gone: what still waits for a row there is given up, as a database does.
+  void Disconnect(uint64_t caller);
 
   // How often something with that marker committed.
   uint64_t Committed(const std::string& marker) const;
@@ -40,10 +43,11 @@ class ForeignManager {
   struct Waiting {
     TxnId txn;
     Work work;
+    uint64_t caller = 0;
     Answer answer;
   };
 
-  void Prepare(const CallForeign& call, const Answer& answer);
+  void Prepare(const CallForeign& call, uint64_t caller, const Answer& answer);
   void Commit(const TxnId& txn);
   void RollBack(const TxnId& txn);
   void GrantRows();

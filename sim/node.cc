@@ -216,6 +216,7 @@ void World::Node::Stop(bool power) {
   doomed_ = true;  // what closing would still write does not happen
   doom_in_ = 0;
   hosted_.clear();
+  world_.foreign_.Disconnect(process_life_);
   for (auto& [place, disk] : world_.disks_) {
     if (place.first != id_) continue;
     for (wal::MemoryFileSystem* files : {&disk->files, &disk->store_files}) {
@@ -275,8 +276,10 @@ void World::Node::PerformForeign(GroupId group, const CallForeign& call) {
   const bool request_lost = is_lost();
   const bool reply_lost = is_lost();
   if (!request_lost) {  // it gets there even if this process does not live to see it
-    world_.After(world_.Random(world_.options_.delay_us_max + 1), [this, call, reply_lost, answer] {
-      world_.foreign_.Call(call, reply_lost ? [](const ForeignReply&) {} : ForeignManager::Answer(answer));
+    world_.After(world_.Random(world_.options_.delay_us_max + 1), [this, call, caller = process_life_,
+                                                                   reply_lost, answer] {
+      world_.foreign_.Call(call, caller,
+                           reply_lost ? [](const ForeignReply&) {} : ForeignManager::Answer(answer));
     });
   }
   if (!request_lost && !reply_lost) return;
