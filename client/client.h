@@ -103,7 +103,7 @@ std::string Describe(const CommitResult& result);
 class Client;
 
 // An interactive transaction: reads and writes as the application goes, then Commit. Move-only. Rolled back,
-// as far as possible, when destroyed unfinished; the coordinator also ends what idles (5 s unless configured
+// as far as possible, when destroyed unfinished; the coordinator also ends what idles (10 s unless configured
 // otherwise).
 //
 // Put, Delete, Add and Check are collected and sent with the next read, or at Commit: one round trip for

@@ -25,7 +25,7 @@ struct CoordinatorLimits {
 // Intervals in microseconds of mono time, but `retention_us`: of wall time.
 struct CoordinatorTimes {
   uint64_t vote_timeout_us = 10'000'000;  // C7: a vote that is not in by then is a no
-  uint64_t idle_timeout_us = 5'000'000;   // an interactive transaction without a call
+  uint64_t idle_timeout_us = 10'000'000;  // an interactive transaction without a call
   uint64_t life_max_us = 60'000'000;      // C7: any undecided transaction
   uint64_t resend_first_us = 200'000;     // doubles with each resend, with jitter
   uint64_t resend_max_us = 2'000'000;     // once what was in the way is gone, others wait for it no longer

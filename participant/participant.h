@@ -58,7 +58,7 @@ struct ParticipantConfig {
   size_t overlay_bytes_max = 256u << 20;      // what the store has not taken yet (P7)
   size_t ended_max = 8'192;                   // ends remembered, to give a late message its reason
 
-  uint64_t idle_timeout_us = 8'000'000;   // P4: unprepared work without a message of its coordinator
+  uint64_t idle_timeout_us = 10'000'000;  // P4: unprepared work without a message of its coordinator
   uint64_t lock_timeout_us = 2'000'000;   // P2: beside foreign branches, whose locks are invisible here
   uint64_t inquiry_first_us = 1'000'000;  // P8
   uint64_t inquiry_max_us = 2'000'000;    // once what was in the way is gone, others wait for it no longer

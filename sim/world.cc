@@ -75,12 +75,18 @@ World::~World() {
   nodes_.clear();
 }
 
+// Shorter than in production, where people may think between two calls: what clients left open when the faults
+// end must be over 10 s later.
+constexpr uint64_t kIdleCoordinatorUs = 5'000'000;
+constexpr uint64_t kIdleShardUs = 8'000'000;
+
 std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& state) const {
   const uint64_t by = options_.times_divided_by;
   if (group.kind == GroupKind::kShard) {
     participant::ParticipantConfig config;
     config.group = group;
     config.seed = seed_;
+    config.idle_timeout_us = kIdleShardUs;
     for (uint64_t* time : {&config.idle_timeout_us, &config.lock_timeout_us, &config.inquiry_first_us,
                            &config.inquiry_max_us, &config.mark_delay_us})
       *time /= by;
@@ -90,6 +96,7 @@ std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& stat
   CoordinatorConfig config;
   config.group = group;
   config.seed = seed_;
+  config.times.idle_timeout_us = kIdleCoordinatorUs;
   for (uint64_t* time : {&config.times.vote_timeout_us, &config.times.idle_timeout_us,
                          &config.times.life_max_us, &config.times.resend_max_us, &config.times.mark_news_us,
                          &config.times.foreign_call_us, &config.times.foreign_scan_us}) {

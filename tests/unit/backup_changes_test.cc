@@ -224,6 +224,7 @@ TEST_F(BackupLearner, GetsASnapshotWhereTheLogWasTrimmed) {
   r.Receive(3, 2, SnapshotAck{At(2, 2), 1, false, Node(3).incarnation});
   r.Clear();
   r.Wait(kSilenceUs);
+  r.Step(SnapshotRead{NodeId{3}, {At(2, 2), 2 * piece.size(), piece, false}});  // was under way
   EXPECT_EQ(r.Take<ReadSnapshot>().at(0).offset, 1U);
   // The learner restarted: from the beginning.
   r.Step(SnapshotRead{NodeId{3}, {At(2, 2), 1, piece, false}});

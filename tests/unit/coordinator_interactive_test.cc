@@ -214,9 +214,9 @@ TEST(CoordinatorInteractive, IdleTransactionExpires) {  // C7
   Harness h;
   const TxnId txn = Begun_(h);
   WorkOn(h, txn, kS1, true);
-  h.Pass(4 * kSecond);
+  h.Pass(9 * kSecond);
   WorkOn(h, txn, kS1, true);  // restarts the clock
-  h.Pass(4 * kSecond);
+  h.Pass(9 * kSecond);
   EXPECT_EQ(h.StateOf(txn), TxnState::kActive);
   h.Pass(2 * kSecond);
   EXPECT_EQ(h.SentTo<Decide>(kS1).decision, Decision::kAbort);
@@ -226,9 +226,9 @@ TEST(CoordinatorInteractive, IdleTransactionExpires) {  // C7
 TEST(CoordinatorInteractive, LifeIsCapped) {  // C7
   Harness h;
   const TxnId txn = Begun_(h);
-  for (int i = 0; i < 22; ++i) {
+  for (int i = 0; i < 11; ++i) {
     WorkOn(h, txn, kS1, true);
-    h.Pass(2'700 * kMs);
+    h.Pass(5'400 * kMs);
   }
   EXPECT_EQ(h.StateOf(txn), TxnState::kActive);
   h.Pass(kSecond);

@@ -139,9 +139,9 @@ TEST(ParticipantWork, UnpreparedWorkExpiresPreparedDoesNot) {  // P4
 TEST(ParticipantWork, MessagesKeepUnpreparedWorkAlive) {
   Shard shard;
   shard.Operate(1, 1, {Put("a", "x")});
-  shard.Wait(7 * kSecond);
+  shard.Wait(9 * kSecond);
   shard.Operate(1, 2, {Put("b", "x")});
-  EXPECT_EQ(shard.Wait(7 * kSecond), Lines{});
+  EXPECT_EQ(shard.Wait(9 * kSecond), Lines{});
   EXPECT_EQ(shard.Wait(1 * kSecond), Lines{"c1<Aborted(1) expired"});
 }
 
@@ -160,7 +160,7 @@ TEST(ParticipantWork, DeadlineNamesTheNextTimer) {
   Shard shard;
   EXPECT_EQ(shard.core().NextDeadline(), UINT64_MAX);
   shard.Operate(1, 1, {Put("a", "x")});
-  EXPECT_EQ(shard.core().NextDeadline(), shard.now.mono_us + 8 * kSecond);
+  EXPECT_EQ(shard.core().NextDeadline(), shard.now.mono_us + 10 * kSecond);
   shard.Operate(2, 1, {Put("a", "y")}, {.has_foreign = true});
   EXPECT_EQ(shard.core().NextDeadline(), shard.now.mono_us + 2 * kSecond);
 }
