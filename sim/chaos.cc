@@ -95,7 +95,7 @@ ChaosPlan DrawChaos(uint64_t seed, const WorldOptions& options, uint64_t from_us
   kinds.push_back(FaultKind::kKill);
   kinds.push_back(FaultKind::kCrashAtEffect);
   ChaosPlan plan;
-  plan.end_us = from_us + 25 * kSecond + below(15 * kSecond);
+  plan.end_us = from_us + 40 * kSecond + below(20 * kSecond);
   const uint64_t count = 14 + below(22);
   for (uint64_t i = 0; i < count; ++i) {
     Fault fault;

@@ -127,7 +127,7 @@ class OneRun {
     for (int i = 0; i < 2 + static_cast<int>(crowd); ++i) plan.lists.push_back("l" + std::to_string(i));
     plan.scan_prefix = "scan/";
     plan.has_foreign = world_.options().foreign;
-    plan.think_us_max = 100 * kMs + random_() % (350 * kMs);
+    plan.think_us_max = 400 * kMs + random_() % (1'400 * kMs);
     return plan;
   }
 
