@@ -155,23 +155,16 @@ TEST(StoreCheckpoint, SyncedFollowsAppliedOnlyThroughCheckpoint) {  // R13
   EXPECT_EQ(*store->Checkpoint(), At(1, 3));
 }
 
-TEST(StoreCheckpoint, WalFileDoesNotGrowFromCheckpointToCheckpoint) {
+// One that was damaged later would be where the next open stops, and play those before it onto newer pages
+// (G7).
+TEST(StoreCheckpoint, LeavesNoFrameInTheWalFile) {
   const TempDirectory directory;
   const auto store = MustOpen(directory / "state.sqlite");
-  const std::string value(1000, 'v');
-  uint64_t lsn = 0;
-  uintmax_t after_first = 0;
-  for (int round = 0; round < 10; ++round) {
-    for (int i = 0; i < 20; ++i) {
-      ++lsn;
-      MustApply(*store, At(1, lsn), {Set(Table::kData, "k" + std::to_string(i), value, lsn)});
-    }
+  for (uint64_t lsn = 1; lsn <= 5; ++lsn) {
+    MustApply(*store, At(1, lsn), {Set(Table::kData, "a", std::string(1000, 'v'), lsn)});
+    ASSERT_NE(std::filesystem::file_size(directory / "state.sqlite-wal"), 0u);
     ASSERT_TRUE(store->Checkpoint().ok());
-    const uintmax_t bytes = std::filesystem::file_size(directory / "state.sqlite-wal");
-    if (round == 1) after_first = bytes;
-    if (round > 1) {
-      EXPECT_LE(bytes, after_first * 2);
-    }
+    EXPECT_EQ(std::filesystem::file_size(directory / "state.sqlite-wal"), 0u);
   }
 }
 
