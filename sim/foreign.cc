@@ -47,13 +47,17 @@ void ForeignManager::Disconnect(uint64_t caller) {
   std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.caller == caller; });
 }
 
+bool ForeignManager::GiveUp(const TxnId& txn) {
+  return std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.txn == txn; }) > 0;
+}
+
 void ForeignManager::Prepare(const CallForeign& call, uint64_t caller, const Answer& answer) {
   if (prepared_.contains(call.txn)) return answer(VoteOn(call.txn, Vote::kYes));
   if (committed_.contains(call.txn)) return;  // a late duplicate
   const size_t space = call.payload.find(' ');
   Work work{call.payload.substr(0, space), call.payload.substr(space + 1)};
   if (work.row == "no") return answer(VoteOn(call.txn, Vote::kNo));
-  std::erase_if(waiting_, [&](const Waiting& other) { return other.txn == call.txn; });
+  GiveUp(call.txn);  // another call for it takes its place
   waiting_.push_back({call.txn, std::move(work), caller, answer});
   GrantRows();
 }
@@ -72,7 +76,7 @@ void ForeignManager::Commit(const TxnId& txn) {
 
 void ForeignManager::RollBack(const TxnId& txn) {
   if (committed_.contains(txn)) contradiction_ = ToString(txn) + " rolls back after it committed";
-  std::erase_if(waiting_, [&](const Waiting& other) { return other.txn == txn; });
+  GiveUp(txn);
   prepared_.erase(txn);
   GrantRows();
 }

@@ -27,6 +27,8 @@ class ForeignManager {
   void Call(const CallForeign& call, uint64_t caller, const Answer& answer);
   // Its connection is gone: what still waits for a row there is given up, as a database does.
   void Disconnect(uint64_t caller);
+  // Whoever asked for this prepare waits no longer. True: it had no row yet, and is given up.
+  bool GiveUp(const TxnId& txn);
 
   // How often something with that marker committed.
   uint64_t Committed(const std::string& marker) const;

@@ -17,6 +17,7 @@ constexpr uint64_t kSpinsMax = 5'000;
 // Calls of a resource manager that come to nothing, even while the network works, and when that is seen.
 constexpr double kForeignLoss = 0.01;
 constexpr uint64_t kForeignPatienceUs = 300'000;
+constexpr uint64_t kForeignPrepareUs = 5'000'000;  // it may have to wait for a row
 
 }  // namespace
 
@@ -282,13 +283,14 @@ void World::Node::PerformForeign(GroupId group, const CallForeign& call) {
                            reply_lost ? [](const ForeignReply&) {} : ForeignManager::Answer(answer));
     });
   }
-  if (!request_lost && !reply_lost) return;
-  After(kForeignPatienceUs, [answer, call] {
-    ForeignReply reply;
-    reply.resource_manager = call.resource_manager;
-    reply.verb = call.verb;
-    reply.txn = call.txn;
-    answer(std::move(reply));
+  ForeignReply nothing;
+  nothing.resource_manager = call.resource_manager;
+  nothing.verb = call.verb;
+  nothing.txn = call.txn;
+  if (request_lost || reply_lost) After(kForeignPatienceUs, [answer, nothing] { answer(nothing); });
+  if (request_lost || call.verb != ForeignVerb::kPrepare) return;
+  world_.After(kForeignPrepareUs / world_.options_.times_divided_by, [this, answer, nothing] {
+    if (world_.foreign_.GiveUp(nothing.txn)) answer(nothing);
   });
 }
 

@@ -81,7 +81,8 @@ void Summary::Print(uint64_t wall_ms, unsigned jobs) const {
                    Grouped(w.resets) + ", logs trimmed " + Grouped(w.trims));
   Row("messages", Grouped(w.messages));
   Row("healed", "median " + Seconds(Quantile(heals_, 0.5)) + ", 99% " + Seconds(Quantile(heals_, 0.99)) +
-                    ", longest " + Seconds(longest_heal_.first) + " (seed " + std::to_string(longest_heal_.second) + ")");
+                    ", longest " + Seconds(longest_heal_.first) + " (seed " +
+                    std::to_string(longest_heal_.second) + ")");
   Row("checked", "leases " + Grouped(w.lease_checks) + " times; lost 0 if there is no violation");
   Row("faults", Grouped(sum_.faults) + "; median of a seed " + Grouped(Quantile(faults_, 0.5)));
   for (size_t i = 0; i < kFaultKinds; ++i) {
