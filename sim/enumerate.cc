@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
+#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -25,6 +26,7 @@ RunOptions Reference(uint64_t seed) {
   RunOptions options;
   options.seed = seed;
   options.chaos_us_max = 9 * kSecond;
+  options.think_us_max = 200'000;  // many transactions, so that a crash finds something to break
   // The world begins at second 1.
   Fault lost;
   lost.at_us = 2 * kSecond;
@@ -92,11 +94,11 @@ bool Enumerate(const EnumerationOptions& options) {
   }
   const RunOptions reference = Reference(found->seed);
   const RunFigures& figures = found->report;
-  uint64_t effects = 0;
+  const uint64_t effects = std::accumulate(figures.effects.begin(), figures.effects.end(), uint64_t{0});
+  const uint64_t every = options.slice == 0 ? options.every : std::max<uint64_t>(1, effects / options.slice);
   std::vector<CrashPlan> plans;
   for (size_t i = 0; i < figures.effects.size(); ++i) {
-    effects += figures.effects[i];
-    for (uint64_t effect = 1; effect <= figures.effects[i]; effect += options.every) {
+    for (uint64_t effect = 1 + (options.from - 1) % every; effect <= figures.effects[i]; effect += every) {
       plans.push_back({NodeId{static_cast<uint32_t>(i + 1)}, effect, 0, effect % 2 == 0});
     }
   }
@@ -112,7 +114,7 @@ bool Enumerate(const EnumerationOptions& options) {
   RunAll(reference, plans, options.jobs, once);
   std::printf("crashes      at %" PRIu64 " of %" PRIu64 " effects, every %" PRIu64 ": violations %" PRIu64
               "\n",
-              once.runs, effects, options.every, once.violations);
+              once.runs, effects, every, once.violations);
 
   std::vector<CrashPlan> again;
   const size_t step = std::max<size_t>(1, plans.size() / std::max<uint64_t>(1, options.recovery_sample));

@@ -45,6 +45,7 @@ uint64_t NowMs() {
                                    .count());
 }
 
+constexpr uint64_t kRecoveriesOfASlice = 8;
 constexpr uint64_t kSeedsASecond = 100'000;
 
 // Seeds that no run had before: by the date.
@@ -53,6 +54,11 @@ uint64_t FreshSeed() {
                                    std::chrono::system_clock::now().time_since_epoch())
                                    .count()) *
          kSeedsASecond;
+}
+
+uint64_t Today() {
+  constexpr uint64_t kSecondsADay = 86'400;
+  return FreshSeed() / kSeedsASecond / kSecondsADay;
 }
 
 int RunMany(const Arguments& args, Mutant mutant) {
@@ -126,9 +132,7 @@ int RunHunt(const Arguments& args) {
   }
   if (mutants.empty()) mutants.assign(AllMutants().begin(), AllMutants().end());
   if (args.slice != 0 && args.slice < mutants.size()) {
-    constexpr uint64_t kSecondsADay = 86'400;
-    const uint64_t day = FreshSeed() / kSeedsASecond / kSecondsADay;
-    const size_t first_of_slice = day * args.slice % mutants.size();
+    const size_t first_of_slice = Today() * args.slice % mutants.size();
     std::rotate(mutants.begin(), mutants.begin() + static_cast<std::ptrdiff_t>(first_of_slice),
                 mutants.end());
     mutants.resize(args.slice);
@@ -162,7 +166,8 @@ int Main(int argc, char** argv) {
   app.add_option("mutants", args.which, "With --mutants: these alone, by number or name");
   app.add_option("--budget", args.budget_seconds, "With --mutants: processor seconds for each")
       ->capture_default_str();
-  app.add_option("--slice", args.slice, "With --mutants: so many of them, others each day");
+  app.add_option("--slice", args.slice,
+                 "With --mutants or --enumerate: so many mutants or crashes, others each day");
   app.add_flag("--enumerate", args.enumerate,
                "Crash a reference run at each of its effects, and recoveries at each of theirs");
   app.add_option("--every", args.every, "With --enumerate: at one effect of so many")->capture_default_str();
@@ -192,6 +197,11 @@ int Main(int argc, char** argv) {
     EnumerationOptions options;
     options.jobs = args.jobs;
     options.every = std::max<uint64_t>(1, args.every);
+    if (args.slice != 0) {
+      options.slice = args.slice;
+      options.from = 1 + Today();
+      options.recovery_sample = kRecoveriesOfASlice;
+    }
     if (args.first != 0) options.first_seed = args.first;
     return Enumerate(options) ? 0 : 1;
   }

@@ -128,6 +128,7 @@ class OneRun {
     plan.scan_prefix = "scan/";
     plan.has_foreign = world_.options().foreign;
     plan.think_us_max = 400 * kMs + random_() % (1'400 * kMs);
+    if (options_.think_us_max) plan.think_us_max = *options_.think_us_max;
     return plan;
   }
 

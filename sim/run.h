@@ -32,6 +32,7 @@ struct RunOptions {
   // Instead of the plan that the seed draws.
   std::optional<std::vector<Fault>> faults;
   std::optional<CrashPlan> crash;
+  std::optional<uint64_t> think_us_max;
 };
 
 struct RunFigures {
