@@ -360,6 +360,7 @@ void Chaos::Heal() {
   WorldOptions& options = world_.options();
   options.loss = options.duplication = options.replay = options.stall = options.directory_trouble = 0;
   options.delay_us_max = calm_.delay_us_max;
+  options.in_order = true;
   for (const NodeId node : nodes) {
     world_.CrashAtEffect(node, 0, false);  // disarmed
     for (const NodeId other : nodes) world_.Cut(node, other, false);

@@ -251,6 +251,11 @@ void World::Node::Transmit(NodeId to, Envelope envelope) {
         [this, to, envelope = std::move(envelope)]() mutable { world_.Deliver(to, std::move(envelope)); });
   }
   const auto deliver = [this, to](uint64_t delay_us, Envelope copy) {
+    if (world_.options_.in_order) {
+      uint64_t& last_us = last_arrival_us_[to];
+      last_us = std::max(last_us, world_.now_us_ + delay_us);
+      delay_us = last_us - world_.now_us_;
+    }
     world_.After(delay_us,
                  [this, to, copy = std::move(copy)]() mutable { world_.Deliver(to, std::move(copy)); });
   };

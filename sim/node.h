@@ -196,6 +196,7 @@ class World::Node final : public ReplicaHost {
   bool refreshing_ = false;
   std::map<GroupId, Hosted> hosted_;
   std::map<GroupId, View> views_;
+  std::map<NodeId, uint64_t> last_arrival_us_;  // of what was sent there, if that is kept in order
   std::map<RequestId, OnReply> calls_;
   RequestId last_call_{};
   std::map<RequestId, Status> operator_answers_;

@@ -46,6 +46,7 @@ struct WorldOptions {
   double loss = 0;
   double duplication = 0;
   uint64_t delay_us_max = 300;  // of a message
+  bool in_order = false;        // messages of a link come as they were sent, as over one connection
   uint64_t force_us_max = 200;  // of a force
   double stall = 0;             // of a message: comes up to replay_us_max later, past all that follow it
   double replay = 0;            // of a message: comes again, up to replay_us_max later
