@@ -25,8 +25,10 @@ struct Campaign {
   uint64_t count = 1;
   unsigned jobs = 1;
   Mutant mutant = Mutant::kNone;
-  uint64_t budget_ms = UINT64_MAX;  // of wall time; then no further seed is begun
-  RunOptions run;                   // but for the seed and the trace
+  uint64_t budget_ms =
+      UINT64_MAX;               // of processor time, then it ends: another load on the machine does not count
+  uint64_t* used_ms = nullptr;  // told how much that was, if wanted
+  RunOptions run;               // but for the seed and the trace
   // Not null: the run of the first seed, once with each of these; outcomes are numbered from `first` on.
   const std::vector<CrashPlan>* plans = nullptr;
   // Called in the order in which seeds end. False: enough.
