@@ -190,6 +190,12 @@ class OneRun {
                        [&](const Member& member) { return member.node == node; });
   }
 
+  bool ForeignAgrees() {
+    if (world_.foreign().contradiction().empty()) return true;
+    Violate("I-A1: " + world_.foreign().contradiction());
+    return false;
+  }
+
   // I-A5, G6: all ends in bounded time once faults are gone.
   void HealAndRest(Chaos& chaos) {
     const uint64_t healed_us = world_.now_us();
@@ -204,6 +210,7 @@ class OneRun {
       return Violate("I-A5: clients without an answer\n" + world_.Describe());
     }
     while (!IsAtRest()) {
+      if (!ForeignAgrees()) return;
       world_.RunFor(50 * kMs);
       for (const NodeId node : kNodes) {  // damage may show late
         if (world_.HasNode(node)) chaos.Repair(node);
@@ -235,7 +242,7 @@ class OneRun {
     int64_t sum = 0;
     for (const std::string& account : plan_.accounts) sum += NumberAt(account);
     if (sum != 0) Violate("I-A1: transfers left a sum of " + std::to_string(sum));
-    if (!world_.foreign().contradiction().empty()) Violate("I-A1: " + world_.foreign().contradiction());
+    if (!ForeignAgrees()) return;
     checker::History history;
     history.list_keys.insert(plan_.lists.begin(), plan_.lists.end());
     for (const auto& client : clients_) {
