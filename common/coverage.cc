@@ -80,6 +80,8 @@ std::string_view ToString(Situation situation) {
       return "lock timeout";
     case Situation::kWorkTimedOut:
       return "work timed out";
+    case Situation::kIdledOut:
+      return "idled out";
     case Situation::kVoteTimeout:
       return "vote timeout";
     case Situation::kOnePhaseSettled:

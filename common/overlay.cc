@@ -77,7 +77,12 @@ void Overlay::Forget(Lsn through) {
     Version& oldest = versions.all[versions.forgotten];
     bytes_ -= row->first.second.size() + (oldest.value ? oldest.value->size() : 0);
     oldest.value.reset();
-    if (++versions.forgotten == versions.all.size()) rows_.erase(row);
+    if (++versions.forgotten == versions.all.size()) {
+      rows_.erase(row);
+    } else if (versions.forgotten * 2 > versions.all.size()) {  // a row that never comes to rest
+      versions.all.erase(versions.all.begin(), versions.begin());
+      versions.forgotten = 0;
+    }
     order_.pop_front();
   }
 }

@@ -43,7 +43,6 @@ class StateReader {
   virtual void Scan(Table table, std::string_view from, std::string_view to, const Visitor& visit) const = 0;
 };
 
-// One change of a row, by the record at `lsn`.
 using RowPlace = std::pair<Table, std::string>;
 struct RowPlaceLess {  // compares without making a string
   using is_transparent = void;
@@ -54,6 +53,7 @@ struct RowPlaceLess {  // compares without making a string
   }
 };
 
+// One change of a row, by the record at `lsn`.
 struct Mutation {
   Table table{};
   std::string key;

@@ -33,6 +33,7 @@ void CoordinatorCore::ExpireDeadlines() {
     const bool old = now_.mono_us >= txn->begun_us + config_.times.life_max_us;
     switch (txn->state) {
       case TxnState::kActive:
+        Reached(Situation::kIdledOut);
         Abort(*txn, AbortReason::kExpired,
               old ? "the transaction lived too long" : "the transaction was idle too long");
         break;

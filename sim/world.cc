@@ -15,6 +15,11 @@
 namespace assent::sim {
 namespace {
 
+// Shorter than in production, where people may think between two calls: what clients left open when the
+// faults end must be over 10 s later.
+constexpr uint64_t kIdleCoordinatorUs = 5'000'000;
+constexpr uint64_t kIdleShardUs = 8'000'000;
+
 // Bounds that a handful of clients reach. Which ones differs from seed to seed, so that one that is reached
 // early does not hide the others.
 void Tighten(participant::ParticipantConfig& config) {
@@ -74,11 +79,6 @@ World::~World() {
   }
   nodes_.clear();
 }
-
-// Shorter than in production, where people may think between two calls: what clients left open when the faults
-// end must be over 10 s later.
-constexpr uint64_t kIdleCoordinatorUs = 5'000'000;
-constexpr uint64_t kIdleShardUs = 8'000'000;
 
 std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& state) const {
   const uint64_t by = options_.times_divided_by;
