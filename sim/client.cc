@@ -14,6 +14,9 @@ using Next = CommitProgress::Next;
 constexpr uint64_t kMs = 1'000;
 constexpr uint64_t kAttemptsMax = 6;
 constexpr int kRollbacksMax = 10;
+constexpr uint64_t kThinkStepUs = 200 * kMs;  // so soon it sees that it is to stop
+constexpr uint64_t kBusyBeforeUs = 500 * kMs;
+constexpr uint64_t kBusyAfterUs = 700 * kMs;
 constexpr size_t kElementsMax = 30;  // of a list, before it is begun anew
 constexpr uint64_t kPerPrefix = 8;   // transactions before the next prefix is scanned
 
@@ -168,10 +171,26 @@ Flow<bool> Client::Run() {
     const Kind kind = DrawKind();
     const bool committed = co_await OneTransaction(kind);
     if (committed) acked_below_ = seq_;
-    co_await Pause(world_, Below(plan_.think_us_max));
+    uint64_t think_us = ThinkUs();
+    while (think_us > 0 && !stopping_) {
+      const uint64_t part_us = std::min(think_us, kThinkStepUs);
+      co_await Pause(world_, part_us);
+      think_us -= part_us;
+    }
   }
   idle_ = true;
   co_return true;
+}
+
+uint64_t Client::ThinkUs() {
+  const uint64_t busy_us = Below(plan_.think_us_max);
+  const uint64_t now_us = world_.now_us();
+  const auto& moments = plan_.busy_at_us;
+  const auto next = std::upper_bound(moments.begin(), moments.end(), now_us);
+  if (next != moments.begin() && now_us < *std::prev(next) + kBusyAfterUs) return busy_us;
+  const uint64_t begins_us = next == moments.end() ? UINT64_MAX : *next - std::min(*next, kBusyBeforeUs);
+  if (begins_us <= now_us) return busy_us;
+  return std::min(plan_.quiet_times * busy_us, begins_us - now_us + busy_us);
 }
 
 Client::Kind Client::DrawKind() {

@@ -26,9 +26,11 @@ struct ClientPlan {
   std::vector<std::string> lists;      // appended to
   std::string scan_prefix;
   uint64_t think_us_max = 200'000;  // between two transactions
-  bool has_foreign = false;         // a resource manager of somebody else takes part now and then
-  double duplicates = 0.05;         // of requests that come again, late
-  double quits = 0.01;              // of calls that it does not wait for: what became of it stays unknown
+  uint64_t quiet_times = 1;         // as long, but about these moments (ascending), so that faults meet work
+  std::vector<uint64_t> busy_at_us;
+  bool has_foreign = false;  // a resource manager of somebody else takes part now and then
+  double duplicates = 0.05;  // of requests that come again, late
+  double quits = 0.01;       // of calls that it does not wait for: what became of it stays unknown
 };
 
 // What a token was used for, and what its client was told.
@@ -89,6 +91,7 @@ class Client {
   std::vector<std::string> Pick(std::vector<std::string> keys, size_t count);
   uint64_t Below(uint64_t bound) { return bound == 0 ? 0 : random_() % bound; }
   bool Chance(double p) { return static_cast<double>(random_() % 1'000'000) < p * 1e6; }
+  uint64_t ThinkUs();
   NodeId Target();
   void Trace(std::string_view what, const std::string& text);
 

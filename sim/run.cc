@@ -73,6 +73,7 @@ class OneRun {
         kept.push_back(chaos_plan.faults[i]);
       }
     }
+    for (const Fault& fault : kept) plan_.busy_at_us.push_back(fault.at_us);
     chaos_plan.faults = std::move(kept);
     Chaos chaos(world_, std::move(chaos_plan), options_.seed);
     chaos.Begin();
@@ -128,8 +129,12 @@ class OneRun {
     for (int i = 0; i < 2 + static_cast<int>(crowd); ++i) plan.lists.push_back("l" + std::to_string(i));
     plan.scan_prefix = "scan/";
     plan.has_foreign = world_.options().foreign;
-    plan.think_us_max = 400 * kMs + random_() % (1'400 * kMs);
-    if (options_.think_us_max) plan.think_us_max = *options_.think_us_max;
+    plan.think_us_max = 100 * kMs + random_() % (350 * kMs);
+    plan.quiet_times = 20;
+    if (options_.think_us_max) {
+      plan.think_us_max = *options_.think_us_max;
+      plan.quiet_times = 1;
+    }
     return plan;
   }
 
@@ -315,7 +320,7 @@ class OneRun {
   const RunOptions& options_;
   std::mt19937_64 random_;
   World world_;
-  const ClientPlan plan_;
+  ClientPlan plan_;
   std::vector<std::unique_ptr<Client>> clients_;
   RunReport report_;
 };
