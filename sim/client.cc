@@ -15,10 +15,10 @@ constexpr uint64_t kMs = 1'000;
 constexpr uint64_t kAttemptsMax = 6;
 constexpr int kRollbacksMax = 10;
 constexpr uint64_t kThinkStepUs = 200 * kMs;  // so soon it sees that it is to stop
-constexpr uint64_t kBusyBeforeUs = 500 * kMs;
-constexpr uint64_t kBusyAfterUs = 700 * kMs;
-constexpr size_t kElementsMax = 30;  // of a list, before it is begun anew
-constexpr uint64_t kPerPrefix = 8;   // transactions before the next prefix is scanned
+constexpr uint64_t kBusyBeforeUs = 300 * kMs;
+constexpr uint64_t kBusyAfterUs = 2'000 * kMs;  // a node that was cut off dies within 1.9 s
+constexpr size_t kElementsMax = 30;             // of a list, before it is begun anew
+constexpr uint64_t kPerPrefix = 8;              // transactions before the next prefix is scanned
 
 }  // namespace
 
