@@ -67,6 +67,8 @@ REPLICATION = [
     M_ACK_WITHOUT_POSITION: R4; only what was matched in this epoch is acked at all
 ''', 'redundant')
 
+NO_REMOVAL = 'MAXE=4 RESTARTS=1 LAST_HANDOVER=1 NO_REMOVAL'
+
 LEASE = [
     rules('lease', 'lease', 'MAXE=4 RESTARTS=1', quick=True),
     rules('lease/three members', 'lease', 'MEMBERS=7 MAXE=4 RESTARTS=1'),
@@ -85,8 +87,14 @@ LEASE = [
     M_LONE_FROM_ANSWER: R5, as of when it was asked
     M_LEARNER_GIVES_NO_WORD: R3, R5, who proposed to admit a replica is bound by that view
     M_RESTARTED_LEADS_AT_ONCE: R3, R5, a view that an earlier life won is no end of what a later life promised
+    M_LEASE_KEPT_AFTER_HANDOVER: R5, the lease is over before the backup is told to lead
+    M_TAKEN_BACK_IN_THE_SAME_EPOCH: R3, R5, and for good: the backup may still act on what it was told
+    M_HANDOVER_OF_ANY_EPOCH: R2, but not once that epoch is over
 ''') + mutants('lease/', 'lease', 'MAXE=4 RESTARTS=1', '''
     M_SERVE_WITHOUT_BACKUPS: R4; a backup's word, which the lease needs, says that it entered the epoch
+''', 'redundant') + mutants('lease/without removal, ', 'lease', NO_REMOVAL, '''
+    M_LEASE_KEPT_AFTER_HANDOVER: R5; in a view of the same members nobody leads without the old primary's word
+    M_TAKEN_BACK_IN_THE_SAME_EPOCH: R5; likewise
 ''', 'redundant')
 
 COMMIT = [

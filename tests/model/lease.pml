@@ -1,4 +1,5 @@
-/* Leases (R5) and the views that end them (R3, R6): backup/leases.cc, backup/views.cc, backup/changes.cc.
+/* Leases (R5) and the views that end them (R3, R6): backup/leases.cc, backup/views.cc, backup/changes.cc,
+ * backup/handover.cc.
  *
  * A file of its own: joined to replication.pml the states multiply, and neither needs the other's. Here
  * there is no log: "the whole log is replicated in this view" (R4) is `joined`, who has entered an epoch as
@@ -10,10 +11,11 @@
  *          stop at the point from which on they count for nothing, so the states are finite. A lease counts
  *          for LEASE on the clock of the primary, which may be slow: LEASE + DRIFT ticks. A backup's grace
  *          period is GRACE ticks on a fast clock. GRACE = LEASE + DRIFT is the least that is safe, so it is
- *          what is checked. Any other timeout (removal, a proposal sent again, a read of the directory) may
- *          come at any moment.
+ *          what is checked. Any other timeout (removal, a proposal sent again, a read of the directory, a
+ *          handover taken back) may come at any moment.
  * Network  One Beacon to and one BeaconAck from each replica is on its way: sending overwrites (loss),
- *          delivery leaves it there (repeats), nothing has to be delivered (delay, partition).
+ *          delivery leaves it there (repeats), nothing has to be delivered (delay, partition). HandOver
+ *          likewise.
  * CAS      ProposeView lies in a slot until the directory applies it, at any time, even after its sender
  *          died, or it is lost. The proposer learns its fate by reading; CasDone would tell it nothing else,
  *          but sooner.
@@ -37,6 +39,9 @@
 #endif
 #ifndef RESTARTS
 #define RESTARTS 0
+#endif
+#ifndef LAST_HANDOVER
+#define LAST_HANDOVER (MAXE - 2)               /* no lease above this epoch is handed over */
 #endif
 #ifndef LEASE
 #define LEASE 1
@@ -68,7 +73,8 @@ typedef Replica {
   byte word[3];          /* primary: since the latest beacon that this backup answered was sent */
   byte directory;  /* primary: since it asked the reading that last showed this epoch, or the proposal */
   byte asked;            /* since the reading on its way was asked */
-  byte reading           /* 0: none; 1: asked; 2: answered, this epoch is the newest */
+  byte reading;          /* 0: none; 1: asked; 2: answered, this epoch is the newest */
+  bit  handed_over       /* primary: has no lease any more in this epoch, for good */
 }
 Replica rep[3];
 
@@ -81,6 +87,7 @@ Cas cas[3];              /* ProposeView on its way, by sender; expect = 0: none 
 
 Beacon to[3];            /* Beacon on its way to this replica */
 Beacon from[3];          /* BeaconAck on its way from it */
+byte hand_over[3];       /* HandOver on its way to it: of which epoch; 0: none */
 
 byte restarts = RESTARTS;
 byte told = 1;           /* ghost: highest epoch in which somebody held a lease */
@@ -117,7 +124,17 @@ byte i;                  /* scratch, 0 between steps */
 #else
 #define BOUND(r)      (!ADMITS(r) || rep[r].directory < OVER)
 #endif
-#define HOLDS(r)      (IS(r, PRIMARY) && rep[r].serving && (LONE(r) -> LONE_WORD(r) : WORDS(r) && BOUND(r)))
+/* R5: over before the backup is told to lead, which waits for nothing; and for good, since it may take its
+   time. The next view has the same members, so its primary would lead by the old one's word, and both clauses
+   would be redundant, were the old one never removed from it (NO_REMOVAL). But an operator may remove it at
+   any moment, and then it is not asked. */
+#ifdef M_LEASE_KEPT_AFTER_HANDOVER
+#define GIVEN_UP(r)   false
+#else
+#define GIVEN_UP(r)   rep[r].handed_over
+#endif
+#define HOLDS(r)      (IS(r, PRIMARY) && rep[r].serving && !GIVEN_UP(r) && \
+                       (LONE(r) -> LONE_WORD(r) : WORDS(r) && BOUND(r)))
 
 /* I-S2, G5; looked at wherever a lease can begin or be prolonged */
 inline check_leases() {
@@ -166,6 +183,7 @@ inline leave_role(r, next) {
   forget(to[r]);
   rep[r].role = STARTING; rep[r].serving = 0; rep[r].proposed = 0; rep[r].heard = 0; rep[r].directory = OVER;
   rep[r].word[0] = OVER; rep[r].word[1] = OVER; rep[r].word[2] = OVER; rep[r].reading = 0; rep[r].asked = 0;
+  rep[r].handed_over = 0;
   i = rep[r].epoch; rep[r].epoch = next;
   if
   :: i != newest && rep[0].epoch != i && rep[1].epoch != i && rep[2].epoch != i ->
@@ -230,7 +248,12 @@ inline directory_applies(r) {
      newest++;
      printf("the directory makes r%d's view: epoch %d, members %d\n", r, newest, cas[r].members);
      view[newest].primary = r; view[newest].life = cas[r].life; view[newest].members = cas[r].members;
-     for (i : 0 .. 2) { if :: i != r -> cas_done(i) :: else fi }      /* they have lost */
+     for (i : 0 .. 2) {
+       if :: i != r -> cas_done(i) :: else fi;                        /* they have lost */
+#ifndef M_HANDOVER_OF_ANY_EPOCH
+       hand_over[i] = 0                                               /* who takes it in now will lose */
+#endif
+     }
      i = 0
   :: else
   fi;
@@ -261,6 +284,32 @@ inline on_beacon_ack(r, m) {
   check_leases()
 }
 
+/* ---- handing over (handover.cc) ---- */
+
+inline give_up_lease(r, m) {
+  printf("r%d gives up its lease and tells r%d to lead\n", r, m);
+  rep[r].handed_over = 1; hand_over[m] = rep[r].epoch;
+  if
+  :: GIVEN_UP(r) -> rep[r].word[0] = OVER; rep[r].word[1] = OVER; rep[r].word[2] = OVER
+  :: else
+  fi
+}
+
+inline tick_hand_over(r) {
+#ifdef M_TAKEN_BACK_IN_THE_SAME_EPOCH
+  printf("r%d goes on in epoch %d\n", r, rep[r].epoch);
+  rep[r].handed_over = 0
+#else
+  propose(r, V(r).members)
+#endif
+}
+
+#ifdef M_HANDOVER_OF_ANY_EPOCH
+#define TOLD_TO_LEAD(m)  (hand_over[m] != 0)
+#else
+#define TOLD_TO_LEAD(m)  (hand_over[m] != 0 && hand_over[m] == rep[m].epoch)            /* R2 */
+#endif
+
 #ifdef M_ANY_EPOCH
 #define SAME_EPOCH(b, r)  (b.epoch != 0)
 #else
@@ -286,15 +335,27 @@ inline on_beacon_ack(r, m) {
 #else
 #define WAITED(r)  (!IS(r, STARTING) || rep[r].seen == rep[r].epoch || rep[r].heard >= GRACE)
 #endif
-#define MAY_PROPOSE(r)  (rep[r].proposed == 0 && rep[r].epoch < MAXE)
+#define MAY_PROPOSE(r)  (rep[r].proposed == 0 && !rep[r].handed_over && rep[r].epoch < MAXE)
+
+/* One that is deposed may, too, but nobody heeds it. */
+#define MAY_HAND_OVER(r)  (MAY_PROPOSE(r) && rep[r].serving && rep[r].epoch == newest && \
+                           rep[r].epoch <= LAST_HANDOVER)
+
+#ifdef NO_REMOVAL
+#define MAY_REMOVE  false
+#else
+#define MAY_REMOVE  true
+#endif
 
 /* What primary r does with m. */
 #define WITH(r, m) \
-  :: d_step { IS(r, PRIMARY) && BACKUP(r, m) && rep[m].epoch <= rep[r].epoch -> \
+  :: d_step { IS(r, PRIMARY) && BACKUP(r, m) && !GIVEN_UP(r) && rep[m].epoch <= rep[r].epoch -> \
               to[m].epoch = rep[r].epoch; to[m].age = 0 } \
-  :: d_step { IS(r, PRIMARY) && BACKUP(r, m) && SAME_EPOCH(from[m], r) && from[m].age < rep[r].word[m] -> \
-              on_beacon_ack(r, m) } \
-  :: d_step { IS(r, PRIMARY) && BACKUP(r, m) && MAY_PROPOSE(r) -> propose(r, V(r).members & ~bitof(m)) } \
+  :: d_step { IS(r, PRIMARY) && BACKUP(r, m) && !GIVEN_UP(r) && SAME_EPOCH(from[m], r) && \
+              from[m].age < rep[r].word[m] -> on_beacon_ack(r, m) } \
+  :: d_step { IS(r, PRIMARY) && BACKUP(r, m) && MAY_HAND_OVER(r) -> give_up_lease(r, m) } \
+  :: d_step { IS(r, PRIMARY) && BACKUP(r, m) && MAY_PROPOSE(r) && MAY_REMOVE -> \
+              propose(r, V(r).members & ~bitof(m)) } \
   :: d_step { IS(r, PRIMARY) && !BACKUP(r, m) && MAY_PROPOSE(r) && rep[r].serving && \
               (V(r).joined & bitof(m)) -> propose(r, V(r).members | bitof(m)) }
 
@@ -306,6 +367,8 @@ inline on_beacon_ack(r, m) {
   :: d_step { IS(r, FOLLOWER) && SAME_EPOCH(to[r], r) && FREE(r) -> on_beacon(r) } \
   :: d_step { IS(r, FOLLOWER) && NAMED(r) && SILENT(r) && MAY_PROPOSE(r) -> \
               propose(r, V(r).members & ~bitof(V(r).primary)) } \
+  :: d_step { IS(r, FOLLOWER) && NAMED(r) && TOLD_TO_LEAD(r) && MAY_PROPOSE(r) -> propose(r, V(r).members) } \
+  :: d_step { rep[r].handed_over && rep[r].proposed == 0 -> tick_hand_over(r) } \
   :: d_step { rep[r].proposed != 0 && cas[r].expect == 0 && rep[r].epoch == newest && WAITED(r) -> \
               cas[r].expect = rep[r].epoch; cas[r].members = rep[r].proposed; cas[r].life = rep[r].life } \
   :: d_step { cas[r].expect != 0 -> directory_applies(r) } \
