@@ -83,6 +83,7 @@ LEASE = [
     M_TAKEOVER_AT_ONCE: R3, a backup proposes itself only after a grace period
     M_NO_GRACE_AFTER_START: R5, a full one after its own start
     M_PROPOSER_ANSWERS: R3, R5, who proposed itself answers no beacon
+    M_ANSWERS_WHILE_ENTERING: R3, R5, nor while it enters the view that it won
     M_LONE_NEEDS_NO_DIRECTORY: R5, a primary without backups has the directory's word
     M_LONE_FROM_ANSWER: R5, as of when it was asked
     M_LEARNER_GIVES_NO_WORD: R3, R5, who proposed to admit a replica is bound by that view

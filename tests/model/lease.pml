@@ -262,10 +262,16 @@ inline directory_applies(r) {
 
 /* ---- beacons ---- */
 
+/* R3: not once it proposed itself, nor while it enters the view that it won (to persist the epoch, or to end
+   a truncation, takes its time; it is one step here, since nothing else is done meanwhile). */
 #ifdef M_PROPOSER_ANSWERS
 #define FREE(r)  true
 #else
-#define FREE(r)  (rep[r].proposed == 0)                    /* R3 */
+#ifdef M_ANSWERS_WHILE_ENTERING
+#define FREE(r)  (rep[r].proposed == 0 || rep[r].epoch < newest)
+#else
+#define FREE(r)  (rep[r].proposed == 0)
+#endif
 #endif
 
 inline on_beacon(m) {
