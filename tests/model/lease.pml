@@ -316,11 +316,7 @@ inline tick_hand_over(r) {
 #define TOLD_TO_LEAD(m)  (hand_over[m] != 0 && hand_over[m] == rep[m].epoch)            /* R2 */
 #endif
 
-#ifdef M_ANY_EPOCH
-#define SAME_EPOCH(b, r)  (b.epoch != 0)
-#else
 #define SAME_EPOCH(b, r)  (b.epoch != 0 && b.epoch == rep[r].epoch)   /* R2 */
-#endif
 #ifdef M_TAKEOVER_AT_ONCE
 #define SILENT(r)  true
 #else
