@@ -72,9 +72,9 @@ NO_REMOVAL = 'MAXE=4 RESTARTS=1 LAST_HANDOVER=1 NO_REMOVAL'
 LEASE = [
     rules('lease', 'lease', 'MAXE=4 RESTARTS=1', quick=True),
     rules('lease/three members', 'lease', 'MEMBERS=7 MAXE=4 RESTARTS=1'),
-    rules('lease/two restarts', 'lease', 'MAXE=4 RESTARTS=2'),
-    rules('lease/five epochs', 'lease', 'MAXE=5 RESTARTS=1'),
-    rules('lease/finer time', 'lease', 'MAXE=4 RESTARTS=1 LEASE=2'),
+    rules('lease/two restarts', 'lease', 'MAXE=4 RESTARTS=2 LAST_HANDOVER=1'),
+    rules('lease/five epochs', 'lease', 'MAXE=5 RESTARTS=1 LAST_HANDOVER=1'),
+    rules('lease/finer time', 'lease', 'MAXE=4 RESTARTS=1 LEASE=2 LAST_HANDOVER=1'),
     sample('lease/wide', 'lease', 'MEMBERS=7 MAXE=6 RESTARTS=3 LEASE=2'),
 ] + mutants('lease/', 'lease', 'MAXE=4 RESTARTS=1', '''
     M_GRACE_IGNORES_DRIFT: R5, grace is longer than a lease by more than two clocks drift apart
