@@ -129,8 +129,8 @@ void ReplicationCore::OnBeacon(NodeId from, const Beacon& beacon) {
   if (!IsFollower() || from != view_->primary) return;
   // R11: a primary whose disk hangs is as good as dead; it must not be told otherwise, nor go on by our word.
   if (beacon.force_age_us > kForceAgeMaxUs) return Reached(Situation::kWedgedDiskGaveUp);
-  // Bound by the view that it proposed, too: the directory may have made it the primary by now (R3).
-  if (proposed_) return;
+  // Bound by the view that it proposed, or won and is about to enter: it may lead that one by now (R3).
+  if (ViewIsChanging()) return;
   heard_us_ = now_us_;
   Emit(SendTo{from, epoch(), BeaconAck{beacon.sent_us, ForceAge(), config_.incarnation}});
 }

@@ -313,6 +313,7 @@ bool Chaos::Apply(const Fault& fault) {
                        fault.kind == FaultKind::kIoError ? wal::MemoryFileSystem::Fault::kError
                                                          : wal::MemoryFileSystem::Fault::kDiskFull,
                        /*of_log=*/fault.number % 3 != 0);
+      if (fault.number % 2 == 0) Later(fault.for_us, [this, node] { Die(node, /*power=*/true, 0); });
       return true;
     case FaultKind::kNoRoom:
       if (!up || !world_.Has(node, fault.group)) return false;

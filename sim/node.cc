@@ -48,6 +48,7 @@ void World::Log::Schedule() {
 void World::Log::Work() {
   if (queue_.empty()) return;
   ++world_.counts_.log_commands;
+  Disk& disk = world_.DiskOf(node_.id_, group_);
   LogCommand command = std::move(queue_.front());
   queue_.pop_front();
   if (auto* append = std::get_if<AppendToLog>(&command)) {
@@ -62,19 +63,26 @@ void World::Log::Work() {
     Answer(LogDone::What::kForced, log_->AppendAndForce(entries));
   } else if (const auto* truncate = std::get_if<TruncateLog>(&command)) {
     ++world_.counts_.truncations;
+    disk.recorded =
+        {};  // what its cut leaves, even if it is not finished before the next start, is not known here
     Answer(LogDone::What::kTruncated, log_->Truncate(truncate->after));
   } else if (const auto* trim = std::get_if<TrimLog>(&command)) {
     ++world_.counts_.trims;
     Answer(LogDone::What::kTrimmed, log_->Trim(trim->below));
   } else if (const auto* reset = std::get_if<ResetLog>(&command)) {
     ++world_.counts_.resets;
+    disk.durable = disk.recorded = {};
     Answer(LogDone::What::kReset, log_->Reset(reset->base));
   }
 }
 
 void World::Log::Answer(LogDone::What what, Status status) {
   if (!status.ok()) world_.trace().Line(world_.now_us_, node_.id_, group_, "log fails", status.ToString());
-  if (status.ok()) world_.DiskOf(node_.id_, group_).durable = log_->durable().lsn;
+  Disk& disk = world_.DiskOf(node_.id_, group_);
+  if (status.ok()) {
+    if (what == LogDone::What::kForced) disk.recorded = disk.durable;
+    disk.durable = log_->durable().lsn;
+  }
   done_.push_back({what, std::move(status), log_->durable()});
   node_.After(world_.Random(20), [this] {
     const LogDone done = std::move(done_.front());
@@ -166,6 +174,15 @@ void World::Node::Start() {
     disk.store_files.set_before_effect([this] { return Effect(); });
     auto opened = OpenReplicaFiles(disk.files, {disk.root, disk.root + "/log", disk.store_path()},
                                    config.store_identity, config.store_options, log_options);
+    // R7, R8: what was durable is there; and rot below the last batch is damage, which a sound batch behind
+    // it tells. (An empty log is that of a snapshot, whose installation was finished just now.)
+    const Lsn expected = disk.log_bits_flipped == 0   ? disk.durable
+                         : disk.log_bits_flipped == 1 ? disk.recorded
+                                                      : Lsn{};
+    ASSENT_CHECK(
+        !opened.ok() || opened->log->last().lsn >= expected || opened->log->last() == opened->log->base(),
+        "I-D3: records are gone from the log: seed", world_.seed_, ToString(id_), ToString(spec.id),
+        opened->log->last().lsn, expected);
     // Rot in the last batch of a log looks like a torn tail to who has this disk alone (R8; docs/BUGS.md has
     // it among what is open). A scrub against the peers would find it: the simulator does as that would.
     if (opened.ok() && config.store_options.verify && opened->log->last().lsn < disk.durable) {

@@ -25,7 +25,9 @@ struct World::Disk {
   wal::MemoryFileSystem files;        // of the log
   wal::MemoryFileSystem store_files;  // of SQLite, and snapshots
   SimulatedDisk mount;
-  Lsn durable{};            // the log's, as it said
+  Lsn durable{};            // the log's, as it said; 0 = it is being cut
+  Lsn recorded{};           // of that, what the last batch on disk says, or more, was durable when it was written
+  uint64_t log_bits_flipped = 0;
   bool is_limited = false;  // by LimitDisk
   bool is_faulty = false;   // a fault was injected since the replica was opened
   Epoch held{};             // the highest epoch that the replica was ever in (I-R4)

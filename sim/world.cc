@@ -241,6 +241,7 @@ void World::Rot(NodeId node, GroupId group, bool of_log) {
   }
   if (paths.empty()) return;
   may_be_damaged_.insert({node, group});
+  if (of_log) ++disk.log_bits_flipped;
   wal::MemoryInode& inode = files.inode(paths[Random(paths.size())]);
   inode.FlipBit(Random(inode.cached().size()), static_cast<unsigned>(Random(8)));
 }

@@ -279,6 +279,16 @@ TEST_F(BackupTakeover, ProposerAnswersNoBeaconUntilItKnowsThatItLost) {
   EXPECT_EQ(r.Sent<BeaconAck>(1).size(), 1U);
 }
 
+TEST_F(BackupTakeover, WinnerAnswersNoBeaconWhileItEntersItsView) {
+  Replica r(2);
+  Follow(r, kTwo);
+  WaitForProposal(r);
+  r.Step(CasDone{r.Take<ProposeView>().at(0).view, CasOutcome::kOk});
+  ASSERT_TRUE(r.Has<PersistView>());  // not answered yet: still a backup in the old view
+  r.Receive(1, 2, Beacon{r.now_us, 0});
+  EXPECT_TRUE(r.Sent<BeaconAck>(1).empty());
+}
+
 TEST_F(BackupTakeover, PrimaryWithAWedgedDiskIsNotHeard) {  // R11
   Replica r(2);
   Follow(r, kTwo);
