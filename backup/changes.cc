@@ -250,6 +250,7 @@ void ReplicationCore::On(const SnapshotRead& event) {
   ASSENT_CHECK(at == *snapshot.at, "two snapshots in one", at.lsn);
   if (event.piece.offset == snapshot.sent) {  // else it went back meanwhile
     snapshot.sent += event.piece.bytes.size();
+    snapshot.sent_max = std::max(snapshot.sent_max, snapshot.sent);
     snapshot.all_sent = event.piece.done;
     peer->last_sent_us = now_us_;
     Emit(SendTo{event.to, epoch(), event.piece});
@@ -274,7 +275,7 @@ void ReplicationCore::OnSnapshotAck(NodeId from, const SnapshotAck& ack) {
     return;
   }
   PeerProgress::Snapshot& snapshot = peer->snapshot;
-  if (peer->mode != Mode::kSnapshot || ack.at != snapshot.at || ack.received > snapshot.sent) return;
+  if (peer->mode != Mode::kSnapshot || ack.at != snapshot.at || ack.received > snapshot.sent_max) return;
   peer->has_acked = true;
   peer->last_ack_us = now_us_;
   if (ack.installed) {
@@ -293,6 +294,7 @@ void ReplicationCore::OnSnapshotAck(NodeId from, const SnapshotAck& ack) {
   // Lower, but not 0: it was overtaken, and a higher one comes; or the learner restarted and took a piece
   // that came late, and silence tells.
   snapshot.acked = ack.received;
+  snapshot.sent = std::max(snapshot.sent, snapshot.acked);  // an old 0 was no restart: it holds this much
   PumpSnapshot(*peer);
 }
 

@@ -36,6 +36,7 @@ struct PeerProgress {
   struct Snapshot {
     std::optional<LogPosition> at;  // once the first piece was read
     uint64_t sent = 0;
+    uint64_t sent_max = 0;  // before it went back
     uint64_t acked = 0;
     bool all_sent = false;
     bool reading = false;  // ReadSnapshot is unanswered

@@ -233,6 +233,12 @@ TEST_F(BackupLearner, GetsASnapshotWhereTheLogWasTrimmed) {
   r.Step(SnapshotRead{NodeId{3}, {At(2, 2), 1 + piece.size(), piece, false}});
   EXPECT_EQ(r.Take<ReadSnapshot>().back().offset, 0U);
   EXPECT_TRUE(r.Sent<SnapshotPiece>(3).empty());
+  // Or it did not, and that was an old answer: on behind what it holds.
+  r.Step(SnapshotRead{NodeId{3}, {At(2, 2), 0, "a", false}});
+  r.Take<ReadSnapshot>();
+  r.Receive(3, 2, SnapshotAck{At(2, 2), piece.size(), false, Node(3).incarnation});
+  r.Step(SnapshotRead{NodeId{3}, {At(2, 2), 1, "b", false}});
+  EXPECT_EQ(r.Take<ReadSnapshot>().back().offset, piece.size());
 
   r.Append("b");
   r.Receive(3, 2, SnapshotAck{At(2, 2), 0, true, Node(3).incarnation});
