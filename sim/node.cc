@@ -63,8 +63,7 @@ void World::Log::Work() {
     Answer(LogDone::What::kForced, log_->AppendAndForce(entries));
   } else if (const auto* truncate = std::get_if<TruncateLog>(&command)) {
     ++world_.counts_.truncations;
-    disk.recorded =
-        {};  // what its cut leaves, even if it is not finished before the next start, is not known here
+    disk.durable = disk.recorded = {};  // it may be finished at the next start
     Answer(LogDone::What::kTruncated, log_->Truncate(truncate->after));
   } else if (const auto* trim = std::get_if<TrimLog>(&command)) {
     ++world_.counts_.trims;
