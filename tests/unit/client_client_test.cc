@@ -71,10 +71,12 @@ TEST(Client, DeadlineWithNothingButRefusalsIsAborted) {
   Coordinator coordinator;
   coordinator.SetFaults([] { return Fault::kOverloaded; });
   ClientOptions options = Quick();
-  options.deadline_ms = 300;
+  options.deadline_ms = 1000;
+  // The deadline falls in the pause after the refusal: on a send it would leave the outcome unknown.
+  options.backoff_min_ms = options.backoff_max_ms = 10'000;
   Client client = Connected(coordinator, options);
   const CommitResult result = Transfer(client);
-  EXPECT_EQ(result.outcome, Outcome::kAborted);
+  EXPECT_EQ(result.outcome, Outcome::kAborted) << Describe(result);
   EXPECT_EQ(result.refused.code(), StatusCode::kOverloaded);
   EXPECT_EQ(coordinator.total_effects(), 0);
 }
