@@ -171,6 +171,21 @@ void ReplicationCore::TickChange() {
   AdvanceReplicated();
 }
 
+// Whether `view` does what the change under way is for.
+bool ReplicationCore::MakesChange(const View& view) const {
+  if (!change_) return false;
+  const NodeId node = change_->member.node;
+  switch (change_->kind) {
+    case ChangeKind::kAddReplica:
+      return view.Find(node) != nullptr;
+    case ChangeKind::kRemoveReplica:
+      return view.Find(node) == nullptr;
+    case ChangeKind::kPromote:
+      return view.primary == node;
+  }
+  return false;
+}
+
 void ReplicationCore::EndChange(const Status& status) {
   const Change ended = *std::exchange(change_, std::nullopt);
   const auto peer = peers_.find(ended.member.node);

@@ -2,7 +2,6 @@
 // tells the backup, which proposes itself (R3): whoever makes a view waits the old lease out, or is handed it
 // (R5). So no moment is lost to a grace period, and no transaction to the change.
 
-#include <algorithm>
 #include <utility>
 
 #include "backup/replication.h"
@@ -23,8 +22,12 @@ void ReplicationCore::Promote(const OperatorChange& event) {
   } else if (!serving_) {
     Refuse(event.id, StatusCode::kUnavailable, "the group does not serve yet (R4); try again later");
   } else {
-    change_ =
-        Change{event.id, event.kind, *named, false, now_us_, now_us_ + event.drain_us, event.force, false};
+    change_.emplace();
+    change_->id = event.id;
+    change_->kind = event.kind;
+    change_->member = *named;
+    change_->drain_until_us = now_us_ + event.drain_us;
+    change_->force = event.force;
     Emit(Drain{true});
   }
 }
@@ -56,10 +59,7 @@ void ReplicationCore::OnHandOver(NodeId from) {
   if (role_ != Role::kBackup || from != view_->primary || ViewIsChanging()) return;
   if (ForceAge() > kForceAgeMaxUs) return;  // R11
   Reached(Situation::kHandedOver);
-  View next = view_->Successor();
-  next.primary = config_.self;
-  next.primary_life = config_.life;
-  Propose(std::move(next));
+  ProposeToLead(view_->Successor());
 }
 
 uint64_t ReplicationCore::HandOverDeadline() const {

@@ -170,6 +170,10 @@ void ReplicationCore::ProposeWithoutPrimary() {
     next.members.push_back({config_.self, config_.incarnation});
     std::sort(next.members.begin(), next.members.end());
   }
+  ProposeToLead(std::move(next));
+}
+
+void ReplicationCore::ProposeToLead(View next) {
   next.primary = config_.self;
   next.primary_life = config_.life;
   Propose(std::move(next));

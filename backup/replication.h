@@ -221,6 +221,7 @@ class ReplicationCore {
   uint64_t TakeoverDeadline() const;
   void TakeOverIfDue();
   void ProposeWithoutPrimary();
+  void ProposeToLead(View next);
 
   // --- handover.cc: an operator's change of the primary (R3, R5) ---
   void Promote(const OperatorChange& event);
@@ -248,6 +249,7 @@ class ReplicationCore {
   void TickChange();
   uint64_t ChangeDeadline() const;
   PeerProgress* Learner();  // of an add-replica under way
+  bool MakesChange(const View& view) const;
   void EndChange(const Status& status);
   void IgnoreOtherIncarnation(NodeId from, Incarnation incarnation);
 

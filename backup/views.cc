@@ -181,10 +181,8 @@ void ReplicationCore::Adopt(const View& view) {
     // R5: no life of this process entered the epoch, so its compare-and-swap may have been on its way while a
     // later life answered beacons as a backup. Whose word binds this one: a full grace period from here.
     if (seen_epoch_ < view.epoch) bound_until_us_ = now_us_ + kGraceUs;
-    View next = view.Successor();
-    next.primary_life = config_.life;
     Reached(Situation::kPrimaryTookItsOwnEpoch);
-    Propose(std::move(next));
+    ProposeToLead(view.Successor());
     return;
   }
   entering_ = view;
@@ -237,7 +235,7 @@ void ReplicationCore::LeaveRole() {
 }
 
 void ReplicationCore::Follow(const View& view, Role role) {
-  if (IsPromoting() && view.primary == change_->member.node) EndChange(Status());
+  if (MakesChange(view)) EndChange(Status());
   if (role_ == Role::kLearner && view_->primary != view.primary) Reached(Situation::kTakeoverDuringCatchUp);
   LeaveRole();
   role_ = role;
@@ -256,11 +254,7 @@ void ReplicationCore::Follow(const View& view, Role role) {
 }
 
 void ReplicationCore::Lead(const View& view) {
-  // A change that this very view makes is done; anything else is ended by LeaveRole.
-  if (change_ && !IsPromoting() &&
-      (view.Find(change_->member.node) != nullptr) == (change_->kind == ChangeKind::kAddReplica)) {
-    EndChange(Status());
-  }
+  if (MakesChange(view)) EndChange(Status());
   LeaveRole();
   ASSENT_CHECK(last_.epoch < view.epoch || Mutated(Mutant::kRestartedPrimaryKeepsEpoch),
                "the epoch was used before", last_.epoch, view.epoch);

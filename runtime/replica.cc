@@ -120,10 +120,7 @@ void Replica::OnMessage(Envelope envelope) {
   std::visit(
       [&](auto& message) {
         using M = std::decay_t<decltype(message)>;
-        if constexpr (std::is_same_v<M, Ship> || std::is_same_v<M, ShipAck> ||
-                      std::is_same_v<M, SnapshotPiece> || std::is_same_v<M, SnapshotAck> ||
-                      std::is_same_v<M, Beacon> || std::is_same_v<M, BeaconAck> ||
-                      std::is_same_v<M, HandOver>) {
+        if constexpr (backup::IsReplicaMessage<M>) {
           if (from != group()) return;
           Enqueue(backup::Event(
               backup::Received{node, envelope.from_epoch, envelope.to_epoch, std::move(message)}));

@@ -253,17 +253,18 @@ void World::Resume(NodeId node) {
   // What waits for the end of the pause was put off until then; none of it is put off again.
   nodes_.at(node)->paused_until_us_ = 0;
 }
-void World::Ask(NodeId primary, GroupId group, backup::ChangeKind kind, NodeId member) {
+RequestId World::Ask(NodeId primary, GroupId group, backup::ChangeKind kind, NodeId member) {
   backup::OperatorChange change;
   change.kind = kind;
   change.member = registered_[group][member];
   change.member.node = member;
-  Ask(primary, group, change);
+  return Ask(primary, group, change);
 }
-void World::Ask(NodeId primary, GroupId group, backup::OperatorChange change) {
+RequestId World::Ask(NodeId primary, GroupId group, backup::OperatorChange change) {
   change.id = RequestId{next_request_++};
   nodes_.at(primary)->hosted_.at(group).replica->OnReplicationEvent(change);
   nodes_.at(primary)->Touch();
+  return change.id;
 }
 void World::JumpClock(NodeId node, int64_t us) {
   nodes_.at(node)->wall_off_us_ += static_cast<uint64_t>(us);
@@ -433,14 +434,10 @@ void World::AbandonLast(NodeId node, GroupId group) {
 
 std::optional<Status> World::Change(NodeId node, GroupId group, backup::ChangeKind kind, NodeId member,
                                     uint64_t patience_us) {
-  Node& there = *nodes_.at(node);
-  backup::OperatorChange change{RequestId{next_request_++}, kind, registered_[group][member]};
-  change.member.node = member;
-  there.hosted_.at(group).replica->OnReplicationEvent(change);
-  there.Touch();
-  auto& answers = there.operator_answers_;
-  if (!RunUntil([&] { return answers.contains(change.id); }, patience_us)) return std::nullopt;
-  return answers.at(change.id);
+  const RequestId id = Ask(node, group, kind, member);
+  const auto& answers = nodes_.at(node)->operator_answers_;
+  if (!RunUntil([&] { return answers.contains(id); }, patience_us)) return std::nullopt;
+  return answers.at(id);
 }
 
 std::string World::Describe() const {

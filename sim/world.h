@@ -116,9 +116,9 @@ class World {
   bool HasNode(NodeId node) const { return nodes_.contains(node); }
   bool Has(NodeId node, GroupId group) const { return disks_.contains({node, group}); }
   void Resume(NodeId node);
-  // An operator's change, whose answer nobody waits for.
-  void Ask(NodeId primary, GroupId group, backup::ChangeKind kind, NodeId member);
-  void Ask(NodeId primary, GroupId group, backup::OperatorChange change);
+  // An operator's change. Nobody waits for the answer; returned is the id that it will have.
+  RequestId Ask(NodeId primary, GroupId group, backup::ChangeKind kind, NodeId member);
+  RequestId Ask(NodeId primary, GroupId group, backup::OperatorChange change);
   // Replicas that halted although nothing was wrong with their disks, in words; empty: none.
   const std::string& needless_halt() const { return needless_halt_; }
   // Makes a view that `node`'s running process leads, as a failover does.

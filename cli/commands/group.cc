@@ -61,21 +61,9 @@ ExitCode Show(const Globals& globals) {
   return kOk;
 }
 
-Status CheckGroup(const std::string& group) {
-  if (ParseGroupId(group)) return {};
-  return Status(StatusCode::kInvalid, "not a group: " + group + " (they look like c1 and s1)");
-}
-
 Result<wire::NodeId> ParseNode(const std::string& node) {
   if (const auto id = ParseNodeId(node)) return codec::SmallNumber(Raw(*id));
   return Status(StatusCode::kInvalid, "not a node: " + node + " (they look like n1)");
-}
-
-Result<Address> FindNode(const ClusterView& cluster, wire::NodeId id) {
-  for (const NodeView& node : cluster.NodeStatuses()) {
-    if (node.status.ok() && node.reply.node == id) return node.address;
-  }
-  return Status(StatusCode::kUnavailable, NodeName(id) + " does not answer");
 }
 
 Result<wire::View> FindView(const ClusterView& cluster, const std::string& group) {
@@ -88,20 +76,34 @@ Result<wire::View> FindView(const ClusterView& cluster, const std::string& group
   return Status(StatusCode::kNotFound, "no group " + group + " with a view; see `assent group show`");
 }
 
+// A request for a change of `view`, which is refused if another view holds by then.
+template <typename Request>
+Request RequestFor(const ClusterView& cluster, const wire::View& view, wire::NodeId node) {
+  Request request;
+  request.__set_cluster(cluster.cluster());
+  request.__set_group(view.group);
+  request.__set_node(node);
+  request.__set_epoch(view.epoch);
+  return request;
+}
+
 // Has the primary of `view` make a change, which `call` asks for, and returns the view after it.
 Result<wire::View> MakeChange(
     const ClusterView& cluster, const wire::View& view, const std::string& what,
     const std::function<void(wire::AdminClient&, wire::ChangeReplicaReply&)>& call) {
-  const auto primary = FindNode(cluster, view.primary);
-  if (!primary.ok()) {
-    return Status(primary.status().code(),
-                  primary.status().message() + "; it is the primary of " + GroupName(view.group));
+  const std::vector<NodeView> nodes = cluster.NodeStatuses();
+  const auto primary = std::find_if(nodes.begin(), nodes.end(), [&](const NodeView& node) {
+    return node.status.ok() && node.reply.node == view.primary;
+  });
+  if (primary == nodes.end()) {
+    return Status(StatusCode::kUnavailable,
+                  NodeName(view.primary) + ", the primary of " + GroupName(view.group) + ", does not answer");
   }
   wire::ChangeReplicaReply reply;
   Progress progress;
   progress.Show(what);
   const CallStatus called =
-      ConnectAdmin(*primary, kChangeTimeoutMs)->Call([&](wire::AdminClient& c) { call(c, reply); });
+      ConnectAdmin(primary->address, kChangeTimeoutMs)->Call([&](wire::AdminClient& c) { call(c, reply); });
   progress.Clear();
   if (!called.ok()) {
     return Status(StatusCode::kIo, called.status.message() +
@@ -119,7 +121,7 @@ ExitCode FailChange(const Status& status) {
 ExitCode ChangeGroup(
     const Globals& globals, const std::string& group, const std::string& node,
     const std::function<Result<wire::View>(const ClusterView&, const wire::View&, wire::NodeId)>& change) {
-  if (const Status status = CheckGroup(group); !status.ok()) return Fail(kUsage, status.message());
+  if (!ParseGroupId(group)) return Fail(kUsage, "not a group: " + group + " (they look like c1 and s1)");
   const auto id = ParseNode(node);
   if (!id.ok()) return Fail(kUsage, id.status().message());
   const auto cluster = FindCluster(globals);
@@ -134,11 +136,7 @@ ExitCode ChangeGroup(
 
 Result<wire::View> ChangeMembers(const ClusterView& cluster, const wire::View& view, wire::NodeId node,
                                  Change change) {
-  wire::ChangeReplicaRequest request;
-  request.__set_cluster(cluster.cluster());
-  request.__set_group(view.group);
-  request.__set_node(node);
-  request.__set_epoch(view.epoch);
+  const auto request = RequestFor<wire::ChangeReplicaRequest>(cluster, view, node);
   const bool adding = change == Change::kAdd;
   return MakeChange(cluster, view,
                     adding ? NodeName(node) + " is catching up with " + GroupName(view.group)
@@ -157,11 +155,7 @@ struct HandOverOptions {
 Result<wire::View> HandOver(const ClusterView& cluster, const wire::View& view, wire::NodeId to,
                             const HandOverOptions& options) {
   if (view.primary == to) return view;
-  wire::PromoteRequest request;
-  request.__set_cluster(cluster.cluster());
-  request.__set_group(view.group);
-  request.__set_node(to);
-  request.__set_epoch(view.epoch);
+  auto request = RequestFor<wire::PromoteRequest>(cluster, view, to);
   request.__set_drain_us(static_cast<int64_t>(options.wait_seconds * 1e6));
   request.__set_force(options.force);
   return MakeChange(
@@ -172,12 +166,10 @@ Result<wire::View> HandOver(const ClusterView& cluster, const wire::View& view, 
 }
 
 // Of the backups the one whose node leads the fewest groups.
-std::optional<wire::NodeId> Successor(const wire::View& view, const std::vector<wire::View>& all,
-                                      wire::NodeId drained) {
+std::optional<wire::NodeId> Successor(const wire::View& view, const std::vector<wire::View>& all) {
   std::optional<wire::NodeId> best;
   int64_t best_leads = 0;
   for (const wire::NodeId backup : view.backups) {
-    if (backup == drained) continue;
     const auto leads =
         std::count_if(all.begin(), all.end(), [&](const wire::View& v) { return v.primary == backup; });
     if (!best || leads < best_leads) {
@@ -199,7 +191,7 @@ ExitCode Drain(const Globals& globals, const std::string& node, const HandOverOp
   std::vector<wire::View> changed;
   for (wire::View& view : *views) {
     if (view.primary != *id) continue;
-    const auto to = Successor(view, *views, *id);
+    const auto to = Successor(view, *views);
     auto after = to ? HandOver(*cluster, view, *to, options)
                     : Result<wire::View>(Status(StatusCode::kUnavailable,
                                                 "it has no backup; `assent group add-replica` adds one"));

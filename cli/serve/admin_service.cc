@@ -41,6 +41,13 @@ void Set(wire::AdminResult& result, const Status& status) {
   }
 }
 
+backup::OperatorChange ChangeOf(backup::ChangeKind kind, wire::NodeId node) {
+  backup::OperatorChange change;
+  change.kind = kind;
+  change.member.node = NodeId{static_cast<uint32_t>(node)};
+  return change;
+}
+
 wire::View ViewOf(const View& view) {
   wire::View out;
   out.__set_group(codec::Encode(view.group));
@@ -241,24 +248,18 @@ void AdminService::Change(wire::ChangeReplicaReply& reply, const std::string& cl
 }
 
 void AdminService::add_replica(wire::ChangeReplicaReply& reply, const wire::ChangeReplicaRequest& request) {
-  backup::OperatorChange change;
-  change.kind = backup::ChangeKind::kAddReplica;
-  change.member.node = NodeId{static_cast<uint32_t>(request.node)};
-  Change(reply, request.cluster, request.group, request.epoch, change);
+  Change(reply, request.cluster, request.group, request.epoch,
+         ChangeOf(backup::ChangeKind::kAddReplica, request.node));
 }
 
 void AdminService::remove_replica(wire::ChangeReplicaReply& reply,
                                   const wire::ChangeReplicaRequest& request) {
-  backup::OperatorChange change;
-  change.kind = backup::ChangeKind::kRemoveReplica;
-  change.member.node = NodeId{static_cast<uint32_t>(request.node)};
-  Change(reply, request.cluster, request.group, request.epoch, change);
+  Change(reply, request.cluster, request.group, request.epoch,
+         ChangeOf(backup::ChangeKind::kRemoveReplica, request.node));
 }
 
 void AdminService::promote(wire::ChangeReplicaReply& reply, const wire::PromoteRequest& request) {
-  backup::OperatorChange change;
-  change.kind = backup::ChangeKind::kPromote;
-  change.member.node = NodeId{static_cast<uint32_t>(request.node)};
+  backup::OperatorChange change = ChangeOf(backup::ChangeKind::kPromote, request.node);
   change.drain_us = static_cast<uint64_t>(std::clamp<int64_t>(request.drain_us, 0, kDrainMaxUs));
   change.force = request.force;
   Change(reply, request.cluster, request.group, request.epoch, change);
