@@ -170,7 +170,10 @@ Flow<bool> Client::Run() {
     }
     const Kind kind = DrawKind();
     const bool committed = co_await OneTransaction(kind);
-    if (committed) acked_below_ = seq_;
+    if (committed) {
+      acked_below_ = seq_;
+      CountCommitted(kind);
+    }
     uint64_t think_us = ThinkUs();
     while (think_us > 0 && !stopping_) {
       const uint64_t part_us = std::min(think_us, kThinkStepUs);
@@ -203,6 +206,15 @@ Client::Kind Client::DrawKind() {
     drawn -= share;
   }
   return Kind::kOneShot;
+}
+
+void Client::CountCommitted(Kind kind) {
+  if (kind == Kind::kRollBack) return;
+  const Form form = kind == Kind::kOneKey                               ? Form::kOneKey
+                    : kind == Kind::kReadOnly                           ? Form::kReadOnly
+                    : kind == Kind::kInteractive || kind == Kind::kScan ? Form::kInteractive
+                                                                        : Form::kOneShot;
+  ++committed_[static_cast<size_t>(form)];
 }
 
 // Named variables and plain functions around each co_await: GCC 12 destroys some temporaries of a coroutine

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -33,6 +34,12 @@ struct ClientPlan {
   double quits = 0.01;       // of calls that it does not wait for: what became of it stays unknown
 };
 
+// Forms of transactions that a coordinator treats differently. kOneKey: committed in one phase.
+enum class Form : uint8_t { kOneShot, kOneKey, kInteractive, kReadOnly };
+inline constexpr std::array<const char*, 4> kForms = {"one-shot", "one key, in one phase", "interactive",
+                                                      "read-only"};
+using FormCounts = std::array<uint64_t, kForms.size()>;
+
 // What a token was used for, and what its client was told.
 struct Told {
   Token token;
@@ -54,6 +61,7 @@ class Client {
 
   const std::vector<Told>& told() const { return told_; }
   const std::vector<checker::Transaction>& transactions() const { return transactions_; }
+  const FormCounts& committed() const { return committed_; }
   uint64_t ended() const { return ended_; }  // transactions whose outcome is known
 
   // Reads all keys of the plan in one transaction; the world must be healthy. True: it committed.
@@ -83,6 +91,7 @@ class Client {
   std::vector<ForeignWork> DrawForeign(const std::string& marker);
   void NoteAbort(const ClientReply& reply);
   Kind DrawKind();
+  void CountCommitted(Kind kind);
   void StartRecord();
   void EndRecord(Outcome outcome);
   void Record(const Operations& operations, const std::vector<OperationResult>* results);
@@ -112,6 +121,7 @@ class Client {
   uint64_t names_ = 0;
   uint64_t call_ = 0;
   uint64_t ended_ = 0;
+  FormCounts committed_{};
   bool stopping_ = false;
   bool idle_ = false;
   bool calm_ = false;

@@ -16,7 +16,7 @@ constexpr uint64_t kSecond = 1'000'000;
 // The effects of a recovery: opening logs and stores, joining a view, matching a log.
 constexpr uint64_t kRecoveryEffectsMax = 60;
 
-// What the reference run must have in it.
+// What the reference run must have in it, besides commits of each form.
 constexpr Situation kWanted[] = {
     Situation::kHolderWounded,  Situation::kTombstoneWritten,  Situation::kCheckpointWithPrepared,
     Situation::kBackupTookOver, Situation::kSnapshotInstalled, Situation::kReadOnlyVote,
@@ -48,8 +48,11 @@ std::optional<SeedOutcome> FindReference(uint64_t first) {
   for (uint64_t seed = first; seed < first + 200; ++seed) {
     const SeedOutcome outcome = RunApart(Reference(seed), Mutant::kNone);
     const auto reached = [&](Situation s) { return outcome.situations[static_cast<size_t>(s)] != 0; };
-    if (outcome.violation.empty() && std::all_of(std::begin(kWanted), std::end(kWanted), reached))
+    const auto& forms = outcome.report.committed_by_form;
+    if (outcome.violation.empty() && std::all_of(std::begin(kWanted), std::end(kWanted), reached) &&
+        std::find(forms.begin(), forms.end(), 0) == forms.end()) {
       return outcome;
+    }
   }
   return std::nullopt;
 }
@@ -105,6 +108,9 @@ bool Enumerate(const EnumerationOptions& options) {
   std::printf("reference    seed %" PRIu64 ": committed %" PRIu64 "  aborted %" PRIu64 "; effects %" PRIu64
               "\n",
               found->seed, figures.committed, figures.aborted, effects);
+  for (size_t i = 0; i < kForms.size(); ++i) {
+    std::printf("  committed: %-31s %12" PRIu64 "\n", kForms[i], figures.committed_by_form[i]);
+  }
   for (const Situation situation : kWanted) {
     std::printf("  %-42s %12" PRIu64 "\n", std::string(assent::ToString(situation)).c_str(),
                 found->situations[static_cast<size_t>(situation)]);

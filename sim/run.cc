@@ -303,6 +303,7 @@ class OneRun {
 
   void Finish() {
     for (const auto& client : clients_) {
+      for (size_t i = 0; i < kForms.size(); ++i) report_.committed_by_form[i] += client->committed()[i];
       for (const auto& transaction : client->transactions()) {
         ++(transaction.outcome == Outcome::kCommitted ? report_.committed
            : transaction.outcome == Outcome::kAborted ? report_.aborted

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sim/chaos.h"
+#include "sim/client.h"
 #include "sim/trace.h"
 
 // One run of the simulator: chaos, healing, liveness, audit.
@@ -37,6 +38,7 @@ struct RunOptions {
 
 struct RunFigures {
   uint64_t committed = 0;
+  FormCounts committed_by_form{};  // what clients knew of when they went on
   uint64_t aborted = 0;
   uint64_t unknown = 0;
   uint64_t faults = 0;
