@@ -22,12 +22,13 @@ void ReplicationCore::Promote(const OperatorChange& event) {
   } else if (!serving_) {
     Refuse(event.id, StatusCode::kUnavailable, "the group does not serve yet (R4); try again later");
   } else {
-    change_.emplace();
-    change_->id = event.id;
-    change_->kind = event.kind;
-    change_->member = *named;
-    change_->drain_until_us = now_us_ + event.drain_us;
-    change_->force = event.force;
+    Change change;
+    change.id = event.id;
+    change.kind = event.kind;
+    change.member = *named;
+    change.drain_until_us = now_us_ + event.drain_us;
+    change.force = event.force;
+    change_ = change;
     Emit(Drain{true});
   }
 }
