@@ -84,7 +84,7 @@ TEST(Client, DeadlineWithNothingButRefusalsIsAborted) {
 TEST(Client, ServerGoneBeforeTheRequestIsAborted) {
   Coordinator coordinator;
   ClientOptions options = Quick();
-  options.deadline_ms = 500;
+  options.deadline_ms = 1500;
   Client client = Connected(coordinator, options);
   ASSERT_TRUE(Transfer(client).committed());
   coordinator.Stop();
@@ -286,7 +286,7 @@ TEST(Client, UnknownOutcomeIsNotAcknowledgedAndCanBeAskedFor) {
   Coordinator coordinator;
   coordinator.SetFaults(Script({Fault::kHang}));
   ClientOptions options = Quick();
-  options.deadline_ms = 500;
+  options.deadline_ms = 1500;
   Client client = Connected(coordinator, options);
   const CommitResult unknown = Transfer(client);
   ASSERT_EQ(unknown.outcome, Outcome::kUnknown);
