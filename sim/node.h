@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,8 +26,8 @@ struct World::Disk {
   wal::MemoryFileSystem files;        // of the log
   wal::MemoryFileSystem store_files;  // of SQLite, and snapshots
   SimulatedDisk mount;
-  Lsn durable{};            // the log's, as it said; 0 = it is being cut
-  Lsn recorded{};           // of that, what the last batch on disk says, or more, was durable when it was written
+  Lsn durable{};   // the log's, as it said; 0 = it is being cut
+  Lsn recorded{};  // of that, what the last batch on disk says, or more, was durable when it was written
   uint64_t log_bits_flipped = 0;
   bool is_limited = false;  // by LimitDisk
   bool is_faulty = false;   // a fault was injected since the replica was opened
@@ -109,7 +110,7 @@ class World::Node final : public ReplicaHost {
   // True: the process is dead from here on, though the call that it is in has yet to return.
   bool Effect() {
     if (!doomed_) ++effects_;
-    if (doom_in_ > 0 && --doom_in_ == 0) doomed_ = true;
+    if ((doom_in_ > 0 && --doom_in_ == 0) || effects_ == planned_crash_at_) doomed_ = true;
     return doomed_;
   }
 
@@ -179,6 +180,9 @@ class World::Node final : public ReplicaHost {
   uint64_t life_ = 0;
   uint64_t process_life_ = 0;
   uint64_t effects_ = 0;
+  uint64_t planned_crash_at_ = 0;  // of effects_; 0: none
+  bool planned_power_ = false;
+  std::function<void()> after_planned_crash_;
   uint64_t sent_in_second_ = 0;
   uint64_t sent_ = 0;
   uint64_t doom_in_ = 0;

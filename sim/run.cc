@@ -55,6 +55,7 @@ class OneRun {
       : options_(options), random_(options.seed), world_(options.seed, Draw()), plan_(DrawClients()) {}
 
   RunReport Do() {
+    if (options_.crash) CrashAsPlanned(*options_.crash);
     world_.StartAll();
     const uint64_t clients = std::min<uint64_t>(options_.clients_max, 5 + random_() % 6);
     for (uint32_t i = 0; i < clients; ++i) AddClient();
@@ -77,9 +78,13 @@ class OneRun {
     chaos_plan.faults = std::move(kept);
     Chaos chaos(world_, std::move(chaos_plan), options_.seed);
     chaos.Begin();
-    if (options_.crash) CrashAsPlanned(*options_.crash);
     for (const auto& client : clients_) client->Go();
     world_.RunFor(end_us - world_.now_us());
+    for (size_t i = 0; i < report_.effects.size(); ++i) {
+      if (world_.HasNode(kNodes[i])) report_.effects[i] = world_.EffectsOf(kNodes[i]);
+    }
+    healing_ = true;
+    if (options_.crash) world_.PlanCrash(options_.crash->node, 0, false, nullptr);
     Say("HEAL", "everything works from here on");
     chaos.Heal();
     HealAndRest(chaos);
@@ -146,15 +151,24 @@ class OneRun {
 
   // Crashes the node, and has it come back at once; again, if so planned.
   void CrashAsPlanned(const CrashPlan& crash) {
-    world_.CrashAtEffect(crash.node, crash.effect, crash.power);
-    AwaitCrash(crash);
+    world_.PlanCrash(crash.node, crash.effect, crash.power, [this, crash] {
+      ++report_.planned_crashes;
+      const uint64_t before = world_.EffectsOf(crash.node);
+      if (crash.again != 0) {
+        world_.PlanCrash(crash.node, before + crash.again, crash.power,
+                         [this] { ++report_.planned_crashes; });
+      }
+      world_.After(kMs, [this, crash] {
+        if (!world_.IsUp(crash.node)) world_.Start(crash.node);
+      });
+      AwaitRecovery(crash.node, before);
+    });
   }
-  void AwaitCrash(const CrashPlan& crash) {
-    world_.After(kMs, [this, crash] {
-      if (world_.EffectsOf(crash.node) < crash.effect) return AwaitCrash(crash);
-      if (world_.IsUp(crash.node)) return;  // an operator was faster
-      if (crash.again != 0) world_.CrashAtEffect(crash.node, crash.again, crash.power);
-      world_.Start(crash.node);
+  void AwaitRecovery(NodeId node, uint64_t before) {
+    world_.After(kMs, [this, node, before] {
+      if (healing_) return;
+      report_.recovery_effects = world_.EffectsOf(node) - before;
+      if (!world_.TakesPart(node)) AwaitRecovery(node, before);
     });
   }
 
@@ -310,9 +324,6 @@ class OneRun {
                                                       : report_.unknown);
       }
     }
-    for (size_t i = 0; i < report_.effects.size(); ++i) {
-      if (world_.HasNode(kNodes[i])) report_.effects[i] = world_.EffectsOf(kNodes[i]);
-    }
     report_.world = world_.counts();
     report_.simulated_us = world_.now_us();
     report_.trace_hash = world_.trace().hash();
@@ -324,6 +335,7 @@ class OneRun {
   ClientPlan plan_;
   std::vector<std::unique_ptr<Client>> clients_;
   RunReport report_;
+  bool healing_ = false;
 };
 
 }  // namespace

@@ -50,7 +50,10 @@ struct RunFigures {
   uint64_t planned_faults = 0;
   uint64_t planned_chaos_us = 0;
   uint32_t clients = 0;
-  std::array<uint64_t, 4> effects{};  // of each node
+  std::array<uint64_t, 4> effects{};  // of each node, until healing
+  uint64_t planned_crashes = 0;
+  // Of the node that crashed as planned: until all its replicas are members again, or healing.
+  uint64_t recovery_effects = 0;
 };
 struct RunReport : RunFigures {
   std::string violation;  // empty: none. Begins with the invariant's name

@@ -131,9 +131,15 @@ bool World::Step() {
   runs_free_.push_back(next.run);
   run();
   for (auto& [id, node] : nodes_) {
-    if (!node->up_ || !node->doomed_) continue;
-    ++counts_.at_effect;
-    Crash(id, node->doom_power_);
+    const bool planned = node->planned_crash_at_ != 0 && node->effects_ >= node->planned_crash_at_;
+    if (node->up_ && node->doomed_) {
+      ++counts_.at_effect;
+      Crash(id, planned ? node->planned_power_ : node->doom_power_);
+    }
+    if (planned) {
+      node->planned_crash_at_ = 0;
+      std::exchange(node->after_planned_crash_, nullptr)();
+    }
   }
   return true;
 }
@@ -170,6 +176,12 @@ void World::CrashAtEffect(NodeId node, uint64_t count, bool power) {
   nodes_.at(node)->doom_in_ = count;
   nodes_.at(node)->doom_power_ = power;
 }
+void World::PlanCrash(NodeId node, uint64_t effect, bool power, std::function<void()> then) {
+  Node& there = *nodes_.at(node);
+  there.planned_crash_at_ = effect;
+  there.planned_power_ = power;
+  there.after_planned_crash_ = std::move(then);
+}
 World::Counts& World::Counts::operator+=(const Counts& other) {
   lease_checks += other.lease_checks;
   wipes += other.wipes;
@@ -194,6 +206,15 @@ uint64_t World::EffectsOf(NodeId node) const {
 }
 bool World::IsUp(NodeId node) const {
   return nodes_.at(node)->up_;
+}
+bool World::TakesPart(NodeId node) const {
+  const Node& there = *nodes_.at(node);
+  return there.up_ && std::all_of(options_.groups.begin(), options_.groups.end(), [&](const GroupSpec& spec) {
+           if (std::find(spec.replicas.begin(), spec.replicas.end(), node) == spec.replicas.end())
+             return true;
+           const Replica& replica = *there.hosted_.at(spec.id).replica;
+           return replica.serving() || replica.replication().role() == backup::Role::kBackup;
+         });
 }
 
 void World::HoldLog(NodeId node, GroupId group, bool hold) {

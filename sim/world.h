@@ -81,6 +81,8 @@ class World {
   // 0: it does not, after all.
   void CrashAtEffect(NodeId node, uint64_t count, bool power);
   bool IsUp(NodeId node) const;
+  // Each replica of the node that belongs to its group is a primary that serves, or a backup.
+  bool TakesPart(NodeId node) const;
   void RunFor(uint64_t us);
   // False: `done` did not come true within `patience_us`.
   bool RunUntil(const std::function<bool()>& done, uint64_t patience_us);
@@ -182,8 +184,11 @@ class World {
     Counts& operator+=(const Counts& other);
   };
   const Counts& counts() const { return counts_; }
-  // Of a node so far: what CrashAtEffect counts.
+  // Of a node so far, over all its lives.
   uint64_t EffectsOf(NodeId node) const;
+  // The node's process dies before this effect of all, whatever else stops it before; then `then` is called.
+  // 0: not any more.
+  void PlanCrash(NodeId node, uint64_t effect, bool power, std::function<void()> then);
   Trace& trace() { return *options_.trace; }
 
  private:
