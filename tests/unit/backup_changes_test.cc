@@ -152,6 +152,19 @@ TEST_F(BackupLearner, OneChangeAtATime) {
   EXPECT_TRUE(replies[1].status.ok());
 }
 
+// What became of a change whose compare-and-swap was not answered, another primary's view tells.
+TEST_F(BackupLearner, RemovalIsDoneWhereTheViewOfALaterPrimaryShowsIt) {
+  for (const bool made : {true, false}) {
+    Replica primary(1);
+    primary.Lead(ViewOf(2, 1, kLife, {1, 2, 3}), {Entry(1, 1, "a")});
+    primary.Step(OperatorChange{RequestId{1}, ChangeKind::kRemoveReplica, Node(3)});
+    primary.Step(CasDone{primary.Take<ProposeView>().at(0).view, CasOutcome::kUnknown});
+    primary.Enter(made ? ViewOf(4, 2, kLife, {1, 2}) : ViewOf(4, 2, kLife, {1, 2, 3}));
+    EXPECT_EQ(primary.Take<OperatorReply>().at(0).status.code(),
+              made ? StatusCode::kOk : StatusCode::kUnavailable);
+  }
+}
+
 TEST_F(BackupLearner, RemovedMemberCountsUntilTheDirectoryAgreed) {
   r.Lead(kTwo, {Entry(1, 1, "a")});
   r.Step(OperatorChange{RequestId{1}, ChangeKind::kRemoveReplica, Node(2)});
