@@ -59,9 +59,9 @@ Branch* ParticipantCore::FindBranch(const TxnId& txn) {
 }
 
 bool ParticipantCore::IsQuiet() const {
-  return withheld_.empty() &&
-         std::all_of(branches_.begin(), branches_.end(),
-                     [](const auto& entry) { return entry.second.state == BranchState::kPrepared; });
+  return withheld_.empty() && std::all_of(branches_.begin(), branches_.end(), [](const auto& entry) {
+           return entry.second.state == BranchState::kPrepared;
+         });
 }
 
 // While the group is being handed over a new branch waits for the next primary: it is not answered, and its

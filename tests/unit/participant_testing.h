@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "common/check.h"
-#include "sim/map_state.h"
 #include "participant/participant.h"
+#include "sim/map_state.h"
 
 // A shard for tests: one primary core, driven step by step, and what came of each step as lines of text:
 //
