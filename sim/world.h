@@ -118,7 +118,7 @@ class World {
   bool HasNode(NodeId node) const { return nodes_.contains(node); }
   bool Has(NodeId node, GroupId group) const { return disks_.contains({node, group}); }
   void Resume(NodeId node);
-  // An operator's change. Nobody waits for the answer; returned is the id that it will have.
+  // An operator's change; returns the id of the answer that will come.
   RequestId Ask(NodeId primary, GroupId group, backup::ChangeKind kind, NodeId member);
   RequestId Ask(NodeId primary, GroupId group, backup::OperatorChange change);
   // Replicas that halted although nothing was wrong with their disks, in words; empty: none.

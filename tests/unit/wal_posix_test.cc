@@ -1,10 +1,10 @@
 // wal/posix_file.h on a real directory, and the log on it: reads from another thread while the log thread
 // works.
 #include <atomic>
-#include <cstdlib>
 #include <filesystem>
 #include <thread>
 
+#include "tests/unit/temp_directory.h"
 #include "tests/unit/wal_test_util.h"
 #include "wal/posix_file.h"
 
@@ -13,13 +13,6 @@ namespace {
 
 class WalPosix : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "wal_posix_XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(directory_); }
-
   std::unique_ptr<Log> MustOpenHere(LogOptions options = TestOptions(uint64_t{64} << 10)) {
     Result<Log::Opened> opened = Log::Open(files_, directory_, std::move(options));
     EXPECT_TRUE(opened.ok()) << opened.status().ToString();
@@ -27,7 +20,8 @@ class WalPosix : public testing::Test {
   }
 
   PosixFileSystem files_;
-  std::string directory_;
+  const TempDirectory temporary_;
+  const std::string& directory_ = temporary_.path();
 };
 
 TEST_F(WalPosix, FilesBehaveAsPromised) {
