@@ -122,6 +122,10 @@ std::string_view ToString(Situation situation) {
       return "handover taken back";
     case Situation::kDrainGivenUp:
       return "drain given up";
+    case Situation::kRepliesUnconfirmed:
+      return "replies unconfirmed at a handover";
+    case Situation::kLeaderHeardOf:
+      return "new primary heard of";
   }
   return "?";
 }

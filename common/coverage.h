@@ -69,8 +69,10 @@ enum class Situation : uint8_t {
   kHandedOver,                // a primary gave its lease up, and a backup led at once
   kHandOverTakenBack,         // the backup did not lead, and the primary led on in an epoch of its own
   kDrainGivenUp,              // open work did not end in time, and the primary kept the lead
+  kRepliesUnconfirmed,        // a shard was handed over though a coordinator did not confirm its replies
+  kLeaderHeardOf,             // a group's new primary was heard before the directory was read
 };
-inline constexpr size_t kSituations = static_cast<size_t>(Situation::kDrainGivenUp) + 1;
+inline constexpr size_t kSituations = static_cast<size_t>(Situation::kLeaderHeardOf) + 1;
 
 std::string_view ToString(Situation situation);  // "tombstone written"
 

@@ -196,6 +196,15 @@ struct Inquire {
 struct WoundRequest {
   TxnId txn;
 };
+// A shard that is being handed over, before it lets go: some of what it said (results, read-only votes) only
+// this primary can say again. Messages between two nodes arrive in the order sent while their connection
+// lasts, so whoever answers this has all replies `through` this one, counted per coordinator.
+struct ConfirmReplies {
+  uint64_t through = 0;
+};
+struct RepliesConfirmed {
+  uint64_t through = 0;
+};
 
 // ---- Shard to shard (P8) ----
 
@@ -212,10 +221,10 @@ struct PeerOutcome {
 // or you do not know who leads me. It was dropped. The driver consumes it; cores never see it.
 struct EpochNews {};
 
-using Message =
-    std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck, HandOver, Operate, Prepare,
-                 CommitOnePhase, Decide, SettleToken, MarkNews, OperateReply, BranchAborted, VoteReply,
-                 OnePhaseReply, DecideAck, Inquire, WoundRequest, PeerInquire, PeerOutcome, EpochNews>;
+using Message = std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck, HandOver, Operate,
+                             Prepare, CommitOnePhase, Decide, SettleToken, MarkNews, OperateReply,
+                             BranchAborted, VoteReply, OnePhaseReply, DecideAck, Inquire, WoundRequest,
+                             ConfirmReplies, RepliesConfirmed, PeerInquire, PeerOutcome, EpochNews>;
 
 // R2: each message carries the epochs of the groups it goes between. `to_epoch` is what the sender believes
 // the receiver's to be: a receiver drops a lower one than its own and answers with its own (StaleEpoch at the

@@ -164,29 +164,25 @@ void CoordinatorCore::OnReplicated(const Replicated& event) {
 
 void CoordinatorCore::OnReceived(const Received& event) {
   // What a coordinator does not understand comes from a peer that took us for a shard: dropped.
-  std::visit(Overloaded{[](const Ship&) {},
-                        [](const ShipAck&) {},
-                        [](const SnapshotPiece&) {},
-                        [](const SnapshotAck&) {},
-                        [](const Beacon&) {},
-                        [](const BeaconAck&) {},
-                        [](const HandOver&) {},
-                        [](const Operate&) {},
-                        [](const Prepare&) {},
-                        [](const CommitOnePhase&) {},
-                        [](const Decide&) {},
-                        [](const SettleToken&) {},
-                        [](const MarkNews&) {},
-                        [](const PeerInquire&) {},
-                        [](const PeerOutcome&) {},
-                        [](const EpochNews&) {},
+  std::visit(Overloaded{[](const Ship&) {}, [](const ShipAck&) {}, [](const SnapshotPiece&) {},
+                        [](const SnapshotAck&) {}, [](const Beacon&) {}, [](const BeaconAck&) {},
+                        [](const HandOver&) {}, [](const Operate&) {}, [](const Prepare&) {},
+                        [](const CommitOnePhase&) {}, [](const Decide&) {}, [](const SettleToken&) {},
+                        [](const MarkNews&) {}, [](const RepliesConfirmed&) {}, [](const PeerInquire&) {},
+                        [](const PeerOutcome&) {}, [](const EpochNews&) {},
                         [&](const OperateReply& m) { OnOperateReply(event.from, m); },
                         [&](const BranchAborted& m) { OnBranchAborted(event.from, m); },
                         [&](const VoteReply& m) { OnVoteReply(event.from, m); },
                         [&](const OnePhaseReply& m) { OnOnePhaseReply(event.from, m); },
                         [&](const DecideAck& m) { OnDecideAck(event.from, m); },
                         [&](const Inquire& m) { OnInquire(event.from, m.txn); },
-                        [&](const WoundRequest& m) { OnWoundRequest(event.from, m); }},
+                        [&](const WoundRequest& m) { OnWoundRequest(event.from, m); },
+                        // Whatever came before it was taken in.
+                        [&](const ConfirmReplies& m) {
+                          if (links_.contains(event.from)) {
+                            SendShard(event.from, RepliesConfirmed{m.through});
+                          }
+                        }},
              event.message);
 }
 

@@ -32,6 +32,12 @@ size_t SizeOf(const Message& message) {
   return kBase;
 }
 
+// What a coordinator waits for, and the next primary might not be able to say again.
+bool IsReply(const Message& message) {
+  return std::holds_alternative<OperateReply>(message) || std::holds_alternative<BranchAborted>(message) ||
+         std::holds_alternative<VoteReply>(message) || std::holds_alternative<OnePhaseReply>(message);
+}
+
 size_t SizeOf(const std::vector<Write>& writes) {
   size_t bytes = 0;
   for (const Write& write : writes) bytes += 8 + write.key.size() + (write.value ? write.value->size() : 0);
@@ -56,25 +62,6 @@ size_t SizeOf(const LogRecord& record) {
 Branch* ParticipantCore::FindBranch(const TxnId& txn) {
   const auto found = branches_.find(txn);
   return found == branches_.end() ? nullptr : &found->second;
-}
-
-bool ParticipantCore::IsQuiet() const {
-  return withheld_.empty() && std::all_of(branches_.begin(), branches_.end(), [](const auto& entry) {
-           return entry.second.state == BranchState::kPrepared;
-         });
-}
-
-// While the group is being handed over a new branch waits for the next primary: it is not answered, and its
-// coordinator asks again (C7). Unless it is older than work that is open here: that work may wait elsewhere
-// for locks of its transaction, and only those of older ones are waited for (P2), so that nobody waits in a
-// circle.
-bool ParticipantCore::IsHeldBack(const Age& age) const {
-  if (!draining_) return false;
-  const bool held = std::none_of(branches_.begin(), branches_.end(), [&](const auto& entry) {
-    return entry.second.state == BranchState::kWorking && age < entry.second.age;
-  });
-  if (held) Reached(Situation::kBranchHeldBack);
-  return held;
 }
 
 Branch& ParticipantCore::OpenBranch(const TxnHeader& header) {
@@ -272,6 +259,7 @@ Lsn ParticipantCore::Append(LogRecord record) {
 }
 
 void ParticipantCore::Emit(GroupId to, Message message) {
+  if (IsReply(message)) ++replies_[to].said;
   effects_->push_back(Send{to, std::move(message)});
 }
 

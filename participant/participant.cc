@@ -29,17 +29,17 @@ void ParticipantCore::Step(const Instant& now, const RoleEvent& event, RoleEffec
   if (const auto* serving_event = std::get_if<Serving>(&event)) {
     OnServing(*serving_event);
   } else if (serving()) {  // P1: nothing is looked at before the locks are back
-    std::visit(
-        Overloaded{[](const Serving&) {}, [this](const Replicated& e) { OnReplicated(e.lsn); },
-                   [this](const Received& e) { OnReceived(e); },
-                   [this](const GroupEpoch& e) { OnGroupEpoch(e); },
-                   [](const ClientCall&) {},    // clients speak to coordinators
-                   [](const ClientGone&) {},    //
-                   [](const ForeignReply&) {},  //
-                   [this](const Draining& e) { draining_ = e.begun; }, [this](const Tick&) { OnTick(); }},
-        event);
+    std::visit(Overloaded{[](const Serving&) {}, [this](const Replicated& e) { OnReplicated(e.lsn); },
+                          [this](const Received& e) { OnReceived(e); },
+                          [this](const GroupEpoch& e) { OnGroupEpoch(e); },
+                          [](const ClientCall&) {},    // clients speak to coordinators
+                          [](const ClientGone&) {},    //
+                          [](const ForeignReply&) {},  //
+                          [this](const Draining& e) { OnDraining(e); }, [this](const Tick&) { OnTick(); }},
+               event);
   }
   RunGranted();
+  AskToConfirmReplies();
   effects_ = nullptr;
 }
 
@@ -142,6 +142,7 @@ void ParticipantCore::OnReceived(const Received& event) {
                         [&](const SettleToken& m) {
                           if (HearCoordinator(from, m.header)) OnSettleToken(m);
                         },
+                        [&](const RepliesConfirmed& m) { OnRepliesConfirmed(from, m); },
                         [&](const MarkNews& m) { NoteMark(from, m.mark, m.horizon_us); },
                         [&](const PeerInquire& m) { OnPeerInquire(from, m); },
                         [&](const PeerOutcome& m) { OnPeerOutcome(from, m); },
@@ -152,7 +153,7 @@ void ParticipantCore::OnReceived(const Received& event) {
                         // To coordinators.
                         [](const OperateReply&) {}, [](const BranchAborted&) {}, [](const VoteReply&) {},
                         [](const OnePhaseReply&) {}, [](const DecideAck&) {}, [](const Inquire&) {},
-                        [](const WoundRequest&) {}},
+                        [](const WoundRequest&) {}, [](const ConfirmReplies&) {}},
              event.message);
 }
 
@@ -180,7 +181,7 @@ void ParticipantCore::OnGroupEpoch(const GroupEpoch& event) {
 
 uint64_t ParticipantCore::NextDeadline() const {
   if (!serving()) return TimerQueue::kNever;
-  uint64_t next = std::min(work_timers_.NextDue(), wound_timers_.NextDue());
+  uint64_t next = std::min({work_timers_.NextDue(), wound_timers_.NextDue(), confirm_due_us_});
   next = std::min(next, std::max(inquiry_timers_.NextDue(), inquiry_pause_until_us_));
   for (const auto& [coordinator, seen] : seen_marks_) next = std::min(next, seen.due_us);
   return next;

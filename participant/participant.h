@@ -124,6 +124,11 @@ class ParticipantCore final : public RoleCore {
     Message message;
     size_t bytes = 0;
   };
+  struct Replies {  // to one coordinator, counted
+    uint64_t said = 0;
+    uint64_t asked = 0;  // whether they arrived, up to this one
+    uint64_t confirmed = 0;
+  };
   struct TokenId {  // a Token without its birth time
     GroupId coordinator;
     ClientId client{};
@@ -183,8 +188,14 @@ class ParticipantCore final : public RoleCore {
   void LogMark(GroupId coordinator, SeenMark& seen);
   bool IsBelowAnyMark(const TxnId& txn) const;
 
-  // ---- Branches: branches.cc ----
+  // ---- Handing over: drain.cc ----
+  void OnDraining(const Draining& event);
+  bool HasOpenWork() const;
   bool IsHeldBack(const Age& age) const;
+  void AskToConfirmReplies();
+  void OnRepliesConfirmed(GroupId from, const RepliesConfirmed& message);
+
+  // ---- Branches: branches.cc ----
   Branch* FindBranch(const TxnId& txn);
   Branch& OpenBranch(const TxnHeader& header);
   void Start(Branch& branch, BranchRequest request, std::vector<Operation> operations);
@@ -219,6 +230,9 @@ class ParticipantCore final : public RoleCore {
   Epoch epoch_{};  // being served; 0 = not serving
   Lsn replicated_{};
   bool draining_ = false;
+  std::map<GroupId, Replies> replies_;
+  uint64_t confirm_due_us_ = TimerQueue::kNever;
+  uint64_t confirm_until_us_ = TimerQueue::kNever;
   LockTable locks_;
   std::map<TxnId, Branch> branches_;
   std::map<TokenId, TxnId> live_tokens_;  // one-phase commits that run or are being committed (C6)

@@ -142,6 +142,11 @@ void Replica::OnMessage(Envelope envelope) {
             Reached(Situation::kStaleGroupMessage);
             AnswerWith(envelope, EpochNews{});
           } else if (role_serves_) {
+            // Only primaries let their roles speak.
+            if (heard_leaders_.Hear(host_, from, {node, envelope.from_epoch})) {
+              Reached(Situation::kLeaderHeardOf);
+              host_.LearnEpoch(from, envelope.from_epoch);
+            }
             Enqueue(RoleEvent(assent::Received{from, envelope.from_epoch, Message(std::move(message))}));
           }
         }
@@ -387,7 +392,7 @@ void Replica::FlushAppends() {
 }
 
 void Replica::Perform(Send& effect) {
-  const auto leader = host_.LeaderOf(effect.to);
+  const auto leader = heard_leaders_.LeaderOf(host_, effect.to);
   if (!leader) return;  // lost; the core repeats what matters
   Envelope envelope;
   envelope.from_group = group();

@@ -15,6 +15,7 @@
 
 #include "backup/replication.h"
 #include "common/role.h"
+#include "runtime/heard_leaders.h"
 #include "runtime/log_port.h"
 #include "runtime/log_view.h"
 #include "runtime/replica_files.h"
@@ -155,6 +156,8 @@ class Replica {
   // Of clients, that the role core has not answered: what to say if it never will.
   std::map<RequestId, ClientReply> open_calls_;
   std::set<RequestId> open_changes_;  // of operators, that the replication core has not answered
+
+  HeardLeaders heard_leaders_;
 
   // R5: what the role core says while its lease does not hold. It goes out if the lease comes back in the
   // same epoch, and is lost with the epoch.

@@ -68,6 +68,8 @@ struct MessageText {
   }
   std::string operator()(const Inquire& m) const { return "Inquire " + ToString(m.txn); }
   std::string operator()(const WoundRequest& m) const { return "WoundRequest " + ToString(m.txn); }
+  std::string operator()(const ConfirmReplies& m) const { return "ConfirmReplies " + N(m.through); }
+  std::string operator()(const RepliesConfirmed& m) const { return "RepliesConfirmed " + N(m.through); }
   std::string operator()(const PeerInquire& m) const { return "PeerInquire " + ToString(m.txn); }
   std::string operator()(const PeerOutcome& m) const {
     return "PeerOutcome " + ToString(m.txn) + " " + (m.decision ? Name(*m.decision) : "unknown");

@@ -560,6 +560,15 @@ struct WoundRequest {
   1: TxnId txn
 }
 
+/** Have you all of my replies up to this one? Asked before the shard is handed over. */
+struct ConfirmReplies {
+  1: i64 through
+}
+
+struct RepliesConfirmed {
+  1: i64 through
+}
+
 // ---- Shard to shard
 
 struct PeerInquire {
@@ -607,6 +616,8 @@ struct Envelope {
   30: optional Beacon & beacon
   31: optional BeaconAck & beacon_ack
   32: optional HandOver & hand_over
+  33: optional ConfirmReplies & confirm_replies
+  34: optional RepliesConfirmed & replies_confirmed
 }
 
 struct DeliverRequest {

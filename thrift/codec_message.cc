@@ -392,6 +392,20 @@ bool DecodeBody(wire::WoundRequest& in, WoundRequest& out, Fault& fault) {
   return Decode(in.txn, out.txn, fault);
 }
 
+void EncodeBody(ConfirmReplies& in, wire::ConfirmReplies& out) {
+  out.through = Number(in.through);
+}
+bool DecodeBody(wire::ConfirmReplies& in, ConfirmReplies& out, Fault& fault) {
+  return DecodeNumber(in.through, out.through, fault);
+}
+
+void EncodeBody(RepliesConfirmed& in, wire::RepliesConfirmed& out) {
+  out.through = Number(in.through);
+}
+bool DecodeBody(wire::RepliesConfirmed& in, RepliesConfirmed& out, Fault& fault) {
+  return DecodeNumber(in.through, out.through, fault);
+}
+
 void EncodeBody(PeerInquire& in, wire::PeerInquire& out) {
   out.txn = Encode(in.txn);
 }
@@ -445,6 +459,8 @@ ASSENT_ENVELOPE_FIELD(OnePhaseReply, one_phase_reply)
 ASSENT_ENVELOPE_FIELD(DecideAck, decide_ack)
 ASSENT_ENVELOPE_FIELD(Inquire, inquire)
 ASSENT_ENVELOPE_FIELD(WoundRequest, wound_request)
+ASSENT_ENVELOPE_FIELD(ConfirmReplies, confirm_replies)
+ASSENT_ENVELOPE_FIELD(RepliesConfirmed, replies_confirmed)
 ASSENT_ENVELOPE_FIELD(PeerInquire, peer_inquire)
 ASSENT_ENVELOPE_FIELD(PeerOutcome, peer_outcome)
 ASSENT_ENVELOPE_FIELD(EpochNews, epoch_news)

@@ -74,6 +74,8 @@ size_t WireBytes(const Envelope& envelope) {
                      [](const DecideAck&) { return size_t{0}; },
                      [](const Inquire&) { return size_t{0}; },
                      [](const WoundRequest&) { return size_t{0}; },
+                     [](const ConfirmReplies&) { return size_t{0}; },
+                     [](const RepliesConfirmed&) { return size_t{0}; },
                      [](const PeerInquire&) { return size_t{0}; },
                      [](const PeerOutcome&) { return size_t{0}; },
                      [](const EpochNews&) { return size_t{0}; },

@@ -26,5 +26,14 @@ TEST(CoordinatorDrain, CommitIsOpenUntilItsRecordIsReplicatedAndNoLonger) {
   EXPECT_TRUE(h.core->IsQuiet()) << ToString(txn);
 }
 
+// A shard that is being handed over asks last: whatever it said before was taken in.
+TEST(CoordinatorDrain, ShardHearsThatItsRepliesArrived) {
+  Harness h(1, Harness::DefaultConfig());
+  h.From(kS1, ConfirmReplies{7});
+  EXPECT_EQ(h.SentTo<RepliesConfirmed>(kS1).through, 7u);
+  h.From(GroupId{GroupKind::kShard, 99}, ConfirmReplies{7});  // not of this cluster
+  EXPECT_EQ(h.Sent<RepliesConfirmed>().size(), 1u);
+}
+
 }  // namespace
 }  // namespace assent::coordinator

@@ -105,6 +105,27 @@ TEST_F(DriverOfAShard, R2BackupAnswersMessagesForItsPrimaryWithTheEpoch) {
   EXPECT_TRUE(world.Sent<VoteReply>().empty());
 }
 
+// A vote that goes to the old primary of its coordinator is lost, and a read-only one has no second.
+TEST_F(DriverOfAShard, R2NewPrimaryOfAnotherGroupIsAnsweredBeforeTheDirectoryShowsIt) {
+  constexpr NodeId kN8{8};
+  const auto vote_goes_to = [&](Envelope prepare) {
+    world.ClearSent();
+    world.Inject(kN1, std::move(prepare));
+    world.RunFor(50 * kMs);
+    for (const auto& [to, envelope] : world.sent()) {
+      if (std::holds_alternative<VoteReply>(envelope.message)) return std::pair(to, envelope.to_epoch);
+    }
+    return std::pair(NodeId{}, Epoch{});
+  };
+  Envelope newer = From(PrepareOf(1, "k", "v"));
+  newer.from_node = kN8;
+  newer.from_epoch = Epoch{2};
+  EXPECT_EQ(vote_goes_to(newer), std::pair(kN8, Epoch{2}));
+  EXPECT_EQ(vote_goes_to(From(PrepareOf(1, "k", "v"))), std::pair(kN8, Epoch{2}));
+  world.RunFor(kSecond);  // the directory does not bear it out
+  EXPECT_EQ(vote_goes_to(From(PrepareOf(1, "k", "v"))), std::pair(kN9, Epoch{1}));
+}
+
 TEST_F(DriverOfAShard, R3RestartedPrimaryTakesANewEpochBeforeItSaysAnything) {
   CommitOne(1, "k", "v");
   const Epoch before = world.ViewOf(kS1)->epoch;

@@ -17,7 +17,8 @@ TEST(ParticipantDrain, NewBranchesAreNotAnsweredAndOpenOnesGoOn) {
   EXPECT_EQ(shard.Operate(1, 2, {Put("b", "y")}), Lines{"c1<Done(1) 2"});
   shard.Prepare(1, {}, {.last = 2});
   EXPECT_FALSE(shard.core().IsQuiet()) << "its vote has not left";
-  EXPECT_EQ(shard.Replicate(), Lines{"c1<Yes(1)"});
+  EXPECT_EQ(shard.Replicate(), (Lines{"c1<Yes(1)", "c1<Confirm 3"}));
+  shard.From(kC1, RepliesConfirmed{3});
   EXPECT_TRUE(shard.core().IsQuiet()) << "what is prepared outlives the primary";
 }
 
@@ -35,7 +36,75 @@ TEST(ParticipantDrain, OnePhaseCommitIsOpenUntilItIsReplicated) {
   shard.Step(Draining{true});
   EXPECT_FALSE(shard.core().IsQuiet());
   shard.Replicate();
+  shard.From(kC1, RepliesConfirmed{1});
   EXPECT_TRUE(shard.core().IsQuiet());
+}
+
+// What a vote or a reply holds besides its verdict only this primary can say: the next one's word must not be
+// heard before.
+TEST(ParticipantDrain, RepliesHaveArrivedBeforeTheGroupIsLetGo) {
+  Shard shard;
+  shard.Prepare(1, {Get("a"), Put("b", "x")});
+  EXPECT_EQ(shard.Replicate(), Lines{"c1<Yes(1)"});
+  EXPECT_EQ(shard.Step(Draining{true}), Lines{"c1<Confirm 1"});
+  EXPECT_FALSE(shard.core().IsQuiet());
+  EXPECT_EQ(shard.Prepare(1, {Get("a"), Put("b", "x")}), (Lines{"c1<Yes(1)", "c1<Confirm 2"}));
+  shard.From(kC1, RepliesConfirmed{1});
+  EXPECT_FALSE(shard.core().IsQuiet()) << "the second is on its way";
+  shard.From(kC1, RepliesConfirmed{3});
+  EXPECT_FALSE(shard.core().IsQuiet()) << "nonsense: there is no third";
+  shard.From(GroupId{GroupKind::kCoordinator, 2}, RepliesConfirmed{2});
+  EXPECT_FALSE(shard.core().IsQuiet()) << "another's";
+  shard.From(kC1, RepliesConfirmed{2});
+  EXPECT_TRUE(shard.core().IsQuiet());
+}
+
+TEST(ParticipantDrain, ReadOnlyVoteHasArrivedToo) {
+  Shard shard;
+  shard.Operate(1, 1, {Get("a")});
+  shard.Step(Draining{true});
+  EXPECT_EQ(shard.Prepare(1, {}, {.may_release = true, .last = 1}),
+            (Lines{"c1<ReadOnly(1)", "c1<Confirm 2"}));
+  EXPECT_FALSE(shard.core().IsQuiet());
+  shard.From(kC1, RepliesConfirmed{2});
+  EXPECT_TRUE(shard.core().IsQuiet());
+}
+
+TEST(ParticipantDrain, CoordinatorIsAskedAgainAndOneThatIsAwayIsNotWaitedForLong) {
+  Shard shard;
+  shard.Operate(1, 1, {Get("a")});
+  shard.Abort(1);
+  shard.Replicate();
+  EXPECT_EQ(shard.Step(Draining{true}), Lines{"c1<Confirm 1"});
+  for (int i = 0; i < 9; ++i) {
+    EXPECT_EQ(shard.Wait(kSecond / 10), Lines{"c1<Confirm 1"});
+    EXPECT_FALSE(shard.core().IsQuiet());
+  }
+  EXPECT_EQ(shard.Wait(kSecond / 10), Lines{});
+  EXPECT_TRUE(shard.core().IsQuiet());
+  EXPECT_GT(shard.core().NextDeadline(), shard.now.mono_us + kSecond / 2) << "it is not asked any more";
+}
+
+TEST(ParticipantDrain, AskingPausesWhileAnAnswerIsWithheldAndGoesOn) {
+  Shard shard;
+  shard.Prepare(1, {Put("a", "x")});
+  shard.Replicate();
+  EXPECT_EQ(shard.Step(Draining{true}), Lines{"c1<Confirm 1"});
+  shard.Commit(1);
+  EXPECT_EQ(shard.Wait(kSecond / 10), Lines{}) << "its acknowledgement is not replicated";
+  EXPECT_GT(shard.core().NextDeadline(), shard.now.mono_us);
+  EXPECT_EQ(shard.Replicate(), Lines{"c1<Ack(1) commit"});
+  EXPECT_EQ(shard.Wait(kSecond / 10), Lines{"c1<Confirm 1"});
+}
+
+TEST(ParticipantDrain, NobodyIsAskedWhenItIsCalledOff) {
+  Shard shard;
+  shard.Operate(1, 1, {Get("a")});
+  shard.Abort(1);
+  shard.Replicate();
+  EXPECT_EQ(shard.Step(Draining{true}), Lines{"c1<Confirm 1"});
+  shard.Step(Draining{false});
+  EXPECT_EQ(shard.Wait(kSecond / 10), Lines{});
 }
 
 // P2: elsewhere (5) may wait for a lock that (3) holds, and (3) would wait for the handover, which waits for

@@ -64,6 +64,7 @@ std::string ToText(const Message& message) {
                  [](const DecideAck& m) { return "Ack" + Id(m.txn) + Word(m.decision); },
                  [](const Inquire& m) { return "Inquire" + Id(m.txn); },
                  [](const WoundRequest& m) { return "Wound" + Id(m.txn); },
+                 [](const ConfirmReplies& m) { return "Confirm " + std::to_string(m.through); },
                  [](const PeerInquire& m) { return "PeerInquire" + Id(m.txn); },
                  [](const PeerOutcome& m) {
                    return "PeerOutcome" + Id(m.txn) + (m.decision ? Word(*m.decision) : " unknown");

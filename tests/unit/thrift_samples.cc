@@ -157,6 +157,12 @@ std::string Fields(const Inquire& v) {
 std::string Fields(const WoundRequest& v) {
   return Join(v.txn);
 }
+std::string Fields(const ConfirmReplies& v) {
+  return Join(v.through);
+}
+std::string Fields(const RepliesConfirmed& v) {
+  return Join(v.through);
+}
 std::string Fields(const PeerInquire& v) {
   return Join(v.txn);
 }
@@ -164,18 +170,9 @@ std::string Fields(const PeerOutcome& v) {
   const auto& [a, b] = v;
   return Join(a, b);
 }
-std::string Fields(const HandOver&) {
-  return "()";
-}
-std::string Fields(const EpochNews&) {
-  return "()";
-}
 std::string Fields(const Envelope& v) {
   const auto& [a, b, c, d, e, f] = v;
   return Join(a, b, c, d, e, f);
-}
-std::string Fields(const OpenSession&) {
-  return "()";
 }
 std::string Fields(const Execute& v) {
   const auto& [a, b, c, d] = v;
@@ -214,9 +211,6 @@ std::string Fields(const Ending& v) {
 std::string Fields(const Refusal& v) {
   const auto& [a, b, c] = v;
   return Join(a, b, c);
-}
-std::string Fields(const RolledBack&) {
-  return "()";
 }
 
 template <typename T>
@@ -261,6 +255,8 @@ std::string Text(const T& value) {
     return Optional(value);
   } else if constexpr (IsVariant<T>::value) {
     return Alternative(value);
+  } else if constexpr (std::is_empty_v<T>) {
+    return "()";
   } else {
     return Fields(value);
   }
@@ -471,6 +467,14 @@ void Fill(Inquire& out, Random& random) {
 template <>
 void Fill(WoundRequest& out, Random& random) {
   out = {RandomTxn(random)};
+}
+template <>
+void Fill(ConfirmReplies& out, Random& random) {
+  out = {Big(random)};
+}
+template <>
+void Fill(RepliesConfirmed& out, Random& random) {
+  out = {Big(random)};
 }
 template <>
 void Fill(PeerInquire& out, Random& random) {

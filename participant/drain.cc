@@ -1,0 +1,77 @@
+#include <algorithm>
+
+#include "common/coverage.h"
+#include "participant/participant.h"
+
+// The group is being handed over (R3): what only this primary's memory holds comes to its end first, so that
+// no transaction fails by the change.
+namespace assent::participant {
+namespace {
+
+constexpr uint64_t kConfirmRepeatUs = 100'000;
+// So long a coordinator that is away holds the handover up.
+constexpr uint64_t kConfirmMaxUs = 1'000'000;
+
+}  // namespace
+
+void ParticipantCore::OnDraining(const Draining& event) {
+  draining_ = event.begun;
+  confirm_due_us_ = TimerQueue::kNever;
+  confirm_until_us_ = TimerQueue::kNever;
+}
+
+bool ParticipantCore::HasOpenWork() const {
+  return !withheld_.empty() || std::any_of(branches_.begin(), branches_.end(), [](const auto& entry) {
+    return entry.second.state != BranchState::kPrepared;
+  });
+}
+
+bool ParticipantCore::IsQuiet() const {
+  return !HasOpenWork() && (now_.mono_us >= confirm_until_us_ ||
+                            std::all_of(replies_.begin(), replies_.end(), [](const auto& entry) {
+                              return entry.second.confirmed == entry.second.said;
+                            }));
+}
+
+// A new branch waits for the next primary: it is not answered, and its coordinator asks again (C7). Unless it
+// is older than work that is open here: that work may wait elsewhere for locks of its transaction, and only
+// those of older ones are waited for (P2), so that nobody waits in a circle.
+bool ParticipantCore::IsHeldBack(const Age& age) const {
+  if (!draining_) return false;
+  const bool held = std::none_of(branches_.begin(), branches_.end(), [&](const auto& entry) {
+    return entry.second.state == BranchState::kWorking && age < entry.second.age;
+  });
+  if (held) Reached(Situation::kBranchHeldBack);
+  return held;
+}
+
+// What a vote or a reply holds besides its verdict, and a read-only vote altogether, the next primary could
+// not say again. Without this its coordinator might hear the next primary before what this one had said.
+void ParticipantCore::AskToConfirmReplies() {
+  if (!draining_) return;
+  const bool repeat = now_.mono_us >= confirm_due_us_;
+  if (HasOpenWork()) {  // let in since
+    if (repeat) confirm_due_us_ = now_.mono_us + kConfirmRepeatUs;
+    return;
+  }
+  if (repeat) confirm_due_us_ = TimerQueue::kNever;
+  if (repeat && now_.mono_us >= confirm_until_us_) {
+    Reached(Situation::kRepliesUnconfirmed);
+    return;
+  }
+  for (auto& [coordinator, replies] : replies_) {
+    if (replies.confirmed == replies.said || (replies.asked == replies.said && !repeat)) continue;
+    if (replies.asked != replies.said) confirm_until_us_ = now_.mono_us + kConfirmMaxUs;
+    replies.asked = replies.said;
+    confirm_due_us_ = now_.mono_us + kConfirmRepeatUs;
+    Emit(coordinator, ConfirmReplies{replies.said});
+  }
+}
+
+void ParticipantCore::OnRepliesConfirmed(GroupId from, const RepliesConfirmed& message) {
+  const auto found = replies_.find(from);
+  if (found == replies_.end() || message.through > found->second.said) return;
+  found->second.confirmed = std::max(found->second.confirmed, message.through);
+}
+
+}  // namespace assent::participant
