@@ -18,6 +18,7 @@ void ParticipantCore::OnDraining(const Draining& event) {
   draining_ = event.begun;
   confirm_due_us_ = TimerQueue::kNever;
   confirm_until_us_ = TimerQueue::kNever;
+  for (auto& [coordinator, replies] : replies_) replies.asked = replies.confirmed;
 }
 
 bool ParticipantCore::HasOpenWork() const {
@@ -50,7 +51,7 @@ bool ParticipantCore::IsHeldBack(const Age& age) const {
 void ParticipantCore::AskToConfirmReplies() {
   if (!draining_) return;
   const bool repeat = now_.mono_us >= confirm_due_us_;
-  if (HasOpenWork()) {  // let in since
+  if (HasOpenWork()) {  // it came since
     if (repeat) confirm_due_us_ = now_.mono_us + kConfirmRepeatUs;
     return;
   }

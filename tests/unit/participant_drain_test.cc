@@ -105,6 +105,7 @@ TEST(ParticipantDrain, NobodyIsAskedWhenItIsCalledOff) {
   EXPECT_EQ(shard.Step(Draining{true}), Lines{"c1<Confirm 1"});
   shard.Step(Draining{false});
   EXPECT_EQ(shard.Wait(kSecond / 10), Lines{});
+  EXPECT_EQ(shard.Step(Draining{true}), Lines{"c1<Confirm 1"}) << "another time";
 }
 
 // P2: elsewhere (5) may wait for a lock that (3) holds, and (3) would wait for the handover, which waits for
