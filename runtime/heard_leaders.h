@@ -18,7 +18,10 @@ class HeardLeaders {
   bool Hear(ReplicaHost& host, GroupId group, const Leader& leader) {
     const auto known = host.LeaderOf(group);
     if (!known || known->epoch >= leader.epoch) return false;
-    heard_[group] = Heard{leader, host.Now().mono_us};
+    const uint64_t now_us = host.Now().mono_us;
+    Heard& heard = heard_[group];
+    if (heard.leader.epoch >= leader.epoch && now_us < heard.at_us + kBelievedUs) return false;
+    heard = Heard{leader, now_us};
     return true;
   }
   std::optional<Leader> LeaderOf(ReplicaHost& host, GroupId group) {
