@@ -39,7 +39,8 @@ void ReplicationCore::On(const Drained&) {
   HandOverIfQuiet();
 }
 
-// What the role core said last is on its way once the records under it are replicated.
+// What the role core said before it was quiet is on its way, and its records are replicated. What it withheld
+// since is lost with the lease, and can be said again by whoever leads next.
 void ReplicationCore::HandOverIfQuiet() {
   if (IsPromoting() && change_->drained && replicated_ == last_.lsn) GiveUpLease();
 }

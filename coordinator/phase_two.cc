@@ -70,7 +70,7 @@ void CoordinatorCore::Acknowledge(Transaction& txn, Branch& branch) {
   ending_.insert(id);
 }
 
-// C3, for one in doubt. Silence where the answer is not settled: it asks again (P8).
+// C3, for one in doubt. Where the answer is not settled it hears that somebody is there, and asks again (P8).
 void CoordinatorCore::OnInquire(GroupId from, const TxnId& id) {
   // C3: what a higher epoch began, or nobody, is not ours to presume. (Before Serving that is every id.)
   if (id.coordinator != config_.group || id >= NextId()) return;
@@ -80,7 +80,9 @@ void CoordinatorCore::OnInquire(GroupId from, const TxnId& id) {
   if (txn != nullptr) {
     // Live, or its COMMIT is appended and may yet be lost (C1).
     const bool appended = txn->state == TxnState::kCommitting && !Mutated(Mutant::kAbortAfterCommitAppended);
-    if (IsUndecided(txn->state) || appended) return;
+    if (IsUndecided(txn->state) || appended) {
+      return SendShard(from, MarkNews{marks_.MarkFor(from, NextId()), told_horizon_us_});
+    }
     if (txn->state == TxnState::kPhaseTwo) decision = Decision::kCommit;
   } else if (ending_.contains(id)) {
     return;  // R1: presuming depends on END, which may yet be lost

@@ -63,7 +63,8 @@ struct Branch {
   // kPrepared
   Lsn prepared_lsn{};
   uint64_t prepared_us = 0;  // seen by this primary
-  uint32_t inquiries = 0;    // since the coordinator's epoch was last known to change
+  uint32_t inquiries = 0;    // since the coordinator was last heard, or its epoch last known to change
+  uint64_t asked_us = 0;     // the last of them
   uint64_t inquiry_interval_us = 0;
   uint64_t wound_interval_us = 0;
 };

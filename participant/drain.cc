@@ -18,7 +18,6 @@ void ParticipantCore::OnDraining(const Draining& event) {
   draining_ = event.begun;
   confirm_due_us_ = TimerQueue::kNever;
   confirm_until_us_ = TimerQueue::kNever;
-  for (auto& [coordinator, replies] : replies_) replies.asked = replies.confirmed;
 }
 
 bool ParticipantCore::HasOpenWork() const {
@@ -27,11 +26,13 @@ bool ParticipantCore::HasOpenWork() const {
   });
 }
 
+bool ParticipantCore::AreRepliesConfirmed() const {
+  return std::all_of(replies_.begin(), replies_.end(),
+                     [](const auto& entry) { return entry.second.confirmed == entry.second.said; });
+}
+
 bool ParticipantCore::IsQuiet() const {
-  return !HasOpenWork() && (now_.mono_us >= confirm_until_us_ ||
-                            std::all_of(replies_.begin(), replies_.end(), [](const auto& entry) {
-                              return entry.second.confirmed == entry.second.said;
-                            }));
+  return !HasOpenWork() && (AreRepliesConfirmed() || now_.mono_us >= confirm_until_us_);
 }
 
 // A new branch waits for the next primary: it is not answered, and its coordinator asks again (C7). Unless it
@@ -47,22 +48,25 @@ bool ParticipantCore::IsHeldBack(const Age& age) const {
 }
 
 // What a vote or a reply holds besides its verdict, and a read-only vote altogether, the next primary could
-// not say again. Without this its coordinator might hear the next primary before what this one had said.
+// not say again. Without this its coordinator might hear the next primary before what this one had said. From
+// the first moment without open work on no branch is opened, and what is said then can be said again: so the
+// time that a coordinator has to confirm begins there, and once.
 void ParticipantCore::AskToConfirmReplies() {
   if (!draining_) return;
-  const bool repeat = now_.mono_us >= confirm_due_us_;
-  if (HasOpenWork()) {  // it came since
-    if (repeat) confirm_due_us_ = now_.mono_us + kConfirmRepeatUs;
+  const bool due = now_.mono_us >= confirm_due_us_;
+  if (HasOpenWork()) {
+    if (due) confirm_due_us_ = now_.mono_us + kConfirmRepeatUs;
     return;
   }
-  if (repeat) confirm_due_us_ = TimerQueue::kNever;
-  if (repeat && now_.mono_us >= confirm_until_us_) {
-    Reached(Situation::kRepliesUnconfirmed);
+  const bool begins = confirm_until_us_ == TimerQueue::kNever;
+  if (begins) confirm_until_us_ = now_.mono_us + kConfirmMaxUs;
+  if (AreRepliesConfirmed() || now_.mono_us >= confirm_until_us_) {
+    if (!AreRepliesConfirmed() && due) Reached(Situation::kRepliesUnconfirmed);
+    confirm_due_us_ = TimerQueue::kNever;
     return;
   }
   for (auto& [coordinator, replies] : replies_) {
-    if (replies.confirmed == replies.said || (replies.asked == replies.said && !repeat)) continue;
-    if (replies.asked != replies.said) confirm_until_us_ = now_.mono_us + kConfirmMaxUs;
+    if (replies.confirmed == replies.said || (replies.asked == replies.said && !begins && !due)) continue;
     replies.asked = replies.said;
     confirm_due_us_ = now_.mono_us + kConfirmRepeatUs;
     Emit(coordinator, ConfirmReplies{replies.said});

@@ -44,6 +44,10 @@ void ParticipantCore::AskDueInDoubt() {
 
 size_t ParticipantCore::AskForDecision(Branch& branch) {
   size_t sent = 1;
+  // It is there, and has not decided: to ask others, who may never have heard of it, would end it.
+  const auto seen = seen_marks_.find(branch.txn.coordinator);
+  if (seen != seen_marks_.end() && seen->second.heard_us > branch.asked_us) branch.inquiries = 0;
+  branch.asked_us = now_.mono_us;
   Emit(branch.txn.coordinator, assent::Inquire{branch.txn});
   if (++branch.inquiries <= config_.inquiries_before_peers) return sent;
   // The coordinator seems to be out of reach. Only shards that may have voted yes can know: those that write.
@@ -68,6 +72,7 @@ void ParticipantCore::OnPeerInquire(GroupId from, const PeerInquire& message) {
   // C8: what is not known below the mark may have been committed and forgotten.
   const bool forgotten = IsBelowAnyMark(txn) && !Mutated(Mutant::kRefusedFromNoMemory);
   if (forgotten || IsLogFull()) return do_not_know();
+  if (draining_) return do_not_know();  // R3: it may be held back here
   if (branch != nullptr) {
     EndBranch(*branch,
               Failure{AbortReason::kBelowMark, "another shard, in doubt, asked before this one had voted"});

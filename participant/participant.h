@@ -119,6 +119,7 @@ class ParticipantCore final : public RoleCore {
     uint64_t horizon_us = 0;
     uint64_t due_us = TimerQueue::kNever;  // when to log it
     size_t decided = 0;                    // branches decided since it was last logged
+    uint64_t heard_us = 0;                 // when the coordinator last said anything
   };
   struct WithheldMessage {
     Message message;
@@ -191,6 +192,7 @@ class ParticipantCore final : public RoleCore {
   // ---- Handing over: drain.cc ----
   void OnDraining(const Draining& event);
   bool HasOpenWork() const;
+  bool AreRepliesConfirmed() const;
   bool IsHeldBack(const Age& age) const;
   void AskToConfirmReplies();
   void OnRepliesConfirmed(GroupId from, const RepliesConfirmed& message);

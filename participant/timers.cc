@@ -38,6 +38,7 @@ void ParticipantCore::NoteMark(GroupId coordinator, const TxnId& mark, uint64_t 
       seen_marks_.try_emplace(coordinator, SeenMark{TxnId{coordinator, Epoch{}, 0}}).first->second;
   if (mark.coordinator == coordinator) seen.mark = std::max(seen.mark, mark);
   seen.horizon_us = std::max(seen.horizon_us, horizon_us);
+  seen.heard_us = now_.mono_us;
   if (seen.due_us != TimerQueue::kNever) return;
   const ShardState::Mark logged = state_.MarkOf(coordinator);
   const bool horizon_rose =

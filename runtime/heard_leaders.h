@@ -11,17 +11,17 @@ namespace assent {
 
 // Primaries of other groups that spoke to this one before the host's picture of the views showed them. They
 // are answered at once: the answer would go to the old primary otherwise, and there may be no second one (P3,
-// P9). What the directory does not bear out within a second was no view.
+// P9). What the directory does not bear out within a second is not believed any more, however often it is
+// said.
 class HeardLeaders {
  public:
   // True if it is news. Groups that the host does not know are none of ours.
   bool Hear(ReplicaHost& host, GroupId group, const Leader& leader) {
     const auto known = host.LeaderOf(group);
     if (!known || known->epoch >= leader.epoch) return false;
-    const uint64_t now_us = host.Now().mono_us;
     Heard& heard = heard_[group];
-    if (heard.leader.epoch >= leader.epoch && now_us < heard.at_us + kBelievedUs) return false;
-    heard = Heard{leader, now_us};
+    if (heard.leader.epoch >= leader.epoch) return false;
+    heard = Heard{leader, host.Now().mono_us};
     return true;
   }
   std::optional<Leader> LeaderOf(ReplicaHost& host, GroupId group) {
@@ -29,9 +29,11 @@ class HeardLeaders {
     const auto found = heard_.find(group);
     if (found == heard_.end()) return known;
     const auto [leader, at_us] = found->second;
-    if (known && known->epoch < leader.epoch && host.Now().mono_us < at_us + kBelievedUs) return leader;
-    heard_.erase(found);
-    return known;
+    if (known && known->epoch >= leader.epoch) {
+      heard_.erase(found);
+      return known;
+    }
+    return host.Now().mono_us < at_us + kBelievedUs ? leader : known;
   }
 
  private:

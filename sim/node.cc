@@ -279,7 +279,9 @@ void World::Node::Transmit(NodeId to, Envelope envelope) {
     deliver(world_.Random(options.delay_us_max + 1), envelope);
   }
   if (to != id_ && world_.Chance(options.replay)) deliver(world_.Random(options.replay_us_max), envelope);
-  deliver(world_.Random(options.delay_us_max + 1), std::move(envelope));
+  const auto slow = world_.slow_.find({id_, to});
+  const uint64_t slow_us = slow == world_.slow_.end() ? 0 : slow->second;
+  deliver(world_.Random(std::max(options.delay_us_max, slow_us) + 1), std::move(envelope));
 }
 
 void World::Node::PerformForeign(GroupId group, const CallForeign& call) {

@@ -100,6 +100,8 @@ class World {
   void MendDisk(NodeId node, GroupId group);  // what BreakDisk announced does not happen
   uint64_t DiskEffects(NodeId node, GroupId group);
   void Cut(NodeId from, NodeId to, bool cut);
+  // The link's messages take up to `delay_us_max`; 0: as all others.
+  void Slow(NodeId from, NodeId to, uint64_t delay_us_max) { slow_[{from, to}] = delay_us_max; }
   void Wipe(NodeId node, GroupId group);  // REQUIRES: the node is down
   // Turns one bit of a file of the log, or of the store, on the medium itself. REQUIRES: the node is down
   void Rot(NodeId node, GroupId group, bool of_log);
@@ -238,6 +240,7 @@ class World {
   std::map<std::pair<NodeId, GroupId>, std::unique_ptr<Disk>> disks_;
   std::map<NodeId, std::unique_ptr<Node>> nodes_;
   std::set<std::pair<NodeId, NodeId>> cut_;
+  std::map<std::pair<NodeId, NodeId>, uint64_t> slow_;
   std::set<NodeId> directory_cut_;
   std::set<NodeId> clients_cut_;
   std::map<NodeId, std::function<void()>> cut_at_proposal_;

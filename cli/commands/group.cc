@@ -260,7 +260,8 @@ void AddGroup(CLI::App& app, Globals& globals) {
     AddOutputOption(*command, globals);
     command
         ->add_option("--wait", arguments->options.wait_seconds,
-                     "seconds that open transactions may take to end; new ones wait meanwhile")
+                     "seconds that open transactions may take to end; new ones wait meanwhile,\n"
+                     "and give up after 10")
         ->check(CLI::Range(0.0, 300.0))
         ->capture_default_str();
     command->add_flag("--force", arguments->options.force,

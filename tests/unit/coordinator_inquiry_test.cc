@@ -6,14 +6,15 @@
 namespace assent::coordinator {
 namespace {
 
-TEST(CoordinatorInquiry, LiveTransactionIsNotAnswered) {  // C3
+TEST(CoordinatorInquiry, OfALiveTransactionOnlyShowsThatSomebodyIsThere) {  // C3, P8
   Harness h;
   h.Call(h.Puts(h.Tag(1), {kS1, kS2}));
   const TxnId txn = h.LastTxn();
   h.VoteFrom(kS1, txn, Vote::kYes);
   h.Clear();
   h.From(kS1, Inquire{txn});
-  EXPECT_EQ(h.SendCount(), 0u);
+  EXPECT_EQ(h.Sent<MarkNews>().size(), 1u);
+  EXPECT_EQ(h.SendCount(), 1u);
 }
 
 TEST(CoordinatorInquiry, CommittedTransactionIsAnsweredCommit) {
@@ -30,7 +31,7 @@ TEST(CoordinatorInquiry, AppendedCommitIsNotAnsweredYet) {  // C1, C3
   const TxnId txn = h.Committing(1);
   h.Clear();
   h.From(kS2, Inquire{txn});
-  EXPECT_EQ(h.SendCount(), 0u);
+  EXPECT_TRUE(h.Sent<Decide>().empty());
 }
 
 // R1: END may be lost in a failover, and the transaction is committed and unended again. (Found by the random

@@ -40,6 +40,16 @@ TEST(ParticipantDrain, OnePhaseCommitIsOpenUntilItIsReplicated) {
   EXPECT_TRUE(shard.core().IsQuiet());
 }
 
+TEST(ParticipantDrain, PeerInDoubtIsNotRefusedWhatMayBeHeldBack) {  // P8
+  Shard shard;
+  shard.Step(Draining{true});
+  EXPECT_EQ(shard.Prepare(1, {Put("a", "x")}), Lines{});
+  EXPECT_EQ(shard.From(kS2, PeerInquire{Txn(1)}), Lines{"s2<PeerOutcome(1) unknown"});
+  shard.Step(Draining{false});
+  shard.Prepare(1, {Put("a", "x")});
+  EXPECT_EQ(shard.Replicate(), Lines{"c1<Yes(1)"});
+}
+
 // What a vote or a reply holds besides its verdict only this primary can say: the next one's word must not be
 // heard before.
 TEST(ParticipantDrain, RepliesHaveArrivedBeforeTheGroupIsLetGo) {
@@ -83,6 +93,21 @@ TEST(ParticipantDrain, CoordinatorIsAskedAgainAndOneThatIsAwayIsNotWaitedForLong
   EXPECT_EQ(shard.Wait(kSecond / 10), Lines{});
   EXPECT_TRUE(shard.core().IsQuiet());
   EXPECT_GT(shard.core().NextDeadline(), shard.now.mono_us + kSecond / 2) << "it is not asked any more";
+}
+
+TEST(ParticipantDrain, NewRepliesGiveNoMoreTime) {
+  Shard shard;
+  shard.Prepare(1, {Put("a", "x")});
+  shard.Replicate();
+  shard.Step(Draining{true});
+  for (int i = 0; i < 9; ++i) {
+    EXPECT_EQ(shard.Prepare(1, {Put("a", "x")}).front(), "c1<Yes(1)");
+    shard.Wait(kSecond / 10);
+    EXPECT_FALSE(shard.core().IsQuiet());
+  }
+  EXPECT_EQ(shard.Prepare(1, {Put("a", "x")}).front(), "c1<Yes(1)");
+  shard.Wait(kSecond / 10);
+  EXPECT_TRUE(shard.core().IsQuiet());
 }
 
 TEST(ParticipantDrain, AskingPausesWhileAnAnswerIsWithheldAndGoesOn) {

@@ -40,6 +40,21 @@ TEST(ParticipantInDoubt, AsksTheOtherWritingShardsWhenTheCoordinatorIsSilent) { 
   EXPECT_EQ(shard.Wait(15 * kSecond), (Lines{"c1<Inquire(1)", "s2<PeerInquire(1)"}));
 }
 
+// Peers that have not voted refuse for good: a transaction that is merely slow would be ended.
+TEST(ParticipantInDoubt, CoordinatorThatIsThereIsAskedAlone) {  // P8
+  Shard shard;
+  shard.Prepare(1, {Put("a", "x")});
+  shard.Replicate();
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(shard.Wait(15 * kSecond), Lines{"c1<Inquire(1)"});
+    shard.now.mono_us += 1'000;
+    shard.News(0);
+  }
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(shard.Wait(15 * kSecond), Lines{"c1<Inquire(1)"}) << "from now on silent";
+  EXPECT_EQ(shard.Wait(15 * kSecond), (Lines{"c1<Inquire(1)", "s2<PeerInquire(1)"}));
+}
+
 TEST(ParticipantInDoubt, PeersWordSettlesAPreparedBranchOnly) {  // P8
   Shard shard;
   shard.Prepare(1, {Put("a", "x")});
