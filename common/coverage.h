@@ -62,6 +62,7 @@ enum class Situation : uint8_t {
   kTrimmedPastPrepared,       // the log was trimmed past an open PREPARED record
   kTornTailCut,               // a torn tail was cut when the log was opened
   kTruncationFinishedOnOpen,  // a truncation, reset or trim was finished when the log was opened
+  kCheckpointInterrupted,     // a store was opened in whose checkpoint its process had died
   kLogPoisoned,               // a write or sync of the log failed
   kSegmentHitFullDisk,        // a segment could not be made for want of room
   kOverloadRefused,           // a request was refused because a bound was reached

@@ -145,7 +145,7 @@ Status CheckAllPages(sqlite3* db, const std::string& path) {
   const auto verdict = QueryText(db, path, "PRAGMA quick_check(1)");
   if (!verdict.ok()) return verdict.status();
   if (*verdict != "ok") return SqliteError(db, SQLITE_CORRUPT, path, "checking (" + *verdict + ")");
-  // Pages that are each whole, but not of one moment: a -wal file damaged in the middle of a checkpoint.
+  // Pages that are each whole, but not of one moment: a file copied while it was written to, for one.
   std::string newer;
   for (const Table table : kTables) {
     if (!newer.empty()) newer += " + ";

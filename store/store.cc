@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "common/mutant.h"
+#include "store/checkpoint_mark.h"
 #include "store/checksum_vfs.h"
 #include "store/schema.h"
 #include "store/statements.h"
@@ -26,6 +27,12 @@ std::string IncomingPath(const std::string& path) {
   return path + ".incoming";
 }
 
+Status RemoveFilesBeside(StoreFiles& files, const std::string& path) {
+  for (const char* suffix : {"-wal", "-shm", "-journal", "-checkpoint"})
+    ASSENT_RETURN_IF_ERROR(files.Remove(path + suffix));
+  return {};
+}
+
 // The second half of a replacement. A file at IncomingPath is complete and durable, and from then on it is
 // the store: what is left of the old one goes first, since SQLite would play an old -wal onto the new file.
 // Repeated by Open after a crash at any point, it ends the same.
@@ -33,7 +40,7 @@ Status FinishReplacement(StoreFiles& files, const std::string& path) {
   const auto incoming = files.Exists(IncomingPath(path));
   if (!incoming.ok()) return incoming.status();
   if (!*incoming) return {};
-  for (const char* suffix : {"-wal", "-shm", "-journal"}) ASSENT_RETURN_IF_ERROR(files.Remove(path + suffix));
+  ASSENT_RETURN_IF_ERROR(RemoveFilesBeside(files, path));
   ASSENT_RETURN_IF_ERROR(
       files.SyncDirectory(DirectoryOf(path)));  // R7: gone before the new file has the name
   ASSENT_RETURN_IF_ERROR(files.Rename(IncomingPath(path), path));
@@ -49,9 +56,8 @@ Status Replace(StoreFiles& files, const std::string& from, const std::string& pa
 }
 
 Status RemoveDatabase(StoreFiles& files, const std::string& path) {
-  for (const char* suffix : {"", "-wal", "-shm", "-journal"})
-    ASSENT_RETURN_IF_ERROR(files.Remove(path + suffix));
-  return {};
+  ASSENT_RETURN_IF_ERROR(files.Remove(path));
+  return RemoveFilesBeside(files, path);
 }
 
 // Made aside and put in place whole, so that a store that exists is never half made.
@@ -88,6 +94,8 @@ Result<std::unique_ptr<Store>> Store::Open(const std::string& path, const StoreI
 
   auto db = OpenSqlite(path, *vfs, false);
   if (!db.ok()) return db.status();
+  // Only Checkpoint copies pages, with its mark.
+  sqlite3_db_config(db->get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   ASSENT_RETURN_IF_ERROR(CheckFileHeader(db->get(), path));
   // NORMAL: a commit is written to the -wal and not synced; the log holds it, and Checkpoint syncs (R13).
   std::string pragmas =
@@ -104,20 +112,25 @@ Result<std::unique_ptr<Store>> Store::Open(const std::string& path, const StoreI
                       "replica's directory away and restart the node");
   }
   ASSENT_RETURN_IF_ERROR(CheckSchema(db->get(), path, identity));
+  auto mark = CheckpointMark::Open(path, *vfs);
+  if (!mark.ok()) return mark.status();
+  ASSENT_RETURN_IF_ERROR((*mark)->Check(db->get()));
   if (options.verify) ASSENT_RETURN_IF_ERROR(CheckAllPages(db->get(), path));
   const auto applied = ReadApplied(db->get(), path);
   if (!applied.ok()) return applied.status();
 
-  std::unique_ptr<Store> store(new Store(path, std::move(*db), *vfs, files, *applied));
+  std::unique_ptr<Store> store(new Store(path, std::move(*db), std::move(*mark), *vfs, files, *applied));
   // What was read may be an earlier process's writing that the disk does not have yet.
   const auto synced = store->Checkpoint();
   if (!synced.ok()) return synced.status();
   return store;
 }
 
-Store::Store(std::string path, SqliteDb db, std::string vfs, StoreFiles& files, LogPosition applied)
+Store::Store(std::string path, SqliteDb db, std::unique_ptr<CheckpointMark> mark, std::string vfs,
+             StoreFiles& files, LogPosition applied)
     : path_(std::move(path)),
       db_(std::move(db)),
+      mark_(std::move(mark)),
       statements_(std::make_unique<StatementCache>(db_.get())),
       vfs_(std::move(vfs)),
       files_(files),
@@ -134,10 +147,15 @@ Store::Store(std::string path, SqliteDb db, std::string vfs, StoreFiles& files, 
 
 Store::~Store() {
   ASSENT_CHECK(snapshots_open_ == 0, path_);
+  static_cast<void>(Checkpoint());  // where it fails, the next Open does it
 }
 
 Status Store::Fail(int sqlite_code, const std::string& doing) const {
-  if (status_.ok()) status_ = SqliteError(db_.get(), sqlite_code, path_, doing);
+  return Fail(SqliteError(db_.get(), sqlite_code, path_, doing));
+}
+
+Status Store::Fail(Status status) const {
+  if (status_.ok()) status_ = std::move(status);
   return status_;
 }
 
@@ -233,10 +251,12 @@ int Store::Run(const StatementLoan& loan) const {
 // holds all that was committed. No reader can keep it from copying all: this is the only connection, and its
 // own statements are reset.
 //
-// TRUNCATE, so that no frame that was copied stays behind: were one of those damaged later, the next open
-// would play those before it onto newer pages, and show a state that never was (G7).
+// Were a frame that was copied damaged later, the next open would play those before it onto newer pages, and
+// show a state that never was (G7). So none stays behind (TRUNCATE), and while they are copied the mark knows
+// what they were.
 Result<LogPosition> Store::Checkpoint() {
   if (!status_.ok()) return status_;
+  if (Status begun = mark_->Begin(db_.get()); !begun.ok()) return Fail(std::move(begun));
   int in_wal = 0;
   int copied = 0;
   const int code =
@@ -244,6 +264,7 @@ Result<LogPosition> Store::Checkpoint() {
   if (code != SQLITE_OK) return Fail(code, "checkpointing");
   // Not reset statements, or a second connection: both are bugs here.
   ASSENT_CHECK(in_wal == copied, path_, in_wal, copied);
+  if (Status ended = mark_->End(db_.get()); !ended.ok()) return Fail(std::move(ended));
   synced_ = applied_;
   wal_bytes_ = 0;
   return synced_;
@@ -298,8 +319,7 @@ Result<LogPosition> Store::InstallSnapshot(const std::string& snapshot_path, con
   if (!exists.ok()) return exists.status();
   if (!*exists) return Status(StatusCode::kNotFound, snapshot_path + ": no snapshot there");
   // It came as one file; what lies beside it under these names is not its own.
-  for (const char* suffix : {"-wal", "-shm", "-journal"})
-    ASSENT_RETURN_IF_ERROR(files.Remove(snapshot_path + suffix));
+  ASSENT_RETURN_IF_ERROR(RemoveFilesBeside(files, snapshot_path));
   LogPosition applied;
   {
     auto db = OpenSqlite(snapshot_path, *vfs, false);

@@ -34,10 +34,11 @@
 // corrupt a file that two connections write or checkpoint at the same instant (the WAL-reset bug). A second
 // process gets kUnavailable.
 //
-// Thread: calls come from one thread at a time. All of them block on the disk; Checkpoint for as long as two
+// Thread: calls come from one thread at a time. All of them block on the disk; Checkpoint for as long as six
 // fsyncs take, and Open with `verify` for as long as reading the whole file takes.
 namespace assent {
 
+class CheckpointMark;
 class SnapshotWriter;
 class StatementCache;
 class StatementLoan;
@@ -74,7 +75,7 @@ class Store final : public StateReader {
   // kUnavailable (another process has it open), kDiskFull, kIo.
   static Result<std::unique_ptr<Store>> Open(const std::string& path, const StoreIdentity& identity,
                                              const StoreOptions& options);
-  // No SnapshotWriter of this store is left.
+  // Checkpoints, if nothing has failed. No SnapshotWriter of this store is left.
   ~Store() override;
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -118,14 +119,17 @@ class Store final : public StateReader {
  private:
   friend class SnapshotWriter;
 
-  Store(std::string path, SqliteDb db, std::string vfs, StoreFiles& files, LogPosition applied);
+  Store(std::string path, SqliteDb db, std::unique_ptr<CheckpointMark> mark, std::string vfs,
+        StoreFiles& files, LogPosition applied);
   // Latches the error that SQLite just reported.
   Status Fail(int sqlite_code, const std::string& doing) const;
+  Status Fail(Status status) const;
   int ApplyInTransaction(LogPosition through, std::span<const Mutation> mutations);
   int Run(const StatementLoan& loan) const;  // of a statement that returns no rows
 
   const std::string path_;
   const SqliteDb db_;
+  const std::unique_ptr<CheckpointMark> mark_;
   const std::unique_ptr<StatementCache> statements_;  // of db_, so it goes first
   const std::string vfs_;
   StoreFiles& files_;

@@ -190,6 +190,7 @@ TEST(StoreFaults, PowerCutKeepsWhatWasSynced) {
       auto store = Store::Open(temp / "state.sqlite", kIdentity, Options());
       ASSERT_TRUE(store.ok());
       TestDisk::Get().MarkDurable(temp / "state.sqlite");
+      TestDisk::Get().MarkDurable(temp / "state.sqlite-checkpoint");
       if (!std::filesystem::exists(temp / "state.sqlite-wal")) WriteFile(temp / "state.sqlite-wal", "");
       // From some change on nothing reaches the disk any more; closing writes nothing either.
       TestDisk::Get().FailAt(TestDisk::Get().changes() + random() % changes, SQLITE_IOERR_WRITE, false);
@@ -208,6 +209,62 @@ TEST(StoreFaults, PowerCutKeepsWhatWasSynced) {
     ExpectWholeState(**store);
   }
   EXPECT_GT(lost_something, 10);  // or the test shows nothing
+}
+
+// G7: rot in the -wal file of a checkpoint that a crash interrupted, whose pages are already copied in part.
+TEST(StoreFaults, RotInTheWalOfAnInterruptedCheckpointIsFound) {
+  constexpr uint64_t kApplied = 12;
+  constexpr size_t kFrameBytes = 4096 + 24;
+  std::mt19937_64 random(kSeed);
+  int found = 0;
+  int whole = 0;
+  int finished = 0;
+  for (uint64_t change = 0; finished < 8; ++change) {
+    const TempDirectory temp;
+    const std::string path = temp / "state.sqlite";
+    TestDisk::Get().Reset();
+    PutNewStore(path);
+    {
+      auto store = Store::Open(path, kIdentity, Options());
+      ASSERT_TRUE(store.ok());
+      RandomHistory history(kSeed, 30, 3000);
+      for (uint64_t lsn = 1; lsn <= kApplied; ++lsn) {
+        Overlay overlay(**store);
+        Take(overlay, history.Next());
+        ASSERT_TRUE((*store)->ApplyBatch(At(1, lsn), overlay.Collect(Lsn{lsn})).ok());
+      }
+      for (const char* suffix : {"", "-wal", "-checkpoint"}) TestDisk::Get().MarkDurable(path + suffix);
+      TestDisk::Get().FailAt(TestDisk::Get().changes() + change, SQLITE_IOERR_WRITE, false);
+      if ((*store)->Checkpoint().ok()) ++finished;
+    }
+    TestDisk::Get().CutPower(random);
+    TestDisk::Get().Reset();
+    const std::string wal = ReadFile(path + "-wal");
+    ASSERT_TRUE(finished == 0 || wal.empty());  // it is not there again
+    const std::string mark = ReadFile(path + "-checkpoint");
+    const std::string pages = ReadFile(path);
+    for (size_t at = 17; at < wal.size(); at += kFrameBytes) {  // in the header, then in each frame
+      SCOPED_TRACE(std::to_string(change) + ", byte " + std::to_string(at));
+      std::string bad = wal;
+      bad[at] = static_cast<char>(bad[at] ^ 4);
+      WriteFile(path, pages);
+      WriteFile(path + "-wal", bad);
+      WriteFile(path + "-checkpoint", mark);
+      const auto store = Store::Open(path, kIdentity, Options());
+      if (store.ok()) {
+        ExpectWholeState(**store);
+        ++whole;
+      } else {
+        EXPECT_EQ(store.status().code(), StatusCode::kDamaged) << store.status().ToString();
+        // Nor does a second try find it less damaged.
+        EXPECT_EQ(Store::Open(path, kIdentity, Options()).status().code(), StatusCode::kDamaged);
+        ++found;
+      }
+      if (HasFailure()) return;
+    }
+  }
+  EXPECT_GT(found, 100);
+  EXPECT_GT(whole, 20);  // no page was copied yet: what is before the rot, the log's replay goes on from
 }
 
 }  // namespace

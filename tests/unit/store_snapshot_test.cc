@@ -227,7 +227,9 @@ TEST_F(SnapshotInstall, LeavesNothingElseBehind) {
   source_.reset();
   ASSERT_TRUE(Install().ok());
   MustOpen(directory_ / "state.sqlite").reset();
-  EXPECT_EQ(Names(directory_.path()), (std::set<std::string>{"source.sqlite", "state.sqlite"}));
+  EXPECT_EQ(Names(directory_.path()),
+            (std::set<std::string>{"source.sqlite", "source.sqlite-checkpoint", "source.sqlite-wal",
+                                   "state.sqlite", "state.sqlite-checkpoint", "state.sqlite-wal"}));
 }
 
 }  // namespace

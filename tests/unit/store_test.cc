@@ -373,8 +373,9 @@ TEST(StoreFilesOrder, EachChangeOfNamesIsSyncedBeforeTheNext) {  // R7
   WriteFile(directory / "state-wal", "left by a kill");
   ASSERT_TRUE(Store::InstallSnapshot(directory / "copy", directory / "state", kIdentity, options).ok());
   EXPECT_EQ(files.calls,
-            "sync copy; rename copy state.incoming; sync-directory; remove state-wal; sync-directory; "
-            "rename state.incoming state; sync-directory; ");
+            "remove copy-wal; remove copy-checkpoint; sync copy; rename copy state.incoming; sync-directory; "
+            "remove state-wal; remove state-checkpoint; sync-directory; rename state.incoming state; "
+            "sync-directory; ");
 }
 
 TEST(StoreFull, IsDiskFullLatchesAndLosesNothing) {  // R7

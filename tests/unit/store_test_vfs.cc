@@ -164,7 +164,8 @@ void TestDisk::CutPower(std::mt19937_64& random) {
     // Sometimes nothing or all of what was not synced is left, else a share of it.
     const uint64_t keep_percent = random() % 3 == 0 ? 0 : random() % 101;
     for (size_t at = 0; at < left.size(); at += kSector) {
-      const std::string& from = random() % 100 < keep_percent ? written : durable;
+      const bool is_written = random() % 100 < keep_percent && at < written.size();  // else: not cut off yet
+      const std::string& from = is_written ? written : durable;
       if (at >= from.size()) continue;
       const size_t bytes = std::min({kSector, left.size() - at, from.size() - at});
       left.replace(at, bytes, from, at, bytes);
