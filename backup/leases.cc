@@ -68,7 +68,8 @@ void ReplicationCore::OnBeaconAck(NodeId from, const BeaconAck& ack) {
   const Member member{from, ack.incarnation};
   PeerProgress* peer = FindPeer(member);
   if (peer == nullptr || !peer->in_view) return Readmit(member);
-  peer->beacon_sent_us = std::max(peer->beacon_sent_us, ack.sent_us);
+  if (ack.sent_us <= peer->beacon_sent_us) return;  // kept back by the network: no sign of life
+  peer->beacon_sent_us = ack.sent_us;
   peer->beacon_acked_us = now_us_;
 }
 
@@ -131,6 +132,9 @@ void ReplicationCore::OnBeacon(NodeId from, const Beacon& beacon) {
   if (beacon.force_age_us > kForceAgeMaxUs) return Reached(Situation::kWedgedDiskGaveUp);
   // Bound by the view that it proposed, or won and is about to enter: it may lead that one by now (R3).
   if (ViewIsChanging()) return;
+  // One that the network kept back is no sign of life: the answer to a later one has said more.
+  if (beacon.sent_us <= beacon_sent_us_) return;
+  beacon_sent_us_ = beacon.sent_us;
   heard_us_ = now_us_;
   Emit(SendTo{from, epoch(), BeaconAck{beacon.sent_us, ForceAge(), config_.incarnation}});
 }

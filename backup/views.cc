@@ -241,6 +241,7 @@ void ReplicationCore::Follow(const View& view, Role role) {
   role_ = role;
   view_ = view;
   heard_us_ = now_us_;  // R5: a full grace period from here
+  beacon_sent_us_ = 0;
   waiting_for_.clear();
   if (role == Role::kLearner) {
     const Member* named = view.Find(config_.self);

@@ -165,6 +165,19 @@ TEST(BackupRemoval, SilentBackupLeavesTheViewAndNothingIsReplicatedBefore) {
   EXPECT_TRUE(r.Has<Serve>());
 }
 
+TEST(BackupRemoval, AnswerThatTheNetworkKeptBackIsNoSignOfLife) {
+  Replica r(1);
+  r.silent = {2};
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  const uint64_t answered_us = r.now_us;
+  Answer(r, 2, answered_us);
+  while (r.now_us < answered_us + 2 * kBackupSilenceUs && !r.Has<ProposeView>()) {
+    Pass(r, kBeaconUs);
+    Answer(r, 2, answered_us);
+  }
+  EXPECT_TRUE(r.Has<ProposeView>());
+}
+
 TEST(BackupRemoval, BackupThatAnswersBeaconsButDoesNotGetDurableLeavesToo) {
   Replica r(1);
   r.Lead(kTwo, {Entry(1, 1, "a")});
@@ -245,6 +258,20 @@ TEST_F(BackupTakeover, EachBeaconPutsItOff) {
   const uint64_t heard_us = r.now_us;
   EXPECT_EQ(r.Sent<BeaconAck>(1).back().sent_us, heard_us);
   EXPECT_GE(WaitForProposal(r), heard_us + kGraceUs);
+}
+
+TEST_F(BackupTakeover, BeaconThatTheNetworkKeptBackDoesNotPutItOff) {
+  Replica r(2);
+  Follow(r, kTwo);
+  r.Receive(1, 2, Beacon{500'000, 0});
+  ASSERT_EQ(r.Sent<BeaconAck>(1).size(), 1U);
+  const uint64_t heard_us = r.now_us;
+  while (r.now_us < heard_us + kGraceUs && !r.Has<ProposeView>()) {
+    Pass(r, kBeaconUs);
+    r.Receive(1, 2, Beacon{500'000, 0}).Receive(1, 2, Beacon{400'000, 0});
+  }
+  EXPECT_TRUE(r.Sent<BeaconAck>(1).empty());
+  EXPECT_LE(WaitForProposal(r), heard_us + kGraceUs + kBeaconUs);
 }
 
 TEST_F(BackupTakeover, OldLeaseIsOverBefore) {  // R5: lease and margin are shorter than grace

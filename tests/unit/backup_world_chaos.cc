@@ -113,16 +113,19 @@ bool World::Heal(uint64_t patience_us) {
   }
   const uint64_t deadline = now_us_ + patience_us;
   size_t target = 0;
+  Epoch of_target{};
   while (now_us_ < deadline) {
     RunUntil(now_us_ + 50'000);
     Operate();
     Node* primary = ServingPrimary();
     if (primary == nullptr || !view_ || view_->members.size() != nodes_.size()) continue;
-    if (target == 0 && primary->core->view() == view_) {
+    // What a primary appends that another then replaces may be gone with it.
+    if (of_target != view_->epoch && primary->core->view() == view_) {
       AppendAsRole(*primary, 3);
       target = Raw(primary->log.last().lsn);
+      of_target = view_->epoch;
     }
-    bool all = target != 0;
+    bool all = of_target == view_->epoch;
     for (const auto& [id, node] : nodes_) all = all && node->store.size() >= target && node->halted.empty();
     if (all) {
       CheckAll();
