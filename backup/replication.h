@@ -324,8 +324,8 @@ class ReplicationCore {
   // Backup or learner.
   uint64_t heard_us_ = 0;        // when the last beacon of this epoch was taken in, or the epoch entered
   uint64_t beacon_sent_us_ = 0;  // when that was sent, by the primary's clock; 0 = none was
-  Lsn matched_{};             // the prefix verified against this epoch's primary (R4); volatile
-  Lsn primary_replicated_{};  // the highest Ship.replicated of this epoch
+  Lsn matched_{};                // the prefix verified against this epoch's primary (R4); volatile
+  Lsn primary_replicated_{};     // the highest Ship.replicated of this epoch
   std::deque<std::pair<Lsn, size_t>> unforced_;
   uint64_t unforced_bytes_ = 0;
   struct Held {

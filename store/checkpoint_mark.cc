@@ -59,8 +59,8 @@ Status CheckpointMark::Read() {
   code = file()->pMethods->xRead(file(), words.data(), kMarkBytes, 0);
   if (code != SQLITE_OK) return Failed(code, "reading");
   if (XXH3_64bits(words.data(), 2 * sizeof(uint64_t)) == words[2]) wal_ = {words[0], words[1]};
-  // R7: what was read may be an earlier process's writing that the disk does not have yet. Were it lost later,
-  // the mark before it would name another -wal.
+  // R7: what was read may be an earlier process's writing that the disk does not have yet. Were it lost
+  // later, the mark before it would name another -wal.
   code = file()->pMethods->xSync(file(), SQLITE_SYNC_NORMAL);
   if (code != SQLITE_OK) return Failed(code, "syncing");
   return {};
