@@ -106,10 +106,10 @@ std::string_view ToString(Situation situation) {
       return "trimmed past prepared";
     case Situation::kTornTailCut:
       return "torn tail cut";
-    case Situation::kCheckpointInterrupted:
-      return "checkpoint interrupted";
     case Situation::kTruncationFinishedOnOpen:
       return "truncation finished on open";
+    case Situation::kCheckpointInterrupted:
+      return "checkpoint interrupted";
     case Situation::kLogPoisoned:
       return "log poisoned";
     case Situation::kSegmentHitFullDisk:

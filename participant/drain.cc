@@ -60,8 +60,8 @@ void ParticipantCore::AskToConfirmReplies() {
   }
   const bool begins = confirm_until_us_ == TimerQueue::kNever;
   if (begins) confirm_until_us_ = now_.mono_us + kConfirmMaxUs;
-  if (AreRepliesConfirmed() || now_.mono_us >= confirm_until_us_) {
-    if (!AreRepliesConfirmed() && due) Reached(Situation::kRepliesUnconfirmed);
+  if (const bool confirmed = AreRepliesConfirmed(); confirmed || now_.mono_us >= confirm_until_us_) {
+    if (!confirmed && due) Reached(Situation::kRepliesUnconfirmed);
     confirm_due_us_ = TimerQueue::kNever;
     return;
   }

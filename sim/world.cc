@@ -349,6 +349,10 @@ Replica* World::Primary(GroupId group) {
   const auto node = PrimaryNode(group);
   return node ? Find(*node, group) : nullptr;
 }
+bool World::AllServe() {
+  return std::all_of(options_.groups.begin(), options_.groups.end(),
+                     [&](const GroupSpec& spec) { return Primary(spec.id) != nullptr; });
+}
 std::optional<View> World::ViewOf(GroupId group) const {
   const auto view = views_.find(group);
   return view == views_.end() ? std::nullopt : std::optional(view->second);

@@ -133,6 +133,7 @@ class World {
   Replica* Find(NodeId node, GroupId group);  // nullptr: down
   Replica* Primary(GroupId group);            // the one that serves; nullptr: none
   std::optional<NodeId> PrimaryNode(GroupId group);
+  bool AllServe();  // each group has a primary that does
   std::optional<View> ViewOf(GroupId group) const;
   const Placement& placement() const { return placement_; }
   std::string KeyOn(GroupId shard, int n) const;  // the n-th key there

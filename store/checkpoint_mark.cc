@@ -32,7 +32,7 @@ Result<std::unique_ptr<CheckpointMark>> CheckpointMark::Open(const std::string& 
   // As a -wal: its first sync then also syncs the directory, and it has the store's owner and mode (R7).
   const int code = found->xOpen(found, mark->path_.c_str(), mark->file(),
                                 SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_WAL, nullptr);
-  if (code != SQLITE_OK) return mark->Failed(code, "opening");
+  if (code != SQLITE_OK) return mark->Failed(mark->file(), code, "opening");
   ASSENT_RETURN_IF_ERROR(mark->Read());
   return mark;
 }
@@ -46,33 +46,42 @@ CheckpointMark::~CheckpointMark() {
   if (file()->pMethods != nullptr) file()->pMethods->xClose(file());
 }
 
-Status CheckpointMark::Failed(int code, const std::string& doing) const {
-  return SqliteError(nullptr, code, path_, doing);
+Status CheckpointMark::Failed(const sqlite3_file* file, int code, const std::string& doing) const {
+  return SqliteError(nullptr, code, file == this->file() ? path_ : store_path_ + "-wal", doing);
+}
+
+Result<uint64_t> CheckpointMark::SizeOf(sqlite3_file* file) const {
+  sqlite3_int64 bytes = 0;
+  const int code = file->pMethods->xFileSize(file, &bytes);
+  if (code != SQLITE_OK) return Failed(file, code, "reading its size");
+  return static_cast<uint64_t>(bytes);
+}
+
+Status CheckpointMark::Sync(sqlite3_file* file) const {
+  const int code = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+  if (code != SQLITE_OK) return Failed(file, code, "syncing");
+  return {};
 }
 
 Status CheckpointMark::Read() {
-  sqlite3_int64 size = 0;
-  int code = file()->pMethods->xFileSize(file(), &size);
-  if (code != SQLITE_OK) return Failed(code, "reading its size");
-  if (size < static_cast<sqlite3_int64>(kMarkBytes)) return Write({});  // takes its room on the disk
+  const auto size = SizeOf(file());
+  if (!size.ok()) return size.status();
+  if (*size < kMarkBytes) return Write({});  // takes its room on the disk
   std::array<uint64_t, 3> words{};
-  code = file()->pMethods->xRead(file(), words.data(), kMarkBytes, 0);
-  if (code != SQLITE_OK) return Failed(code, "reading");
+  const int code = file()->pMethods->xRead(file(), words.data(), kMarkBytes, 0);
+  if (code != SQLITE_OK) return Failed(file(), code, "reading");
   if (XXH3_64bits(words.data(), 2 * sizeof(uint64_t)) == words[2]) wal_ = {words[0], words[1]};
   // R7: what was read may be an earlier process's writing that the disk does not have yet. Were it lost
   // later, the mark before it would name another -wal.
-  code = file()->pMethods->xSync(file(), SQLITE_SYNC_NORMAL);
-  if (code != SQLITE_OK) return Failed(code, "syncing");
-  return {};
+  return Sync(file());
 }
 
 Status CheckpointMark::Write(Wal wal) {
   std::array<uint64_t, 3> words{wal.bytes, wal.hash, 0};
   words[2] = XXH3_64bits(words.data(), 2 * sizeof(uint64_t));
-  int code = file()->pMethods->xWrite(file(), words.data(), kMarkBytes, 0);
-  if (code != SQLITE_OK) return Failed(code, "writing");
-  code = file()->pMethods->xSync(file(), SQLITE_SYNC_NORMAL);
-  if (code != SQLITE_OK) return Failed(code, "syncing");
+  const int code = file()->pMethods->xWrite(file(), words.data(), kMarkBytes, 0);
+  if (code != SQLITE_OK) return Failed(file(), code, "writing");
+  ASSENT_RETURN_IF_ERROR(Sync(file()));
   wal_ = wal;
   return {};
 }
@@ -85,7 +94,7 @@ Result<uint64_t> CheckpointMark::HashOf(sqlite3_file* wal, uint64_t bytes) const
   for (uint64_t at = 0; at < bytes; at += kPieceBytes) {
     const auto count = static_cast<int>(std::min<uint64_t>(kPieceBytes, bytes - at));
     const int code = wal->pMethods->xRead(wal, piece.get(), count, static_cast<sqlite3_int64>(at));
-    if (code != SQLITE_OK) return Failed(code, "reading the -wal file");
+    if (code != SQLITE_OK) return Failed(wal, code, "reading");
     XXH3_64bits_update(state.get(), piece.get(), static_cast<size_t>(count));
   }
   return XXH3_64bits_digest(state.get());
@@ -93,40 +102,33 @@ Result<uint64_t> CheckpointMark::HashOf(sqlite3_file* wal, uint64_t bytes) const
 
 Status CheckpointMark::Check(sqlite3* db) const {
   if (wal_.bytes == 0) return {};
-  sqlite3_file* const wal = WalOf(db);
-  sqlite3_int64 size = 0;
-  const int code = wal->pMethods->xFileSize(wal, &size);
-  if (code != SQLITE_OK) return Failed(code, "reading the -wal file's size");
-  if (size == 0) return {};  // all was copied, and only End is missing
+  const auto size = SizeOf(WalOf(db));
+  if (!size.ok()) return size.status();
+  if (*size == 0) return {};  // all was copied, and only End is missing
   Reached(Situation::kCheckpointInterrupted);
-  const bool is_short = static_cast<uint64_t>(size) < wal_.bytes;
-  const auto hash = is_short ? Result<uint64_t>(uint64_t{0}) : HashOf(wal, wal_.bytes);
-  if (!hash.ok()) return hash.status();
-  if (!is_short && *hash == wal_.hash) return {};
+  if (*size >= wal_.bytes) {
+    const auto hash = HashOf(WalOf(db), wal_.bytes);
+    if (!hash.ok()) return hash.status();
+    if (*hash == wal_.hash) return {};
+  }
   return SqliteError(nullptr, SQLITE_CORRUPT, store_path_,
                      "checking (a checkpoint was interrupted, and its -wal file has changed since)");
 }
 
 Status CheckpointMark::Begin(sqlite3* db) {
-  sqlite3_file* const wal = WalOf(db);
-  sqlite3_int64 size = 0;
-  int code = wal->pMethods->xFileSize(wal, &size);
-  if (code != SQLITE_OK) return Failed(code, "reading the -wal file's size");
-  if (size == 0) return {};
+  const auto size = SizeOf(WalOf(db));
+  if (!size.ok()) return size.status();
+  if (*size == 0) return {};
   // R7: before the mark that vouches for it, or a power cut would leave a mark of what never was on the disk.
-  code = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
-  if (code != SQLITE_OK) return Failed(code, "syncing the -wal file");
-  const auto bytes = static_cast<uint64_t>(size);
-  const auto hash = HashOf(wal, bytes);
+  ASSENT_RETURN_IF_ERROR(Sync(WalOf(db)));
+  const auto hash = HashOf(WalOf(db), *size);
   if (!hash.ok()) return hash.status();
-  return Write({bytes, *hash});
+  return Write({*size, *hash});
 }
 
 Status CheckpointMark::End(sqlite3* db) {
   if (wal_.bytes == 0) return {};
-  sqlite3_file* const wal = WalOf(db);
-  const int code = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
-  if (code != SQLITE_OK) return Failed(code, "syncing the -wal file");
+  ASSENT_RETURN_IF_ERROR(Sync(WalOf(db)));
   return Write({});
 }
 

@@ -46,7 +46,10 @@ class CheckpointMark {
 
   CheckpointMark(std::string store_path, const sqlite3_vfs& vfs);
   sqlite3_file* file() const { return reinterpret_cast<sqlite3_file*>(memory_.get()); }
-  Status Failed(int code, const std::string& doing) const;
+  // Of these three, `file` is this one or the -wal.
+  Status Failed(const sqlite3_file* file, int code, const std::string& doing) const;
+  Result<uint64_t> SizeOf(sqlite3_file* file) const;
+  Status Sync(sqlite3_file* file) const;
   Status Read();
   Status Write(Wal wal);
   // Of the first `bytes`.

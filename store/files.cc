@@ -57,6 +57,17 @@ StoreFiles& PosixStoreFiles() {
   return files;
 }
 
+Status RemoveFilesBeside(StoreFiles& files, const std::string& path) {
+  for (const char* suffix : {"-wal", "-shm", "-journal", "-checkpoint"})
+    ASSENT_RETURN_IF_ERROR(files.Remove(path + suffix));
+  return {};
+}
+
+Status RemoveDatabase(StoreFiles& files, const std::string& path) {
+  ASSENT_RETURN_IF_ERROR(files.Remove(path));
+  return RemoveFilesBeside(files, path);
+}
+
 std::string DirectoryOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";

@@ -24,6 +24,10 @@ class StoreFiles {
 
 StoreFiles& PosixStoreFiles();
 
+// What SQLite and the store keep beside the database at `path`, and in RemoveDatabase that itself, too.
+Status RemoveFilesBeside(StoreFiles& files, const std::string& path);
+Status RemoveDatabase(StoreFiles& files, const std::string& path);
+
 // "/a/b" -> "/a"; "b" -> ".".
 std::string DirectoryOf(const std::string& path);
 

@@ -18,9 +18,7 @@ constexpr int kTargetCachePages = 256;
 
 Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::Start(Store& store, const std::string& path) {
   ASSENT_RETURN_IF_ERROR(store.status());
-  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
-    ASSENT_RETURN_IF_ERROR(store.files_.Remove(path + suffix));
-  }
+  ASSENT_RETURN_IF_ERROR(RemoveDatabase(store.files_, path));
   auto target = OpenSqlite(path, store.vfs_, true);
   if (!target.ok()) return target.status();
   // No journal and no syncs on the way: until it is finished, the file counts for nothing.

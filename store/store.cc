@@ -27,12 +27,6 @@ std::string IncomingPath(const std::string& path) {
   return path + ".incoming";
 }
 
-Status RemoveFilesBeside(StoreFiles& files, const std::string& path) {
-  for (const char* suffix : {"-wal", "-shm", "-journal", "-checkpoint"})
-    ASSENT_RETURN_IF_ERROR(files.Remove(path + suffix));
-  return {};
-}
-
 // The second half of a replacement. A file at IncomingPath is complete and durable, and from then on it is
 // the store: what is left of the old one goes first, since SQLite would play an old -wal onto the new file.
 // Repeated by Open after a crash at any point, it ends the same.
@@ -53,11 +47,6 @@ Status Replace(StoreFiles& files, const std::string& from, const std::string& pa
   ASSENT_RETURN_IF_ERROR(files.Rename(from, IncomingPath(path)));
   ASSENT_RETURN_IF_ERROR(files.SyncDirectory(DirectoryOf(path)));  // R7
   return FinishReplacement(files, path);
-}
-
-Status RemoveDatabase(StoreFiles& files, const std::string& path) {
-  ASSENT_RETURN_IF_ERROR(files.Remove(path));
-  return RemoveFilesBeside(files, path);
 }
 
 // Made aside and put in place whole, so that a store that exists is never half made.

@@ -466,12 +466,7 @@ class DriverOfACoordinator : public testing::Test {
   DriverOfACoordinator()
       : world(1, {.groups = {{kC1, {kN1, kN2}, {kN3}}, {kS1, {kN2}, {}}, {kS2, {kN2}, {}}}}) {
     world.StartAll();
-    EXPECT_TRUE(world.RunUntil(
-        [&] {
-          return world.Primary(kC1) != nullptr && world.Primary(kS1) != nullptr &&
-                 world.Primary(kS2) != nullptr;
-        },
-        5 * kSecond));
+    EXPECT_TRUE(world.RunUntil([&] { return world.AllServe(); }, 5 * kSecond));
     world.RunFor(kSecond);
   }
   Execute Transfer(uint64_t seq) {

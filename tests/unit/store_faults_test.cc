@@ -60,6 +60,10 @@ void PutNewStore(const std::string& path) {
   WriteFile(path, bytes);
 }
 
+void MarkStoreDurable(const std::string& path) {
+  for (const char* suffix : {"", "-wal", "-checkpoint"}) TestDisk::Get().MarkDurable(path + suffix);
+}
+
 // Changes that the workload makes after the store was made.
 uint64_t CountChanges() {
   const TempDirectory temp;
@@ -191,10 +195,7 @@ TEST(StoreFaults, PowerCutKeepsWhatWasSynced) {
       TestDisk::Get().FailAt(UINT64_MAX, SQLITE_IOERR_WRITE, true);
       auto store = Store::Open(temp / "state.sqlite", kIdentity, Options());
       ASSERT_TRUE(store.ok()) << store.status().ToString();
-      if (life == round % 2) {
-        for (const char* suffix : {"", "-wal", "-checkpoint"})
-          TestDisk::Get().MarkDurable(temp / ("state.sqlite" + std::string(suffix)));
-      }
+      if (life == round % 2) MarkStoreDurable(temp / "state.sqlite");
       // From some change on nothing reaches the disk any more; closing writes nothing either.
       const uint64_t change = life == 0 ? round / 4 : random() % changes;
       TestDisk::Get().FailAt(TestDisk::Get().changes() + change, SQLITE_IOERR_WRITE, false);
@@ -237,7 +238,7 @@ TEST(StoreFaults, RotInTheWalOfAnInterruptedCheckpointIsFound) {
         Take(overlay, history.Next());
         ASSERT_TRUE((*store)->ApplyBatch(At(1, lsn), overlay.Collect(Lsn{lsn})).ok());
       }
-      for (const char* suffix : {"", "-wal", "-checkpoint"}) TestDisk::Get().MarkDurable(path + suffix);
+      MarkStoreDurable(path);
       TestDisk::Get().FailAt(TestDisk::Get().changes() + change, SQLITE_IOERR_WRITE, false);
       if ((*store)->Checkpoint().ok()) ++finished;
     }
