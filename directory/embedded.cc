@@ -18,6 +18,8 @@ constexpr std::string_view kNodePrefix = "node.";
 // Of a listing that lost its race with writers and prunings: each loss takes kViewsKept view changes within
 // it.
 constexpr int kReadTriesMax = 10;
+// Of what is told once each (G8).
+constexpr size_t kReportsMax = 100;
 
 // Digits to a width that no epoch exceeds, so that names sort as epochs do.
 std::string ViewName(Epoch epoch) {
@@ -46,6 +48,22 @@ Result<Epoch> HighestEpoch(const std::string& group_path) {
   return highest;
 }
 
+bool IsMissing(const Status& status) {
+  return status.code() == StatusCode::kNotFound;
+}
+
+Result<Incarnation> ReadRegistration(const std::string& path) {
+  const auto text = ReadSmallFile(path, kTextRecordBytesMax);
+  if (!text.ok()) return text.status();
+  const auto record = DecodeTextRecord(*text, "registration", kFormat, path);
+  if (!record.ok()) return record.status();
+  const auto registered = record->FindHex("incarnation");
+  if (!registered || *registered == 0) {
+    return Status(StatusCode::kDamaged, path + ": not a registration. The file is damaged");
+  }
+  return Incarnation{*registered};
+}
+
 CasResult Unknown(Status error) {
   return CasResult{CasOutcome::kUnknown, std::nullopt, std::move(error)};
 }
@@ -53,44 +71,60 @@ CasResult Unknown(Status error) {
 }  // namespace
 
 EmbeddedDirectory::EmbeddedDirectory(const EmbeddedOptions& options)
-    : path_(options.path), cluster_(options.cluster), before_link_(options.before_link) {}
+    : path_(options.path),
+      cluster_(options.cluster),
+      before_link_(options.before_link),
+      report_(options.report) {}
 
 Result<std::unique_ptr<EmbeddedDirectory>> EmbeddedDirectory::Open(const EmbeddedOptions& options) {
   ASSENT_CHECK(Raw(options.fresh) != 0);
   std::unique_ptr<EmbeddedDirectory> directory(new EmbeddedDirectory(options));
   const std::string groups = options.path + "/groups";
-  ASSENT_RETURN_IF_ERROR(MakeDirectories(groups));
-  ASSENT_RETURN_IF_ERROR(directory->OpenIdentity(options.fresh));
+  if (options.may_create) ASSENT_RETURN_IF_ERROR(MakeDirectories(groups));
+  ASSENT_RETURN_IF_ERROR(directory->OpenIdentity(options));
   ASSENT_RETURN_IF_ERROR(RemoveStaleTemporaries(options.path));
   const auto names = ListDirectory(groups);
   if (!names.ok()) return names.status();
   for (const std::string& name : *names) {
-    if (ParseGroupId(name)) ASSENT_RETURN_IF_ERROR(RemoveStaleTemporaries(groups + "/" + name));
+    if (ParseGroupId(name)) {
+      ASSENT_RETURN_IF_ERROR(RemoveStaleTemporaries(groups + "/" + name));
+    } else {
+      directory->ReportOnce(groups + "/" + name + " is no group: it is ignored");
+    }
   }
   return directory;
 }
 
-Status EmbeddedDirectory::OpenIdentity(DirectoryIncarnation fresh) {
+Status EmbeddedDirectory::OpenIdentity(const EmbeddedOptions& options) {
   auto found = ReadIdentity();
-  if (!found.ok() && found.status().code() == StatusCode::kNotFound) {
+  if (!found.ok() && IsMissing(found.status())) {
     // Views without an identity: it was lost, and a new one would pass for a directory that never agreed on
     // anything. Looked for once more behind the views, since another process may have made it, and they
     // theirs, meanwhile.
     const auto groups = ListDirectory(path_ + "/groups");
-    if (!groups.ok()) return groups.status();
-    const bool has_views = std::any_of(groups->begin(), groups->end(), [](const std::string& name) {
-      return ParseGroupId(name).has_value();
-    });
+    if (!groups.ok() && (options.may_create || !IsMissing(groups.status()))) return groups.status();
+    const bool has_views =
+        groups.ok() && std::any_of(groups->begin(), groups->end(),
+                                   [](const std::string& name) { return ParseGroupId(name).has_value(); });
     found = ReadIdentity();
-    if (has_views && !found.ok() && found.status().code() == StatusCode::kNotFound) {
+    if (has_views && !found.ok() && IsMissing(found.status())) {
       return Status(StatusCode::kDamaged,
                     path_ +
                         "/identity is missing, but there are views of groups. Put the file "
                         "back from a copy of the directory");
     }
   }
-  if (!found.ok() && found.status().code() == StatusCode::kNotFound) {
-    TextRecord record{"directory", kFormat, {{"cluster", cluster_}, {"incarnation", Hex16(Raw(fresh))}}};
+  if (!found.ok() && IsMissing(found.status()) && !options.may_create) {
+    const bool is_there = ListDirectory(path_).ok();
+    return Status(
+        StatusCode::kNotFound,
+        "directory.path: " + path_ +
+            (is_there ? ": there is no directory of views in it" : ": no such directory") +
+            "; is it mounted? The replicas of this node belong to one, so none is made in its place");
+  }
+  if (!found.ok() && IsMissing(found.status())) {
+    TextRecord record{
+        "directory", kFormat, {{"cluster", cluster_}, {"incarnation", Hex16(Raw(options.fresh))}}};
     const Status made = CreateFileOnce(path_ + "/identity", EncodeTextRecord(record));
     if (!made.ok() && made.code() != StatusCode::kConflict) return made;
     found = ReadIdentity();  // another process may have been first
@@ -120,35 +154,61 @@ Result<DirectoryIncarnation> EmbeddedDirectory::ReadIdentity() const {
   return DirectoryIncarnation{*incarnation};
 }
 
+Status EmbeddedDirectory::CheckIdentity() const {
+  const auto found = ReadIdentity();
+  if (!found.ok()) return found.status();
+  if (*found == incarnation_) return {};
+  return Status(StatusCode::kForeign,
+                path_ +
+                    ": another directory stands here than the one that this node opened (R12). Until that " +
+                    "one is back, no view changes");
+}
+
+void EmbeddedDirectory::ReportOnce(const std::string& text) {
+  if (!report_) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (reported_.size() >= kReportsMax || !reported_.insert(text).second) return;
+  }
+  report_(text);
+}
+
 std::string EmbeddedDirectory::GroupPath(GroupId group) const {
   return path_ + "/groups/" + ToString(group);
 }
 
 Result<DirectorySnapshot> EmbeddedDirectory::Read(GroupId group) {
   DirectorySnapshot snapshot;
-  const auto incarnation = ReadIdentity();
-  if (!incarnation.ok()) return incarnation.status();
-  snapshot.incarnation = *incarnation;
+  ASSENT_RETURN_IF_ERROR(CheckIdentity());
+  snapshot.incarnation = incarnation_;
   auto view = ReadView(group);
   if (!view.ok()) return view.status();
   snapshot.view = std::move(*view);
+  ASSENT_RETURN_IF_ERROR(CheckIdentity());  // a view that is not there may have gone with the directory
 
   const auto names = ListDirectory(GroupPath(group));
   if (!names.ok() && names.status().code() == StatusCode::kNotFound) return snapshot;
   if (!names.ok()) return names.status();
   for (const std::string& name : *names) {
-    if (!name.starts_with(kNodePrefix)) continue;
+    if (EpochOfName(name) || IsTemporary(name)) continue;
     const std::string path = GroupPath(group) + "/" + name;
-    const auto text = ReadSmallFile(path, kTextRecordBytesMax);
-    if (!text.ok()) return text.status();
-    const auto record = DecodeTextRecord(*text, "registration", kFormat, path);
-    if (!record.ok()) return record.status();
-    const auto node = ParseNodeId(name.substr(kNodePrefix.size()));
-    const auto registered = record->FindHex("incarnation");
-    if (!node || !registered || *registered == 0) {
-      return Status(StatusCode::kDamaged, path + ": not a registration. Remove it; its node registers again");
+    const auto node =
+        name.starts_with(kNodePrefix) ? ParseNodeId(name.substr(kNodePrefix.size())) : std::nullopt;
+    // What is not ours, or damaged, hides nothing else: a node whose registration is not shown registers
+    // again.
+    if (!node) {
+      ReportOnce(path + " is no file of Assent's: it is ignored");
+      continue;
     }
-    snapshot.registrations.push_back({*node, Incarnation{*registered}});
+    const auto registered = ReadRegistration(path);
+    if (registered.ok()) {
+      snapshot.registrations.push_back({*node, *registered});
+    } else if (registered.status().code() == StatusCode::kDamaged) {
+      ReportOnce(registered.status().message() + ". It is ignored until " + ToString(*node) +
+                 " registers again");
+    } else {
+      return registered.status();
+    }
   }
   std::sort(snapshot.registrations.begin(), snapshot.registrations.end());
   return snapshot;
@@ -197,12 +257,7 @@ Status EmbeddedDirectory::SyncView(GroupId group, Epoch epoch) {
 CasResult EmbeddedDirectory::CompareAndSwap(const View& next) {
   const Status valid = ValidateView(next);
   ASSENT_CHECK(valid.ok(), valid.message());
-  const auto incarnation = ReadIdentity();
-  if (!incarnation.ok()) return Unknown(incarnation.status());
-  if (*incarnation != incarnation_) {
-    return Unknown(
-        Status(StatusCode::kForeign, path_ + ": the directory was replaced while this process runs (R12)"));
-  }
+  if (const Status ours = CheckIdentity(); !ours.ok()) return Unknown(ours);
   const std::string group_path = GroupPath(next.group);
   Status status = MakeDirectories(group_path);
   // Another process may have made it and died before it synced.
@@ -249,6 +304,7 @@ Status EmbeddedDirectory::Prune(GroupId group, Epoch newest) const {
 Status EmbeddedDirectory::Register(GroupId group, NodeId node, Incarnation incarnation) {
   if (Raw(incarnation) == 0)
     return Status(StatusCode::kInvalid, "a replica registers under an incarnation, not 0");
+  ASSENT_RETURN_IF_ERROR(CheckIdentity());
   ASSENT_RETURN_IF_ERROR(MakeDirectories(GroupPath(group)));
   ASSENT_RETURN_IF_ERROR(SyncDirectory(path_ + "/groups"));
   const TextRecord record{"registration", kFormat, {{"incarnation", Hex16(Raw(incarnation))}}};

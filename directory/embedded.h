@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 
 #include "directory/directory.h"
@@ -35,6 +36,11 @@ struct EmbeddedOptions {
   DirectoryIncarnation fresh{};  // drawn at random by the caller; used if the directory is made now
   std::function<void()> before_link =
       {};  // called between CAS's look and its link: where a test stands still
+  // False: the caller belongs to a directory already, so one that is missing is not mounted, or lost.
+  bool may_create = true;
+  // Told, once each, of files that are ignored: nobody knows them, or a registration that is damaged. Any
+  // thread.
+  std::function<void(const std::string&)> report = {};
 };
 
 class EmbeddedDirectory final : public Directory {
@@ -43,7 +49,8 @@ class EmbeddedDirectory final : public Directory {
   static constexpr uint64_t kViewsKept = 16;
 
   // Opens or creates; several processes may do so at once. Removes temporaries of dead processes.
-  // Errors: kForeign (another cluster's, a newer format), kDamaged, kIo, kDiskFull.
+  // Errors: kNotFound (there is none, and it may not be created), kForeign (another cluster's, a newer
+  // format), kDamaged, kIo, kDiskFull. All calls: kForeign while another directory stands in its place (R12).
   static Result<std::unique_ptr<EmbeddedDirectory>> Open(const EmbeddedOptions& options);
 
   Result<DirectorySnapshot> Read(GroupId group) override;
@@ -56,9 +63,12 @@ class EmbeddedDirectory final : public Directory {
 
  private:
   explicit EmbeddedDirectory(const EmbeddedOptions& options);
-  Status OpenIdentity(DirectoryIncarnation fresh);
-  // The identity file as it is now: a directory replaced beneath a running process must show (R12).
+  Status OpenIdentity(const EmbeddedOptions& options);
   Result<DirectoryIncarnation> ReadIdentity() const;
+  // That the identity file is still the one that was opened: a directory that was replaced beneath a running
+  // process, or is not mounted any more, is to it one that does not answer (R12).
+  Status CheckIdentity() const;
+  void ReportOnce(const std::string& text);
   std::string GroupPath(GroupId group) const;
   Result<std::optional<View>> ReadView(GroupId group);
   // Syncs the group's directory unless this object has done so with an epoch as high as `epoch` in it.
@@ -68,9 +78,11 @@ class EmbeddedDirectory final : public Directory {
   const std::string path_;
   const std::string cluster_;
   const std::function<void()> before_link_;
+  const std::function<void(const std::string&)> report_;
   DirectoryIncarnation incarnation_{};
   std::mutex mutex_;
   std::map<GroupId, Epoch> synced_;  // guarded by mutex_
+  std::set<std::string> reported_;   // guarded by mutex_
 };
 
 }  // namespace assent

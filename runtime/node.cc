@@ -17,6 +17,9 @@ namespace {
 // how long a node sends to a primary that has gone.
 constexpr uint64_t kRefreshUs = 500'000;
 
+// How often it is said again that the directory does not answer.
+constexpr uint64_t kTroubleRepeatUs = 60'000'000;
+
 // Messages that wait for the loop. A loop that is busy for a second, at a checkpoint say, gets about this
 // from the links of a fast network.
 constexpr size_t kInboundBytesMax = 128 << 20;
@@ -60,10 +63,7 @@ Status Node::OpenAll() {
   auto data = DataDirectory::Open(config.data, config.cluster, config.node);
   if (!data.ok()) return data.status();
   data_ = std::move(data).value();
-  auto directory =
-      EmbeddedDirectory::Open({config.directory_path, config.cluster, DirectoryIncarnation{Random()}});
-  if (!directory.ok()) return directory.status();
-  directory_ = std::move(directory).value();
+  ASSENT_RETURN_IF_ERROR(OpenDirectory());
   if (options_.allow_crash_points) {
     auto faulty = std::make_unique<FaultyDirectory>(std::move(directory_));
     faulty_directory_ = faulty.get();
@@ -88,6 +88,28 @@ Status Node::OpenAll() {
   }
   for (const GroupEntry& group : config.OwnGroups()) ASSENT_RETURN_IF_ERROR(OpenReplica(group));
   loop_.SetIdleHook([this] { FlushAll(); });
+  return {};
+}
+
+// R12: a node whose replicas belong to a directory makes none in its place, and acts by no other.
+Status Node::OpenDirectory() {
+  const NodeConfig& config = options_.config;
+  const auto known = data_->KnownDirectories();
+  if (!known.ok()) return known.status();
+  EmbeddedOptions options;
+  options.path = config.directory_path;
+  options.cluster = config.cluster;
+  options.fresh = DirectoryIncarnation{Random()};
+  options.may_create = known->empty();
+  options.report = [](const std::string& text) { LOG(WARNING) << "the directory: " << text; };
+  auto opened = EmbeddedDirectory::Open(options);
+  if (!opened.ok()) return opened.status();
+  if (!known->empty() && !known->contains((*opened)->incarnation())) {
+    return Status(StatusCode::kForeign, "directory.path: " + config.directory_path +
+                                            ": this is not the directory that the replicas in " +
+                                            config.data + " know (R12); is the right one mounted?");
+  }
+  directory_ = std::move(opened).value();
   return {};
 }
 
@@ -346,21 +368,36 @@ void Node::ReadDirectory(GroupId group) {
   directory_worker_.Post([this, group] {
     backup::Event event = backup::ViewUnread{};
     std::optional<View> view;
-    if (auto read = directory_->Read(group); read.ok()) {
+    auto read = directory_->Read(group);
+    NoteDirectory(read.status());
+    if (read.ok()) {
       backup::ViewRead shown;
       shown.view = read->view;
       shown.directory_incarnation = Incarnation{Raw(read->incarnation)};
       shown.registered = read->registrations;
       view = read->view;
       event = std::move(shown);
-    } else {
-      LOG(WARNING) << ToString(group) << ": the directory cannot be read: " << read.status().ToString();
     }
     loop_.Post([this, group, view = std::move(view), event = std::move(event)]() mutable {
       if (view) LearnView(*view);
       if (Replica* replica = Find(group)) replica->OnReplicationEvent(std::move(event));
     });
   });
+}
+
+// Directory thread. Replicas ask several times a second: what is wrong is said when it begins, and once a
+// minute.
+void Node::NoteDirectory(const Status& status) {
+  const uint64_t now_us = Loop::Now().mono_us;
+  if (status.ok()) {
+    if (!directory_trouble_.empty()) LOG(WARNING) << "the directory answers again";
+    directory_trouble_.clear();
+  } else if (directory_trouble_.empty() || now_us - directory_trouble_us_ > kTroubleRepeatUs) {
+    LOG(ERROR) << "the directory does not answer: " << status.ToString()
+               << ". What is served goes on; no primary can be replaced meanwhile";
+    directory_trouble_ = status.ToString();
+    directory_trouble_us_ = now_us;
+  }
 }
 
 void Node::ProposeView(const View& view) {

@@ -89,10 +89,12 @@ class Node final : public ReplicaHost {
 
   explicit Node(NodeOptions options);
   Status OpenAll();
+  Status OpenDirectory();
   Status OpenReplica(const GroupEntry& group);
   void FlushAll();
   void RefreshViews();
   void RefreshPeriodically();
+  void NoteDirectory(const Status& status);
 
   // ReplicaHost.
   Instant Now() override { return Loop::Now(); }
@@ -127,6 +129,10 @@ class Node final : public ReplicaHost {
   std::map<NodeId, std::unique_ptr<PeerLink>> links_;
   std::map<GroupId, Hosted> hosted_;
   CrashPoints crash_points_;
+
+  // Directory thread: what keeps the directory from answering, and when that was said.
+  std::string directory_trouble_;
+  uint64_t directory_trouble_us_ = 0;
 
   mutable std::mutex views_mutex_;
 

@@ -137,6 +137,17 @@ Result<std::vector<GroupId>> DataDirectory::Replicas() const {
   return groups;
 }
 
+Result<std::set<DirectoryIncarnation>> DataDirectory::KnownDirectories() const {
+  const auto groups = Replicas();
+  if (!groups.ok()) return groups.status();
+  std::set<DirectoryIncarnation> known;
+  for (const GroupId group : *groups) {
+    const auto identity = ReadReplica(group);
+    if (identity.ok() && Raw(identity->directory) != 0) known.insert(identity->directory);
+  }
+  return known;
+}
+
 Result<ReplicaIdentity> DataDirectory::OpenReplica(GroupId group, Incarnation fresh) {
   ASSENT_CHECK(Raw(fresh) != 0);
   const std::string replica_path = ReplicaPath(group);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,11 @@ class DataDirectory {
   std::string SnapshotPath(GroupId group) const;  // a file beside the store, for a snapshot under way
   // Groups that have a directory here, configured or not, in order.
   Result<std::vector<GroupId>> Replicas() const;
+
+  // The directories that the replicas here belong to (R12): none before the first has seen one, and one from
+  // then on, unless replicas were put together from several clusters' files. Replicas whose identity cannot
+  // be read are passed over.
+  Result<std::set<DirectoryIncarnation>> KnownDirectories() const;
 
   const std::string& path() const { return path_; }
   NodeId node() const { return node_; }

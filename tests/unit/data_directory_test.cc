@@ -141,6 +141,15 @@ TEST_F(ReplicaIdentityFile, UpdatesLast) {  // R3, R12, I-R4
   EXPECT_EQ(directory->OpenReplica(kGroup, kFresh)->highest_epoch, Epoch{9});
 }
 
+TEST_F(ReplicaIdentityFile, TellsWhichDirectoryTheNodeBelongsTo) {  // R12
+  const auto directory = MustOpen();
+  EXPECT_TRUE(directory->KnownDirectories()->empty());
+  ASSERT_TRUE(directory->OpenReplica(kGroup, kFresh).ok());
+  EXPECT_TRUE(directory->KnownDirectories()->empty());  // it has seen none yet
+  Form(*directory);
+  EXPECT_EQ(*directory->KnownDirectories(), (std::set<DirectoryIncarnation>{DirectoryIncarnation{7}}));
+}
+
 TEST_F(ReplicaIdentityFile, FallingEpochsAndOtherIncarnationsAreBugs) {  // I-R4
   const auto directory = MustOpen();
   Form(*directory);

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "directory/durable_files.h"
@@ -64,16 +65,47 @@ TEST_F(EmbeddedOpen, IncarnationIsDrawnOnce) {  // R12
   EXPECT_EQ(MustOpen(6)->incarnation(), DirectoryIncarnation{6});
 }
 
-TEST_F(EmbeddedOpen, ReplacedBeneathARunningProcessShows) {  // R12
+TEST_F(EmbeddedOpen, AnotherOneInItsPlaceIsNoAnswer) {  // R12
   const auto directory = MustOpen(5);
   MustWin(*directory, 1);
-  std::filesystem::remove_all(temp_ / "directory");
+  const auto expect_no_answer = [&](StatusCode code) {
+    EXPECT_EQ(directory->Read(kGroup).status().code(), code);
+    EXPECT_EQ(directory->Register(kGroup, NodeId{1}, Incarnation{9}).code(), code);
+    const CasResult result = directory->CompareAndSwap(MakeView(2));
+    EXPECT_EQ(result.outcome, CasOutcome::kUnknown);
+    EXPECT_EQ(result.error.code(), code);
+  };
+  std::filesystem::rename(temp_ / "directory", temp_ / "away");
+  expect_no_answer(StatusCode::kNotFound);
+  EXPECT_FALSE(std::filesystem::exists(temp_ / "directory"));
   MustOpen(6);
-  EXPECT_EQ(directory->Read(kGroup)->incarnation, DirectoryIncarnation{6});
-  const CasResult result = directory->CompareAndSwap(MakeView(1));
-  EXPECT_EQ(result.outcome, CasOutcome::kUnknown);
-  EXPECT_EQ(result.error.code(), StatusCode::kForeign);
-  EXPECT_FALSE(directory->Read(kGroup)->view);
+  expect_no_answer(StatusCode::kForeign);
+  EXPECT_EQ(ListDirectory(temp_ / "directory/groups")->size(), 0u);
+  std::filesystem::remove_all(temp_ / "directory");
+  std::filesystem::rename(temp_ / "away", temp_ / "directory");
+  EXPECT_EQ(directory->Read(kGroup)->view, MakeView(1));
+  MustWin(*directory, 2);
+}
+
+TEST_F(EmbeddedOpen, OneThatIsKnownIsNeverMade) {  // R12
+  const auto open = [&] {
+    EmbeddedOptions options{temp_ / "directory", "cluster-a", DirectoryIncarnation{6}};
+    options.may_create = false;
+    return EmbeddedDirectory::Open(options);
+  };
+  EXPECT_EQ(open().status().code(), StatusCode::kNotFound);
+  EXPECT_NE(open().status().message().find("directory: no such directory; is it mounted?"), std::string::npos)
+      << open().status().message();
+  EXPECT_FALSE(std::filesystem::exists(temp_ / "directory"));
+  for (const char* mount_point : {"directory", "directory/groups"}) {  // of a file system that is not mounted
+    std::filesystem::create_directories(temp_ / mount_point);
+    EXPECT_EQ(open().status().code(), StatusCode::kNotFound);
+    EXPECT_NE(open().status().message().find("is it mounted?"), std::string::npos)
+        << open().status().message();
+    EXPECT_FALSE(std::filesystem::exists(temp_ / "directory/identity"));
+  }
+  MustWin(*MustOpen(5), 1);
+  EXPECT_EQ((*open())->incarnation(), DirectoryIncarnation{5});
 }
 
 TEST_F(EmbeddedOpen, RestoredCopyShowsTheSameIncarnationAndAnOlderEpoch) {  // R12: what a replica compares
@@ -249,11 +281,41 @@ TEST_F(EmbeddedDamage, PlacementIsReported) {
   EXPECT_EQ(directory->ReadPlacement().status().code(), StatusCode::kDamaged);
 }
 
-TEST_F(EmbeddedDamage, RegistrationIsReported) {
-  const auto directory = MustOpen();
+// G7: what lies in a group's directory and is not ours, or is damaged, hides neither its view nor its nodes.
+TEST_F(EmbeddedDamage, StrayFilesAreToldOnceAndHideNothing) {
+  std::vector<std::string> told;
+  EmbeddedOptions options{temp_ / "directory", "cluster-a", DirectoryIncarnation{5}};
+  options.report = [&](const std::string& text) { told.push_back(text); };
+  const auto directory = std::move(EmbeddedDirectory::Open(options)).value();
+  MustWin(*directory, 1);
   ASSERT_TRUE(directory->Register(kGroup, NodeId{1}, Incarnation{9}).ok());
-  WriteFile(temp_ / "directory/groups/s1/node.n1", "");
-  EXPECT_EQ(directory->Read(kGroup).status().code(), StatusCode::kDamaged);
+  ASSERT_TRUE(directory->Register(kGroup, NodeId{2}, Incarnation{8}).ok());
+  const std::string group = temp_ / "directory/groups/s1/";
+  std::filesystem::copy_file(group + "node.n1", group + "node.n1.bak");
+  std::filesystem::copy_file(ViewPath("1"), ViewPath("2") + "~");
+  WriteFile(group + ".nfs0001", "?");
+  std::filesystem::create_directory(group + "lost+found");
+  WriteFile(group + "node.n2", "");
+  for (int i = 0; i < 3; ++i) {
+    const auto snapshot = directory->Read(kGroup);
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
+    EXPECT_EQ(snapshot->view, MakeView(1));
+    EXPECT_EQ(snapshot->registrations, (std::vector<Member>{{NodeId{1}, Incarnation{9}}}));
+  }
+  EXPECT_EQ(told.size(), 5u);
+  for (const char* name : {"node.n1.bak", "~", ".nfs0001", "lost+found", "node.n2"}) {
+    EXPECT_TRUE(std::any_of(told.begin(), told.end(), [&](const std::string& text) {
+      return text.find(name) != std::string::npos;
+    })) << name;
+  }
+  MustWin(*directory, 2);
+  ASSERT_TRUE(directory->Register(kGroup, NodeId{2}, Incarnation{8}).ok());
+  EXPECT_EQ(directory->Read(kGroup)->registrations.size(), 2u);
+
+  std::filesystem::create_directory(temp_ / "directory/groups/backup");
+  const auto reopened = EmbeddedDirectory::Open(options);
+  ASSERT_TRUE(reopened.ok());
+  EXPECT_NE(told.back().find("groups/backup"), std::string::npos) << told.back();
 }
 
 TEST_F(EmbeddedRegistration, IsReplacedByTheNodesNextIncarnation) {

@@ -1,0 +1,74 @@
+"""The directory that views are kept in: gone, replaced, with strays in it (R12)."""
+
+import os
+import shutil
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from nodes import Nodes  # noqa: E402
+
+
+class DirectoryTest(unittest.TestCase):
+    def setUp(self):
+        self.nodes = Nodes("directory")
+        self.addCleanup(lambda: self.nodes.close(keep=self.failed()))
+        self.nodes.start_all()
+        self.put("a", "1")
+
+    def failed(self):
+        result = self._outcome.result
+        return any(test is self for test, _ in result.failures + result.errors)
+
+    def put(self, key, value):
+        code, out, err = self.nodes.run("put", key, value)
+        self.assertEqual(code, 0, out + err)
+
+    def expect(self, key, value):
+        self.assertEqual(self.nodes.run("get", key)[:2], (0, value + "\n"))
+
+    def test_a_node_that_knows_a_directory_makes_none_and_the_others_go_on(self):
+        directory, away = self.nodes.path("directory"), self.nodes.path("away")
+        self.nodes.stop("n2")
+        self.nodes.await_members("s1", "n1")
+        os.rename(directory, away)  # a mount that is gone
+        code, said = self.nodes.refused("n2")
+        self.assertEqual(code, 1, said)
+        self.assertIn(f"directory.path: {directory}: no such directory; is it mounted?", said)
+        self.assertFalse(os.path.exists(directory))
+        os.mkdir(directory)  # its mount point
+        code, said = self.nodes.refused("n2")
+        self.assertEqual(code, 1, said)
+        self.assertIn("is it mounted?", said)
+        self.assertEqual(os.listdir(directory), [])
+        # Another one in its place.
+        os.rmdir(directory)
+        self.nodes.write_config("other", 2, data="other")
+        self.nodes.start("other")
+        self.nodes.await_that("another directory", lambda: os.path.exists(os.path.join(directory, "identity")))
+        self.nodes.kill("other")
+        code, said = self.nodes.refused("n2")
+        self.assertEqual(code, 1, said)
+        self.assertIn("this is not the directory that the replicas in", said)
+        # The others lost nothing of it; s1, whose only copy needs the directory's word, waits for it.
+        self.assertEqual([row["role"] for row in self.nodes.status().values() if row["role"] == "halted"], [])
+        shutil.rmtree(directory)
+        os.rename(away, directory)
+        self.nodes.start("n2")
+        self.nodes.await_members("s1", "n1", "n2")
+        self.expect("a", "1")
+        self.put("a", "2")
+
+    def test_strays_hide_nothing(self):
+        group = self.nodes.path("directory", "groups", "s1")
+        shutil.copy(os.path.join(group, "node.n1"), os.path.join(group, "node.n1.bak"))
+        self.nodes.kill("n1")
+        self.expect("a", "1")
+        self.nodes.await_members("s1", "n2")
+        self.assertEqual(self.nodes.log("n2").count("node.n1.bak"), 1)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
