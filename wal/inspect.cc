@@ -26,7 +26,11 @@ class Inspector {
     ASSENT_RETURN_IF_ERROR(ReadHeaders(directory));
     Plan();
     for (const Candidate& candidate : candidates_) ASSENT_RETURN_IF_ERROR(Walk(candidate));
-    if (candidates_.empty()) summary_.status = JudgeNoSegments(directory, options_.known_acknowledged);
+    if (candidates_.empty()) {
+      summary_.status = JudgeNoSegments(directory, options_.known_acknowledged);
+      // Unlike a replica that is new, whoever looks at a log expects one.
+      if (summary_.status.ok()) summary_.status = {StatusCode::kNotFound, "no log segment in " + directory};
+    }
     return std::move(summary_);
   }
 

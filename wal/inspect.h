@@ -70,7 +70,7 @@ struct InspectSummary {
   uint64_t payload_bytes = 0;
   uint64_t torn_batches = 0;
   Lsn durable{};  // the highest durable LSN that the log itself proves
-  Status status;  // the first damage: what Open would say
+  Status status;  // the first damage: what Open would say; kNotFound if there is no segment at all
 };
 
 // Visits everything, past damage too. The Result fails only if the files cannot be read.

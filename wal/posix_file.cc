@@ -81,7 +81,7 @@ class PosixFile final : public File {
 };
 
 Result<std::unique_ptr<File>> OpenWith(std::string_view operation, const std::string& path, int flags) {
-  const int descriptor = RetryInterrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0640); });
+  const int descriptor = RetryInterrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0600); });
   if (descriptor < 0) return ErrnoStatus(operation, path, errno);
   return std::unique_ptr<File>(new PosixFile(descriptor, path));
 }
@@ -107,7 +107,7 @@ Status PosixFileSystem::Remove(const std::string& path) {
 }
 
 Status PosixFileSystem::CreateDirectory(const std::string& path) {
-  if (::mkdir(path.c_str(), 0750) == 0) return Status();
+  if (::mkdir(path.c_str(), 0700) == 0) return Status();
   const int error = errno;
   struct stat facts {};
   if (error == EEXIST && ::stat(path.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode)) return Status();

@@ -54,6 +54,9 @@ ExitCode Walk(const std::string& directory, wal::InspectVisitor& visitor) {
   options.decode_payload = DecodePayload;
   const auto summary = wal::Inspect(files, directory, options, visitor);
   if (!summary.ok()) return Fail(summary.status());
+  if (summary->status.code() == StatusCode::kNotFound) {
+    return Fail(kError, summary->status.message() + "; name a replica's log: DIR/<node>/<group>/log");
+  }
   std::cout << (summary->status.ok() ? "ok" : "damaged") << "  "
             << Grouped(static_cast<int64_t>(summary->records)) << " records in " << summary->segments
             << " segments, " << ToString(summary->base) << " < LSN <= " << ToString(summary->last)

@@ -128,11 +128,18 @@ TEST(WalInspect, InterruptedTruncationShowsAsVoid) {
   EXPECT_EQ(InspectAll(files).summary.void_segments, 0U);
 }
 
-TEST(WalInspect, EmptyDirectory) {
+TEST(WalInspect, NoSegmentIsNoLog) {
   MemoryFileSystem files;
   const Inspected inspected = InspectAll(files);
   EXPECT_EQ(inspected.summary.segments, 0U);
-  ExpectOk(inspected.summary.status);
+  EXPECT_EQ(inspected.summary.status.code(), StatusCode::kNotFound);
+  {
+    const auto log = MustOpen(files);
+    ExpectOk(log->AppendAndForce(Entries(1, 1, 1)));
+  }
+  ExpectOk(InspectAll(files).summary.status);
+  for (const std::string& path : LivePaths(files)) ExpectOk(files.Remove(path));
+  EXPECT_EQ(InspectAll(files).summary.status.code(), StatusCode::kNotFound);
   InspectOptions acknowledged;
   acknowledged.known_acknowledged = Lsn{1};
   EXPECT_EQ(InspectAll(files, acknowledged).summary.status.code(), StatusCode::kDamaged);
