@@ -82,7 +82,7 @@ class Temporary {
     for (int tries = 0; tries < 1000; ++tries) {
       path_ = directory_ + "/" + std::string(kTemporaryPrefix) + std::to_string(::getpid()) + "." +
               std::to_string(counter.fetch_add(1));
-      const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+      const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
       if (fd < 0 && errno == EEXIST) continue;
       if (fd < 0) return Failed(errno, "creating", path_);
       // A cleaner that came in between has the lock, or had it and removed the name: take another.
@@ -142,12 +142,12 @@ Status ReplaceFile(const std::string& path, std::string_view contents) {
 }
 
 Status MakeDirectories(const std::string& path) {
-  int made = ::mkdir(path.c_str(), 0755);
+  int made = ::mkdir(path.c_str(), 0700);
   if (made != 0 && errno == ENOENT) {
     const std::string parent = ParentOf(path);
     if (parent == path) return Failed(ENOENT, "creating the directory", path);
     ASSENT_RETURN_IF_ERROR(MakeDirectories(parent));
-    made = ::mkdir(path.c_str(), 0755);  // once: there are places, such as /proc, where it is never found
+    made = ::mkdir(path.c_str(), 0700);  // once: there are places, such as /proc, where it is never found
   }
   if (made != 0) {
     const int error = errno;

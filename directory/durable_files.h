@@ -8,8 +8,9 @@
 #include "common/status.h"
 
 // Small files that are there whole or not at all, and durable once a call returns (R7). Written under a
-// temporary name in the same directory, synced, then given their own. Errors: kNotFound (ENOENT), kDiskFull,
-// kIo; the message names path and cause.
+// temporary name in the same directory, synced, then given their own. What is made here is readable by its
+// owner alone (0600, directories 0700). Errors: kNotFound (ENOENT), kDiskFull, kIo; the message names path
+// and cause.
 namespace assent {
 
 // kDamaged: larger than `bytes_max`, so not what we wrote.

@@ -1,6 +1,7 @@
 #include "store/sqlite_handle.h"
 
 #include <cerrno>
+#include <system_error>
 
 namespace assent {
 
@@ -38,17 +39,25 @@ Status SqliteError(sqlite3* db, int code, const std::string& path, const std::st
     return Status(StatusCode::kDiskFull,
                   what + "the disk or the quota is full. Free some space, then restart the node");
   }
-  return Status(StatusCode::kIo, what + because() + " (SQLite code " + std::to_string(code) + ", errno " +
-                                     std::to_string(errno_of_call) + ")");
+  const std::string cause = errno_of_call == 0 ? "" : ": " + std::generic_category().message(errno_of_call);
+  return Status(StatusCode::kIo, what + because() + cause + " (SQLite code " + std::to_string(code) + ")");
 }
 
 Result<SqliteDb> OpenSqlite(const std::string& path, const std::string& vfs, bool create) {
   sqlite3* raw = nullptr;
   const int flags =
       SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | (create ? SQLITE_OPEN_CREATE : 0);
-  int code = sqlite3_open_v2(path.c_str(), &raw, flags, vfs.c_str());
+  // SQLite may take a name that begins with "file:" for a URI.
+  const std::string name = path.starts_with("file:") ? "./" + path : path;
+  int code = sqlite3_open_v2(name.c_str(), &raw, flags, vfs.c_str());
   SqliteDb db(raw);
   if (code != SQLITE_OK) return SqliteError(raw, code, path, "opening");
+  // What may not be written SQLite opens to be read, and fails later, when it locks it.
+  if (sqlite3_db_readonly(raw, "main") == 1) {
+    return Status(StatusCode::kIo,
+                  path + ": opening: " + std::generic_category().message(EACCES) +
+                      ": this process may not write the file. Give it back its owner and mode 0600");
+  }
   // A snapshot comes from elsewhere: nothing that its schema names may run, and cells are checked as they are
   // read.
   sqlite3_db_config(raw, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);

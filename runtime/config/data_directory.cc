@@ -56,7 +56,7 @@ Status DataDirectory::TakeLock() {
     return Status(error == ENOSPC || error == EDQUOT ? StatusCode::kDiskFull : StatusCode::kIo,
                   std::string(doing) + " " + path + ": " + std::strerror(error));
   };
-  lock_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  lock_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_ < 0) return failed("opening");
   if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return failed("locking");

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,21 @@ TEST(DurableFiles, DirectoriesAreMadeAllTheWay) {
   EXPECT_TRUE(std::filesystem::is_directory(directory / "a/b/c"));
   // Where nothing can be made, the kernel says "no such file" for ever.
   EXPECT_NE(MakeDirectories("/proc/assent/a").message().find("/proc/assent"), std::string::npos);
+}
+
+TEST(DurableFiles, AreNobodyElses) {
+  const TempDirectory directory;
+  const auto mode = [](const std::string& path) { return std::filesystem::status(path).permissions(); };
+  const mode_t before = ::umask(0);
+  EXPECT_TRUE(MakeDirectories(directory / "a/b").ok());
+  EXPECT_TRUE(CreateFileOnce(directory / "a/once", "x").ok());
+  EXPECT_TRUE(ReplaceFile(directory / "a/replaced", "x").ok());
+  ::umask(before);
+  using enum std::filesystem::perms;
+  EXPECT_EQ(mode(directory / "a"), owner_all);
+  EXPECT_EQ(mode(directory / "a/b"), owner_all);
+  EXPECT_EQ(mode(directory / "a/once"), owner_read | owner_write);
+  EXPECT_EQ(mode(directory / "a/replaced"), owner_read | owner_write);
 }
 
 TEST(DurableFiles, TemporariesOfTheDeadAreRemovedAndThoseOfTheLivingStay) {
