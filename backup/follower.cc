@@ -174,6 +174,25 @@ void ReplicationCore::LearnReplicated() {
   RaiseReplicated(std::min(primary_replicated_, MatchedDurable()));
 }
 
+// For people. The configuration that counts is the primary's; where this one differs, that is a mistake.
+std::string ReplicationCore::LearnerWaitsFor() const {
+  const std::string primary = ToString(view_->primary);
+  const std::string self = ToString(config_.self);
+  if (snapshot_in_) {
+    return "the rest of a snapshot from " + primary + ": " + std::to_string(snapshot_in_->accepted) +
+           " bytes came so far";
+  }
+  if (view_->Find(config_.self) != nullptr) {
+    return primary + " to take the data directory that " + self +
+           " had before out of the view. If it does not: remove-replica " + self + ", then add-replica " +
+           self;
+  }
+  if (!MayReturn({config_.self, config_.incarnation})) {
+    return "an operator's add-replica: one took it out, or the group is not configured with it";
+  }
+  return primary + " to take it back in, which it does by itself once this replica has caught up";
+}
+
 // ---- Snapshots in ----
 
 void ReplicationCore::AckSnapshot(const LogPosition& at, uint64_t received, bool installed) {

@@ -9,6 +9,7 @@
 #include "common/check.h"
 #include "common/coverage.h"
 #include "common/mutant.h"
+#include "common/view_text.h"
 
 namespace assent::backup {
 
@@ -36,6 +37,24 @@ uint64_t ReplicationCore::LeaseUntil() const {
   }
   if (Mutated(Mutant::kLonePrimaryNeedsNoLease) && view_->members.size() == 1) since_us = now_us_;
   return since_us == 0 ? 0 : since_us + kLeaseUs;
+}
+
+std::string ReplicationCore::LeaseWaitsFor(uint64_t now_us) const {
+  if (entering_) return "its own step into " + Brief(*entering_);
+  const auto ago = [&](uint64_t then_us) {
+    return then_us == 0 ? "nothing heard in this epoch"
+                        : "last heard " + std::to_string((now_us - then_us) / 1'000'000) + " s ago";
+  };
+  const PeerProgress* silent = nullptr;
+  for (const auto& [node, peer] : peers_) {
+    if (peer.in_view && (silent == nullptr || peer.beacon_sent_us < silent->beacon_sent_us)) silent = &peer;
+  }
+  if (silent != nullptr) {
+    return "an answer of " + ToString(silent->member.node) + ", " + ago(silent->beacon_sent_us) +
+           ": its lease has run out (R5)";
+  }
+  return "the directory, which must show that this epoch is still the current one: " +
+         ago(directory_epoch_ == epoch() ? directory_epoch_us_ : 0) + " (R5)";
 }
 
 bool ReplicationCore::AdmitsByProposal() const {

@@ -234,9 +234,17 @@ Lsn ReplicationCore::LastWithEpochUpTo(Epoch epoch, Lsn from) const {
   return low;
 }
 
+std::string ReplicationCore::WaitsFor(uint64_t now_us) const {
+  if (role_ == Role::kLearner) return LearnerWaitsFor();
+  // Once it served, only a view that changes, or the lease, can be what it waits for.
+  if (serving_ && waiting_for_.empty() && !LeaseHolds(now_us)) return LeaseWaitsFor(now_us);
+  return waiting_for_;
+}
+
 ReplicationStatus ReplicationCore::Describe(uint64_t now_us) const {
-  ReplicationStatus status{role_,        view_, serving_, last_, durable_, replicated_, unreplicated_bytes_,
-                           waiting_for_, {}};
+  ReplicationStatus status{role_,    view_,       LeaseHolds(now_us),  last_,
+                           durable_, replicated_, unreplicated_bytes_, WaitsFor(now_us),
+                           {}};
   for (const auto& [node, peer] : peers_) {
     PeerStatus p;
     p.member = peer.member;

@@ -48,7 +48,7 @@ struct PeerStatus {
 struct ReplicationStatus {
   Role role = Role::kStarting;
   std::optional<View> view;  // in which `role` is held
-  bool serving = false;
+  bool serving = false;      // under its lease (R5)
   LogPosition last;
   Lsn durable{};
   Lsn replicated{};
@@ -124,6 +124,9 @@ class ReplicationCore {
   // out of room may do so (G8); the learner then begins again with a snapshot. UINT64_MAX = no such need.
   Lsn TrimLimit() const;
   ReplicationStatus Describe(uint64_t now_us) const;
+
+  // Why this replica does not serve or follow, for people: "waits for " goes before it. Empty: it does.
+  std::string WaitsFor(uint64_t now_us) const;
 
   // Aborts the process if an invariant does not hold. O(peers + log N); also compares with the state at the
   // last call.
@@ -213,6 +216,7 @@ class ReplicationCore {
   uint64_t ForceAge() const;
   uint64_t LeaseUntil() const;  // 0 = none
   bool AdmitsByProposal() const;
+  std::string LeaseWaitsFor(uint64_t now_us) const;
   void SendBeacons();
   uint64_t SilenceDeadline(const PeerProgress& peer) const;
   void RemoveSilentBackups();
@@ -262,6 +266,7 @@ class ReplicationCore {
   void AckShip(bool mismatch, const LogPosition& hint);
   Lsn MatchedDurable() const;
   void LearnReplicated();
+  std::string LearnerWaitsFor() const;
   void AckSnapshot(const LogPosition& at, uint64_t received, bool installed);
   void OnSnapshotPiece(NodeId from, const SnapshotPiece& piece);
   void On(const SnapshotWritten& event);

@@ -12,6 +12,7 @@
 #include "common/coverage.h"
 #include "common/mutant.h"
 #include "common/records.h"
+#include "common/view_text.h"
 
 namespace assent::backup {
 
@@ -130,7 +131,7 @@ void ReplicationCore::FoundGroup(const ViewRead& event) {
 }
 
 void ReplicationCore::Propose(View view) {
-  waiting_for_ = "the directory to accept " + ToString(view);
+  waiting_for_ = "the directory to accept " + Brief(view);
   proposed_ = std::move(view);
   want_propose_ = true;
   // R5: until it was made the proposal cannot hold, so its maker knows that of it as well as a reading would.
@@ -243,13 +244,6 @@ void ReplicationCore::Follow(const View& view, Role role) {
   heard_us_ = now_us_;  // R5: a full grace period from here
   beacon_sent_us_ = 0;
   waiting_for_.clear();
-  if (role == Role::kLearner) {
-    const Member* named = view.Find(config_.self);
-    waiting_for_ = named == nullptr
-                       ? "an operator's add-replica"
-                       : "an operator: the view names " + ToString(config_.self) +
-                             " with another data directory. Remove that replica, then add this one";
-  }
   Emit(BecomeFollower{view, role});
   ResumeHeld();
 }

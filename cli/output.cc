@@ -101,7 +101,9 @@ void Table::Print(Format format) const {
         for (size_t i = 0; i < columns_.size(); ++i) {
           std::string name = Cased(columns_[i], std::tolower);
           std::replace(name.begin(), name.end(), ' ', '_');
-          if (row[i].is_number) {
+          if (row[i].is_none) {
+            object[name] = nullptr;
+          } else if (row[i].is_number) {
             object[name] = std::stoll(row[i].text);
           } else {
             object[name] = row[i].text;

@@ -36,10 +36,12 @@ class Table {
   struct Cell {
     std::string text;
     bool is_number = false;
+    bool is_none = false;
   };
   static Cell Number(uint64_t number) { return {std::to_string(number), true}; }
   static Cell Number(int64_t number) { return {std::to_string(number), true}; }
   static Cell Text(std::string text) { return {std::move(text), false}; }
+  static Cell None() { return {"-", false, true}; }  // null in JSON, empty in CSV
 
   explicit Table(std::vector<std::string> columns) : columns_(std::move(columns)) {}
   void Add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }

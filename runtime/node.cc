@@ -45,6 +45,19 @@ backup::CasOutcome OutcomeOf(CasOutcome outcome) {
   return backup::CasOutcome::kUnknown;
 }
 
+std::string Describe(const backup::OperatorChange& change) {
+  const std::string node = ToString(change.member.node);
+  switch (change.kind) {
+    case backup::ChangeKind::kAddReplica:
+      return "add-replica " + node;
+    case backup::ChangeKind::kRemoveReplica:
+      return "remove-replica " + node;
+    case backup::ChangeKind::kPromote:
+      return "promote " + node + (change.force ? " --force" : "");
+  }
+  return "change of " + node;
+}
+
 }  // namespace
 
 Node::Node(NodeOptions options)
@@ -82,6 +95,8 @@ Status Node::OpenAll() {
   if (!placement.ok()) return placement.status();
   placement_ = std::move(placement).value();
 
+  ASSENT_RETURN_IF_ERROR(CheckNothingIsLeftOut());
+
   for (const NodeEntry& peer : config.nodes) {
     if (peer.id == config.node) continue;
     links_[peer.id] = std::make_unique<PeerLink>(peer.address, config.cluster, config.node, peer.id);
@@ -110,6 +125,42 @@ Status Node::OpenDirectory() {
                                             config.data + " know (R12); is the right one mounted?");
   }
   directory_ = std::move(opened).value();
+  return {};
+}
+
+// A group that fell out of the configuration is a mistake: its keys would be out of reach, or a view one
+// replica short, and nobody would miss it.
+Status Node::CheckNothingIsLeftOut() const {
+  const NodeConfig& config = options_.config;
+  for (const GroupId shard : placement_.slots()) {
+    if (config.FindGroup(shard) != nullptr) continue;
+    return Status(StatusCode::kInvalid,
+                  "the configuration does not name " + ToString(shard) +
+                      ", which holds keys by the cluster's placement: put its [[groups]] "
+                      "back");
+  }
+  const auto held = data_->Replicas();
+  if (!held.ok()) return held.status();
+  const std::vector<GroupEntry> own = config.OwnGroups();
+  for (const GroupId group : *held) {
+    if (std::any_of(own.begin(), own.end(), [&](const GroupEntry& entry) { return entry.id == group; }))
+      continue;
+    const std::string name = ToString(group);
+    const std::string self = ToString(config.node);
+    const auto read = directory_->Read(group);
+    if (!read.ok()) return read.status();
+    if (read->view && read->view->Find(config.node) != nullptr) {
+      return Status(StatusCode::kInvalid, data_->ReplicaPath(group) + " holds a replica of " + name +
+                                              " that its view names, and the configuration gives " + self +
+                                              " none: put " + self + " back into the replicas of " + name +
+                                              ". To give it up, first let another node run `assent " +
+                                              "group remove-replica " + name + " " + self +
+                                              "` while this one is configured with it");
+    }
+    LOG(INFO) << data_->ReplicaPath(group)
+              << " is of no use any more: neither the configuration nor the view of " << name
+              << " names this node. It is left as it is, and may be removed";
+  }
   return {};
 }
 
@@ -239,7 +290,12 @@ void Node::Change(GroupId group, const backup::OperatorChange& change,
     if (replica == nullptr)
       return reply(Status(StatusCode::kNotFound, ToString(group) + " has no replica here"));
     change.id = RequestId{next_change_++};
-    operator_calls_.emplace(change.id, std::move(reply));
+    const std::string what = "an operator's " + Describe(change);
+    LOG(INFO) << ToString(group) << ": " << what;
+    operator_calls_.emplace(change.id, [group, what, reply](const Status& status) {
+      LOG(INFO) << ToString(group) << ": " << what << ": " << (status.ok() ? "done" : status.message());
+      reply(status);
+    });
     replica->OnReplicationEvent(change);
   });
 }
@@ -294,6 +350,7 @@ void Node::FlushAll() {
   for (auto& [id, hosted] : hosted_) {
     if (hosted.replica->NextDeadline() <= now_us) hosted.replica->OnTime();
     hosted.replica->Flush();
+    TellChanges(id, hosted);
     next_us = std::min(next_us, hosted.replica->NextDeadline());
   }
   if (next_us == timer_us_) return;
@@ -301,6 +358,28 @@ void Node::FlushAll() {
   timer_us_ = next_us;
   // The hook runs after timers, too, so a timer need do nothing but be due.
   if (next_us != UINT64_MAX) timer_ = loop_.PostAt(next_us, [this] { timer_us_ = UINT64_MAX; });
+}
+
+bool Node::Serves(const Replica& replica, uint64_t now_us) {
+  return replica.serving() && replica.replication().LeaseHolds(now_us);
+}
+
+uint64_t Node::ServingAge(GroupId group, uint64_t now_us) const {
+  const auto hosted = hosted_.find(group);
+  return hosted == hosted_.end() ? 0
+                                 : now_us - std::max(started_us_, hosted->second.watch.serving_since_us());
+}
+
+// What an operator finds in the log afterwards: who led when, and why not.
+void Node::TellChanges(GroupId group, Hosted& hosted) {
+  const Replica& replica = *hosted.replica;
+  if (const std::string view = hosted.watch.NoticeView(replica.replication().view()); !view.empty()) {
+    LOG(INFO) << ToString(group) << ": " << view;
+  }
+  const uint64_t now_us = Now().mono_us;
+  const std::string serving = hosted.watch.NoticeServing(
+      Serves(replica, now_us), now_us, [&] { return replica.replication().WaitsFor(now_us); });
+  if (!serving.empty() && !replica.halted()) LOG(INFO) << ToString(group) << " " << serving;
 }
 
 void Node::DeliverOne(Envelope envelope) {

@@ -22,6 +22,7 @@
 #include "runtime/peer_link.h"
 #include "runtime/replica.h"
 #include "runtime/replica_host.h"
+#include "runtime/replica_watch.h"
 #include "runtime/worker.h"
 #include "wal/posix_file.h"
 
@@ -79,19 +80,26 @@ class Node final : public ReplicaHost {
   std::vector<const Replica*> replicas() const;
   std::optional<View> ViewOf(GroupId group) const;
   uint64_t started_us() const { return started_us_; }
+  // Primary, and under its lease (R5).
+  static bool Serves(const Replica& replica, uint64_t now_us);
+  // How long Serves() has been what it is.
+  uint64_t ServingAge(GroupId group, uint64_t now_us) const;
 
  private:
   struct Hosted {
     std::unique_ptr<LogWriter> log;
     std::unique_ptr<Replica> replica;
     ReplicaIdentity identity;
+    ReplicaWatch watch;
   };
 
   explicit Node(NodeOptions options);
   Status OpenAll();
   Status OpenDirectory();
+  Status CheckNothingIsLeftOut() const;
   Status OpenReplica(const GroupEntry& group);
   void FlushAll();
+  void TellChanges(GroupId group, Hosted& hosted);
   void RefreshViews();
   void RefreshPeriodically();
   void NoteDirectory(const Status& status);

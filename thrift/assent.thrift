@@ -689,7 +689,7 @@ struct View {
 struct ReplicaStatus {
   1: View view
   2: ReplicaRole role
-  3: bool serving               // primary, and ready for requests
+  3: bool serving               // primary, ready for requests, and under its lease: nobody else can lead now
   4: LogPosition last           // last record appended
   5: Lsn durable
   6: Lsn replicated
@@ -701,6 +701,17 @@ struct ReplicaStatus {
   12: i64 log_bytes             // on disk
   13: string detail             // for people
   14: i64 forces                // of the log since this process started: waits for a record to be durable
+  15: i64 serving_age_us        // how long `serving` has been what it is
+}
+
+/** As the configuration of a node has it. */
+struct ConfiguredNode {
+  1: NodeId node
+  2: string address
+}
+struct ConfiguredGroup {
+  1: GroupId group
+  2: list<NodeId> replicas      // the nodes that are to hold one
 }
 
 struct NodeStatusReply {
@@ -711,6 +722,11 @@ struct NodeStatusReply {
   5: string version             // of the program
   6: i64 uptime_ms
   7: list<ReplicaStatus> replicas
+  8: i64 pid                    // of the process that answers
+  // Its configuration; one that differs between nodes is a mistake.
+  9: list<ConfiguredNode> nodes
+  10: list<ConfiguredGroup> groups
+  11: list<string> resource_managers   // names
 }
 
 enum TxnFilter {

@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <functional>
 #include <iostream>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,25 +19,6 @@ namespace {
 constexpr int kChangeTimeoutMs = 610'000;
 
 enum class Change : uint8_t { kAdd, kRemove };
-
-std::string NodeName(wire::NodeId node) {
-  return ToString(NodeId{static_cast<uint32_t>(node)});
-}
-
-// The views of all groups, as the first node that answers reads them in the directory.
-Result<std::vector<wire::View>> ReadViews(const ClusterView& cluster) {
-  wire::AdminRequest request;
-  request.__set_cluster(cluster.cluster());
-  Status last(StatusCode::kUnavailable, "the cluster has no nodes");
-  for (const Address& address : cluster.addresses()) {
-    wire::GroupViewsReply reply;
-    const CallStatus called =
-        ConnectAdmin(address)->Call([&](wire::AdminClient& c) { c.group_views(reply, request); });
-    last = called.ok() ? StatusOf(reply.result) : called.status;
-    if (last.ok()) return reply.views;
-  }
-  return last;
-}
 
 void PrintViews(const std::vector<wire::View>& views, Format format) {
   Table table({"group", "epoch", "primary", "backups"});
@@ -55,7 +38,7 @@ Result<ClusterView> FindCluster(const Globals& globals) {
 ExitCode Show(const Globals& globals) {
   const auto cluster = FindCluster(globals);
   if (!cluster.ok()) return Fail(cluster.status());
-  const auto views = ReadViews(*cluster);
+  const auto views = ReadViews(*cluster, cluster->addresses());
   if (!views.ok()) return Fail(views.status());
   PrintViews(*views, globals.format);
   return kOk;
@@ -66,8 +49,47 @@ Result<wire::NodeId> ParseNode(const std::string& node) {
   return Status(StatusCode::kInvalid, "not a node: " + node + " (they look like n1)");
 }
 
+// The nodes, as they answer and as their configurations name them.
+class Nodes {
+ public:
+  explicit Nodes(const ClusterView& cluster) {
+    std::vector<Address> addresses = cluster.addresses();
+    addresses.insert(addresses.end(), cluster.others().begin(), cluster.others().end());
+    for (NodeView& node : cluster.NodeStatuses(addresses)) {
+      if (!node.status.ok()) continue;
+      for (const wire::ConfiguredNode& configured : node.reply.nodes) names_.insert(configured.node);
+      names_.insert(node.reply.node);
+      answers_.emplace(node.reply.node, std::move(node));
+    }
+  }
+
+  // nullptr: it does not answer.
+  const NodeView* Find(wire::NodeId node) const {
+    const auto found = answers_.find(node);
+    return found == answers_.end() ? nullptr : &found->second;
+  }
+
+  // kInvalid for a node that there is not.
+  Status CheckExists(wire::NodeId node) const {
+    if (names_.contains(node)) return {};
+    std::string all;
+    for (const wire::NodeId name : names_) all += " " + NodeName(name);
+    return Status(StatusCode::kInvalid,
+                  "there is no " + NodeName(node) + " in this cluster, as its nodes are configured:" + all);
+  }
+
+  Status CheckAnswers(wire::NodeId node) const {
+    if (Find(node) != nullptr) return {};
+    return Status(StatusCode::kUnavailable, NodeName(node) + " does not answer: is it running?");
+  }
+
+ private:
+  std::map<wire::NodeId, NodeView> answers_;
+  std::set<wire::NodeId> names_;
+};
+
 Result<wire::View> FindView(const ClusterView& cluster, const std::string& group) {
-  const auto views = ReadViews(cluster);
+  const auto views = ReadViews(cluster, cluster.addresses());
   if (!views.ok()) return views.status();
   const auto view = std::find_if(views->begin(), views->end(), [&](const wire::View& candidate) {
     return GroupName(candidate.group) == group;
@@ -89,13 +111,10 @@ Request RequestFor(const ClusterView& cluster, const wire::View& view, wire::Nod
 
 // Has the primary of `view` make a change, which `call` asks for, and returns the view after it.
 Result<wire::View> MakeChange(
-    const ClusterView& cluster, const wire::View& view, const std::string& what,
+    const Nodes& nodes, const wire::View& view, const std::string& what,
     const std::function<void(wire::AdminClient&, wire::ChangeReplicaReply&)>& call) {
-  const std::vector<NodeView> nodes = cluster.NodeStatuses();
-  const auto primary = std::find_if(nodes.begin(), nodes.end(), [&](const NodeView& node) {
-    return node.status.ok() && node.reply.node == view.primary;
-  });
-  if (primary == nodes.end()) {
+  const NodeView* primary = nodes.Find(view.primary);
+  if (primary == nullptr) {
     return Status(StatusCode::kUnavailable,
                   NodeName(view.primary) + ", the primary of " + GroupName(view.group) + ", does not answer");
   }
@@ -118,9 +137,9 @@ ExitCode FailChange(const Status& status) {
 }
 
 // A command on one group and one node: finds both, makes the change, and shows the view after it.
-ExitCode ChangeGroup(
-    const Globals& globals, const std::string& group, const std::string& node,
-    const std::function<Result<wire::View>(const ClusterView&, const wire::View&, wire::NodeId)>& change) {
+ExitCode ChangeGroup(const Globals& globals, const std::string& group, const std::string& node,
+                     const std::function<Result<wire::View>(const ClusterView&, const Nodes&,
+                                                            const wire::View&, wire::NodeId)>& change) {
   if (!ParseGroupId(group)) return Fail(kUsage, "not a group: " + group + " (they look like c1 and s1)");
   const auto id = ParseNode(node);
   if (!id.ok()) return Fail(kUsage, id.status().message());
@@ -128,17 +147,22 @@ ExitCode ChangeGroup(
   if (!cluster.ok()) return Fail(cluster.status());
   const auto view = FindView(*cluster, group);
   if (!view.ok()) return Fail(view.status());
-  const auto after = change(*cluster, *view, *id);
+  const Nodes nodes(*cluster);
+  // One that is gone, and only in the view any more, can be taken out.
+  const bool in_view = std::find(view->backups.begin(), view->backups.end(), *id) != view->backups.end();
+  if (const Status exists = nodes.CheckExists(*id); !exists.ok() && !in_view) return Fail(exists);
+  const auto after = change(*cluster, nodes, *view, *id);
   if (!after.ok()) return FailChange(after.status());
   PrintViews({*after}, globals.format);
   return kOk;
 }
 
-Result<wire::View> ChangeMembers(const ClusterView& cluster, const wire::View& view, wire::NodeId node,
-                                 Change change) {
+Result<wire::View> ChangeMembers(const ClusterView& cluster, const Nodes& nodes, const wire::View& view,
+                                 wire::NodeId node, Change change) {
   const auto request = RequestFor<wire::ChangeReplicaRequest>(cluster, view, node);
   const bool adding = change == Change::kAdd;
-  return MakeChange(cluster, view,
+  if (adding) ASSENT_RETURN_IF_ERROR(nodes.CheckAnswers(node));
+  return MakeChange(nodes, view,
                     adding ? NodeName(node) + " is catching up with " + GroupName(view.group)
                            : "removing " + NodeName(node) + " from " + GroupName(view.group),
                     [&](wire::AdminClient& c, wire::ChangeReplicaReply& reply) {
@@ -152,24 +176,38 @@ struct HandOverOptions {
   bool force = false;
 };
 
-Result<wire::View> HandOver(const ClusterView& cluster, const wire::View& view, wire::NodeId to,
-                            const HandOverOptions& options) {
-  if (view.primary == to) return view;
+// That `to`, the primary already, does what it is for.
+Result<wire::View> CheckLeads(const Nodes& nodes, const wire::View& view, wire::NodeId to) {
+  for (const wire::ReplicaStatus& replica : nodes.Find(to)->reply.replicas) {
+    if (!(replica.view.group == view.group) || replica.serving) continue;
+    return Status(StatusCode::kUnavailable, NodeName(to) + " is the primary of " + GroupName(view.group) +
+                                                " already, and does not serve" +
+                                                (replica.detail.empty() ? "" : ": it " + replica.detail));
+  }
+  return view;
+}
+
+Result<wire::View> HandOver(const ClusterView& cluster, const Nodes& nodes, const wire::View& view,
+                            wire::NodeId to, const HandOverOptions& options) {
+  ASSENT_RETURN_IF_ERROR(nodes.CheckAnswers(to));
+  if (view.primary == to) return CheckLeads(nodes, view, to);
   auto request = RequestFor<wire::PromoteRequest>(cluster, view, to);
   request.__set_drain_us(static_cast<int64_t>(options.wait_seconds * 1e6));
   request.__set_force(options.force);
   return MakeChange(
-      cluster, view,
+      nodes, view,
       "handing " + GroupName(view.group) + " over to " + NodeName(to) +
           ", once its open transactions have ended",
       [&](wire::AdminClient& c, wire::ChangeReplicaReply& reply) { c.promote(reply, request); });
 }
 
-// Of the backups the one whose node leads the fewest groups.
-std::optional<wire::NodeId> Successor(const wire::View& view, const std::vector<wire::View>& all) {
+// Of the backups that answer the one whose node leads the fewest groups.
+std::optional<wire::NodeId> Successor(const Nodes& nodes, const wire::View& view,
+                                      const std::vector<wire::View>& all) {
   std::optional<wire::NodeId> best;
   int64_t best_leads = 0;
   for (const wire::NodeId backup : view.backups) {
+    if (nodes.Find(backup) == nullptr) continue;
     const auto leads =
         std::count_if(all.begin(), all.end(), [&](const wire::View& v) { return v.primary == backup; });
     if (!best || leads < best_leads) {
@@ -185,16 +223,20 @@ ExitCode Drain(const Globals& globals, const std::string& node, const HandOverOp
   if (!id.ok()) return Fail(kUsage, id.status().message());
   const auto cluster = FindCluster(globals);
   if (!cluster.ok()) return Fail(cluster.status());
-  auto views = ReadViews(*cluster);
+  const Nodes nodes(*cluster);
+  if (const Status exists = nodes.CheckExists(*id); !exists.ok()) return Fail(exists);
+  auto views = ReadViews(*cluster, cluster->addresses());
   if (!views.ok()) return Fail(views.status());
   Status failed;
   std::vector<wire::View> changed;
   for (wire::View& view : *views) {
     if (view.primary != *id) continue;
-    const auto to = Successor(view, *views);
-    auto after = to ? HandOver(*cluster, view, *to, options)
+    const auto to = Successor(nodes, view, *views);
+    auto after = to ? HandOver(*cluster, nodes, view, *to, options)
                     : Result<wire::View>(Status(StatusCode::kUnavailable,
-                                                "it has no backup; `assent group add-replica` adds one"));
+                                                view.backups.empty()
+                                                    ? "it has no backup; `assent group add-replica` adds one"
+                                                    : "none of its backups answers"));
     if (after.ok()) {
       changed.push_back(view = *after);
     } else {
@@ -237,9 +279,8 @@ void AddGroup(CLI::App& app, Globals& globals) {
     command->callback([arguments, change, &globals] {
       globals.exit_code =
           ChangeGroup(globals, arguments->group, arguments->node,
-                      [change](const ClusterView& cluster, const wire::View& view, wire::NodeId id) {
-                        return ChangeMembers(cluster, view, id, change);
-                      });
+                      [change](const ClusterView& cluster, const Nodes& nodes, const wire::View& view,
+                               wire::NodeId id) { return ChangeMembers(cluster, nodes, view, id, change); });
     });
   };
   add_change("remove-replica", "take a backup out of a group's view", Change::kRemove,
@@ -276,11 +317,12 @@ void AddGroup(CLI::App& app, Globals& globals) {
   promote->add_option("GROUP", promoted->group, "such as s1")->required();
   promote->add_option("NODE", promoted->node, "such as n2")->required();
   promote->callback([arguments = promoted, &globals] {
-    globals.exit_code = ChangeGroup(
-        globals, arguments->group, arguments->node,
-        [&options = arguments->options](const ClusterView& cluster, const wire::View& view, wire::NodeId id) {
-          return HandOver(cluster, view, id, options);
-        });
+    globals.exit_code =
+        ChangeGroup(globals, arguments->group, arguments->node,
+                    [&options = arguments->options](const ClusterView& cluster, const Nodes& nodes,
+                                                    const wire::View& view, wire::NodeId id) {
+                      return HandOver(cluster, nodes, view, id, options);
+                    });
   });
   const auto [drain, drained] = add_handover(
       "drain", "hand all groups that a node leads over to their backups",

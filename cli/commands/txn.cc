@@ -75,15 +75,16 @@ ExitCode List(const Globals& globals, const std::string& state) {
                                            : wire::TxnFilter::ALL);
   std::vector<wire::TxnSummary> all;
   bool truncated = false;
-  const Status asked = cluster->ForEachNode([&](AdminConnection& connection) -> Status {
-    wire::TransactionsReply reply;
-    const CallStatus called = connection.Call([&](wire::AdminClient& c) { c.transactions(reply, request); });
-    if (!called.ok()) return called.status;
-    ASSENT_RETURN_IF_ERROR(StatusOf(reply.result));
-    truncated = truncated || reply.truncated;
-    for (auto& summary : reply.transactions) all.push_back(std::move(summary));
-    return {};
-  });
+  Status asked;  // the first that failed
+  auto answers = AskEach<wire::TransactionsReply>(
+      cluster->addresses(), [&](wire::AdminClient& client, wire::TransactionsReply& reply) {
+        client.transactions(reply, request);
+      });
+  for (auto& answer : answers) {
+    if (asked.ok()) asked = answer.status;
+    truncated = truncated || answer.reply.truncated;
+    for (auto& summary : answer.reply.transactions) all.push_back(std::move(summary));
+  }
   std::map<TxnId, Merged> merged;
   for (const wire::TxnSummary& summary : all) {
     TxnId txn;
@@ -123,14 +124,14 @@ ExitCode Show(const Globals& globals, const std::string& id) {
   request.__set_cluster(cluster->cluster());
   request.__set_txn(codec::Encode(*txn));
   std::vector<wire::TxnDetail> details;
-  const Status asked = cluster->ForEachNode([&](AdminConnection& connection) -> Status {
-    wire::TransactionReply reply;
-    const CallStatus called = connection.Call([&](wire::AdminClient& c) { c.transaction(reply, request); });
-    if (!called.ok()) return called.status;
-    ASSENT_RETURN_IF_ERROR(StatusOf(reply.result));
-    for (auto& detail : reply.at) details.push_back(std::move(detail));
-    return {};
-  });
+  Status asked;  // the first that failed
+  auto answers = AskEach<wire::TransactionReply>(
+      cluster->addresses(),
+      [&](wire::AdminClient& client, wire::TransactionReply& reply) { client.transaction(reply, request); });
+  for (auto& answer : answers) {
+    if (asked.ok()) asked = answer.status;
+    for (auto& detail : answer.reply.at) details.push_back(std::move(detail));
+  }
   Table table({"at", "state", "age", "decision", "notes"});
   for (const wire::TxnDetail& detail : details) {
     std::string notes;

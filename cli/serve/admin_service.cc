@@ -1,5 +1,7 @@
 #include "cli/serve/admin_service.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -41,6 +43,11 @@ void Set(wire::AdminResult& result, const Status& status) {
   }
 }
 
+// Whatever the reason is, it is no answer to what was asked.
+Status Unread(const Status& status) {
+  return {StatusCode::kUnavailable, "the directory cannot be read: " + status.message()};
+}
+
 backup::OperatorChange ChangeOf(backup::ChangeKind kind, wire::NodeId node) {
   backup::OperatorChange change;
   change.kind = kind;
@@ -78,7 +85,7 @@ wire::ReplicaRole::type RoleOf(const Replica& replica) {
   return wire::ReplicaRole::UNSPECIFIED;
 }
 
-wire::ReplicaStatus StatusOf(const Replica& replica, const Instant& now, uint64_t segment_bytes) {
+wire::ReplicaStatus StatusOf(const Node& node, const Replica& replica, const Instant& now) {
   const backup::ReplicationStatus status = replica.replication().Describe(now.mono_us);
   wire::ReplicaStatus out;
   if (status.view) {
@@ -89,7 +96,8 @@ wire::ReplicaStatus StatusOf(const Replica& replica, const Instant& now, uint64_
     out.__set_view(none);
   }
   out.__set_role(RoleOf(replica));
-  out.__set_serving(replica.serving());
+  out.__set_serving(Node::Serves(replica, now.mono_us));
+  out.__set_serving_age_us(codec::Number(node.ServingAge(replica.group(), now.mono_us)));
   out.__set_last(codec::Encode(status.last));
   out.__set_durable(codec::Number(Raw(status.durable)));
   out.__set_replicated(codec::Number(Raw(status.replicated)));
@@ -102,10 +110,32 @@ wire::ReplicaStatus StatusOf(const Replica& replica, const Instant& now, uint64_
   out.__set_live(codec::SmallNumber(gauges.live));
   out.__set_in_doubt(codec::SmallNumber(gauges.in_doubt));
   out.__set_oldest_in_doubt_us(codec::Number(gauges.oldest_in_doubt_us));
-  out.__set_log_bytes(codec::Number(replica.log().port().log().segment_count() * segment_bytes));
+  out.__set_log_bytes(
+      codec::Number(replica.log().port().log().segment_count() * node.config().segment_bytes));
   out.__set_forces(codec::Number(replica.log().port().forces()));
-  out.__set_detail(codec::CutDetail(replica.halted() ? replica.halt_reason() : status.waiting_for));
+  const std::string waits = status.waiting_for.empty() ? "" : "waits for " + status.waiting_for;
+  out.__set_detail(codec::CutDetail(replica.halted() ? replica.halt_reason() : waits));
   return out;
+}
+
+void ShowConfig(const NodeConfig& config, wire::NodeStatusReply& reply) {
+  for (const NodeEntry& entry : config.nodes) {
+    wire::ConfiguredNode node;
+    node.__set_node(codec::SmallNumber(Raw(entry.id)));
+    node.__set_address(ToString(entry.address));
+    reply.nodes.push_back(std::move(node));
+  }
+  for (const GroupEntry& entry : config.groups) {
+    wire::ConfiguredGroup group;
+    group.__set_group(codec::Encode(entry.id));
+    for (const NodeId id : entry.replicas) group.replicas.push_back(codec::SmallNumber(Raw(id)));
+    group.__isset.replicas = true;
+    reply.groups.push_back(std::move(group));
+  }
+  for (const ResourceManagerEntry& entry : config.resource_managers) {
+    reply.resource_managers.push_back(entry.name);
+  }
+  reply.__isset.nodes = reply.__isset.groups = reply.__isset.resource_managers = true;
 }
 
 }  // namespace
@@ -143,7 +173,7 @@ void AdminService::node_status(wire::NodeStatusReply& reply, const wire::AdminRe
       wire::NodeStatusReply out;
       const Instant now = Loop::Now();
       for (const Replica* replica : node_.replicas()) {
-        out.replicas.push_back(StatusOf(*replica, now, node_.config().segment_bytes));
+        out.replicas.push_back(StatusOf(node_, *replica, now));
       }
       out.__isset.replicas = true;
       out.__set_uptime_ms(codec::Number((now.mono_us - node_.started_us()) / 1000));
@@ -154,6 +184,8 @@ void AdminService::node_status(wire::NodeStatusReply& reply, const wire::AdminRe
   reply.__set_node(codec::SmallNumber(Raw(node_.config().node)));
   reply.__set_address(ToString(node_.config().listen));
   reply.__set_version(kVersion);
+  reply.__set_pid(::getpid());
+  ShowConfig(node_.config(), reply);
 }
 
 void AdminService::transactions(wire::TransactionsReply& reply, const wire::TransactionsRequest& request) {
@@ -197,7 +229,7 @@ void AdminService::group_views(wire::GroupViewsReply& reply, const wire::AdminRe
   Answer(reply, request.cluster, [&]() -> Status {
     for (const GroupEntry& group : node_.config().groups) {
       const auto read = node_.directory().Read(group.id);
-      if (!read.ok()) return read.status();
+      if (!read.ok()) return Unread(read.status());
       if (read->view) reply.views.push_back(ViewOf(*read->view));
     }
     reply.__isset.views = true;
@@ -212,11 +244,19 @@ void AdminService::Change(wire::ChangeReplicaReply& reply, const std::string& cl
     codec::Fault fault;
     if (!codec::Decode(wire_group, group, fault)) return Status(StatusCode::kInvalid, fault.what);
     const auto read = node_.directory().Read(group);
-    if (!read.ok()) return read.status();
+    if (!read.ok()) return Unread(read.status());
     if (!read->view) return Status(StatusCode::kNotFound, ToString(group) + " has no view yet");
     if (read->view->epoch != Epoch{static_cast<uint64_t>(epoch)}) {
       return Status(StatusCode::kConflict,
                     "the view is of epoch " + std::to_string(Raw(read->view->epoch)) + " by now; look again");
+    }
+    // One that is gone for good may be taken out all the same.
+    if (change.kind != backup::ChangeKind::kRemoveReplica &&
+        node_.config().FindNode(change.member.node) == nullptr) {
+      const std::string self = ToString(node_.config().node);
+      return Status(StatusCode::kInvalid,
+                    self + "'s configuration does not name " + ToString(change.member.node) + ", so " + self +
+                        " cannot reach it: add it to [[nodes]] there, and restart " + self);
     }
     if (change.kind == backup::ChangeKind::kAddReplica) {
       const auto& all = read->registrations;

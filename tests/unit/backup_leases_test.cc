@@ -210,6 +210,31 @@ TEST(BackupRemoval, DoesNotGoBelowReplicasMin) {
   EXPECT_NE(r.core.Describe(r.now_us).waiting_for.find("replicas_min"), std::string::npos);
 }
 
+// For operators: who leads without a lease says so, and for whom it waits.
+TEST(BackupDescribe, PrimaryWithoutItsLeaseDoesNotServe) {
+  Replica r(1);
+  r.silent = {2};
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  Answer(r, 2, r.now_us);
+  ASSERT_TRUE(r.core.LeaseHolds(r.now_us));
+  EXPECT_TRUE(r.core.Describe(r.now_us).serving);
+  EXPECT_EQ(r.core.WaitsFor(r.now_us), "");
+  const uint64_t later_us = r.now_us + kLeaseUs;
+  EXPECT_FALSE(r.core.Describe(later_us).serving);
+  EXPECT_EQ(r.core.WaitsFor(later_us), "an answer of n2, last heard 2 s ago: its lease has run out (R5)");
+}
+
+TEST(BackupDescribe, LearnerSaysWhetherItNeedsAnOperator) {
+  Replica r(2);
+  r.Start({}, 0, 1).Enter(ViewOf(2, 1, kLife, {1}));
+  ASSERT_EQ(r.core.role(), Role::kLearner);
+  EXPECT_NE(r.core.WaitsFor(r.now_us).find("by itself"), std::string::npos) << r.core.WaitsFor(r.now_us);
+  View removed = ViewOf(3, 1, kLife, {1});
+  removed.removed = {Node(2)};
+  r.Enter(removed);
+  EXPECT_NE(r.core.WaitsFor(r.now_us).find("add-replica"), std::string::npos) << r.core.WaitsFor(r.now_us);
+}
+
 TEST(BackupRemoval, StoppedProcessDoesNotTakeItsOwnAbsenceForSilence) {
   Replica r(1);
   r.silent = {2};

@@ -6,6 +6,7 @@ endforeach()
 assent_test(driver_parts_test ${CMAKE_CURRENT_LIST_DIR}/driver_crash_points_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/driver_directory_faults_test.cc ${CMAKE_CURRENT_LIST_DIR}/driver_log_view_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/driver_snapshot_transfer_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/driver_replica_watch_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/driver_state_machine_test.cc LINK assent_runtime assent_simulated_disk)
 assent_test(driver_threads_test ${CMAKE_CURRENT_LIST_DIR}/driver_log_writer_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/driver_worker_test.cc LINK assent_runtime assent_simulated_disk LABELS unit tsan)
