@@ -14,9 +14,15 @@
 
 // The library for applications: transactions over an Assent cluster.
 //
-//   auto client = Client::Connect({"127.0.0.1:7101", "127.0.0.1:7102"});
-//   CommitResult moved = client->Execute({op::Add("accounts/alice", -10, /*floor=*/0),
-//   op::Add("accounts/bob", 10)}); switch (moved.outcome) {
+//   auto client = Client::Connect({"127.0.0.1:7401", "127.0.0.1:7402"});
+//   if (!client.ok()) {
+//     std::cerr << client.status().message() << "\n";
+//     return 1;
+//   }
+//   const auto from = op::Add("accounts/alice", -10, /*floor=*/0);
+//   const auto to = op::Add("accounts/bob", 10);
+//   const CommitResult moved = client->Execute({from, to});
+//   switch (moved.outcome) {
 //     case Outcome::kCommitted: ...  both or, in the other cases,
 //     case Outcome::kAborted: ...    surely neither: moved.reason, moved.detail say why
 //     case Outcome::kUnknown: ...    one of the two; see "Tokens"
@@ -28,8 +34,8 @@
 //
 //   kCommitted  the cluster said so.
 //   kAborted    the cluster said so of the last attempt that was sent, which ends all before it (C5); or
-//   nothing of
-//               the request ever left this process, or every send of it was refused (`refused` says why).
+//               nothing of the request ever left this process, or every send of it was refused
+//               (`refused` says why).
 //   kUnknown    the deadline passed while some send may still take effect.
 //
 // Where the reason of an abort is transient (a lock lost to an older transaction, a shard that restarted),

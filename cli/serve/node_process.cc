@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <thrift/processor/TMultiplexedProcessor.h>
 
+#include <algorithm>
 #include <csignal>
 #include <memory>
 #include <optional>
@@ -59,11 +60,20 @@ std::unique_ptr<RoleCore> MakeRole(const NodeConfig& config, GroupId group, cons
     participant::ParticipantConfig shard;
     shard.group = group;
     shard.seed = seed;
+    // Not before its coordinator gives the transaction up.
+    shard.idle_timeout_us =
+        std::max({shard.idle_timeout_us, config.idle_timeout_ms * 1'000, config.vote_timeout_ms * 1'000});
     return std::make_unique<participant::ParticipantCore>(shard, state);
   }
   CoordinatorConfig coordinator;
   coordinator.group = group;
   coordinator.seed = seed;
+  coordinator.times.vote_timeout_us = config.vote_timeout_ms * 1'000;
+  coordinator.times.idle_timeout_us = config.idle_timeout_ms * 1'000;
+  coordinator.times.life_max_us = config.life_max_ms * 1'000;
+  coordinator.times.retention_us = config.token_retention_ms * 1'000;
+  coordinator.times.foreign_call_us =
+      std::max(coordinator.times.foreign_call_us, 2 * coordinator.times.vote_timeout_us);
   for (const ResourceManagerEntry& rm : config.resource_managers)
     coordinator.resource_managers.push_back(rm.name);
   return std::make_unique<coordinator::CoordinatorCore>(coordinator, placement, state);

@@ -17,7 +17,6 @@
 namespace assent {
 namespace {
 
-constexpr size_t kConfigBytesMax = 1024 * 1024;
 constexpr size_t kNodesMax = 256;    // far above what the directory is meant for (G8)
 constexpr size_t kGroupsMax = 1024;  // a shard without a slot would be of no use
 constexpr size_t kNameBytesMax = 64;
@@ -25,6 +24,14 @@ constexpr uint32_t kConnectionsMin = 8;                    // peers, an operator
 constexpr uint32_t kConnectionsMax = 10'000;               // each costs a thread
 constexpr uint64_t kSegmentBytesLow = 4ull * 1024 * 1024;  // holds the largest record: P3's, of some 2 MiB
 constexpr uint64_t kSegmentBytesHigh = 1ull * 1024 * 1024 * 1024;
+constexpr uint64_t kVoteMsLow = 100;  // below it, a busy machine would abort what only waits for a force
+constexpr uint64_t kVoteMsHigh = 300'000;
+constexpr uint64_t kIdleMsLow = 100;
+constexpr uint64_t kLifeMsLow = 1'000;
+constexpr uint64_t kLifeMsHigh = 3'600'000;  // its locks, and the marks of all shards, wait for it (C8)
+constexpr uint64_t kRetentionMsLow = 60'000;
+constexpr uint64_t kRetentionMsHigh =
+    7 * 86'400'000ull;                                  // a row of 100 bytes or so for each commit meanwhile
 constexpr uint64_t kCheckpointBytesLow = 64ull * 1024;  // below it, most of the work would be checkpoints
 constexpr uint64_t kCheckpointBytesHigh = 1ull * 1024 * 1024 * 1024;
 
@@ -73,6 +80,14 @@ class Validator {
                    "--insecure if the network is trusted");
   }
 
+  // Others would connect to themselves.
+  Status CheckReachable(const std::string& path, const Address& endpoint) const {
+    if (!IsUnspecified(endpoint)) return {};
+    return Bad(path, "is " + ToString(endpoint) +
+                         ", on which one can listen, but which leads nobody anywhere; write the address at "
+                         "which the others reach it");
+  }
+
   Status CheckNodes() const {
     if (config_.nodes.empty()) return Bad("nodes", "names no node: write a [[nodes]] for each");
     if (config_.nodes.size() > kNodesMax)
@@ -89,6 +104,7 @@ class Validator {
                                                         ", which is the address of " +
                                                         ToString(other->second) + " already");
       }
+      ASSENT_RETURN_IF_ERROR(CheckReachable(Indexed("nodes", i, ".address"), node.address));
       ASSENT_RETURN_IF_ERROR(CheckPlaintext(Indexed("nodes", i, ".address"), node.address));
     }
     return {};
@@ -159,7 +175,9 @@ class Validator {
                              " letters, digits, '-', '_' and '.'");
       }
       if (!names.insert(manager.name).second) return Bad(path, "names " + manager.name + " again");
-      ASSENT_RETURN_IF_ERROR(CheckPlaintext(Indexed("resource_managers", i, ".address"), manager.address));
+      const std::string address = Indexed("resource_managers", i, ".address");
+      ASSENT_RETURN_IF_ERROR(CheckReachable(address, manager.address));
+      ASSENT_RETURN_IF_ERROR(CheckPlaintext(address, manager.address));
     }
     return {};
   }
@@ -174,8 +192,38 @@ class Validator {
       return Bad("log.segment_bytes",
                  "is " + std::to_string(config_.segment_bytes) + "; it must be a multiple of 4096");
     }
-    return CheckRange("log.checkpoint_bytes", config_.checkpoint_bytes, kCheckpointBytesLow,
-                      kCheckpointBytesHigh);
+    ASSENT_RETURN_IF_ERROR(CheckRange("log.checkpoint_bytes", config_.checkpoint_bytes, kCheckpointBytesLow,
+                                      kCheckpointBytesHigh));
+    return CheckTimes();
+  }
+
+  Status CheckTimes() const {
+    ASSENT_RETURN_IF_ERROR(
+        CheckRange("transactions.vote_timeout_ms", config_.vote_timeout_ms, kVoteMsLow, kVoteMsHigh));
+    ASSENT_RETURN_IF_ERROR(
+        CheckRange("transactions.idle_timeout_ms", config_.idle_timeout_ms, kIdleMsLow, kLifeMsHigh));
+    ASSENT_RETURN_IF_ERROR(
+        CheckRange("transactions.life_max_ms", config_.life_max_ms, kLifeMsLow, kLifeMsHigh));
+    ASSENT_RETURN_IF_ERROR(CheckRange("transactions.token_retention_ms", config_.token_retention_ms,
+                                      kRetentionMsLow, kRetentionMsHigh));
+    const std::string life = std::to_string(config_.life_max_ms);
+    if (config_.vote_timeout_ms > config_.life_max_ms) {
+      return Bad("transactions.vote_timeout_ms", "is " + std::to_string(config_.vote_timeout_ms) +
+                                                     ", more than transactions.life_max_ms, " + life +
+                                                     ": the transaction would have ended by then");
+    }
+    if (config_.idle_timeout_ms > config_.life_max_ms) {
+      return Bad("transactions.idle_timeout_ms", "is " + std::to_string(config_.idle_timeout_ms) +
+                                                     ", more than transactions.life_max_ms, " + life +
+                                                     ": the transaction would have ended by then");
+    }
+    if (config_.token_retention_ms < 2 * config_.life_max_ms) {
+      return Bad("transactions.token_retention_ms",
+                 "is " + std::to_string(config_.token_retention_ms) +
+                     ", less than twice transactions.life_max_ms, " + life +
+                     ": a token must outlive its transaction, and the time in which a client asks again");
+    }
+    return {};
   }
 
   Status CheckRange(const char* path, uint64_t number, uint64_t low, uint64_t high) const {
@@ -240,9 +288,7 @@ std::vector<GroupEntry> NodeConfig::OwnGroups() const {
 Result<NodeConfig> LoadConfig(const std::string& path, ConfigFlags flags) {
   const auto text = ReadSmallFile(path, kConfigBytesMax);
   if (!text.ok() && text.status().code() == StatusCode::kDamaged) {
-    return Status(StatusCode::kInvalid, path + ": a configuration of more than " +
-                                            std::to_string(kConfigBytesMax) +
-                                            " bytes; is it the right file?");
+    return ParseConfig(std::string(kConfigBytesMax + 1, ' '), path, flags);  // says that it is too large
   }
   if (!text.ok()) return text.status();
   auto config = ParseConfig(*text, path, flags);
@@ -290,7 +336,11 @@ std::string WriteToml(const NodeConfig& config) {
   out += "\n[limits]\nconnections_max = " + std::to_string(config.connections_max) +
          "\nreplicas_min = " + std::to_string(config.replicas_min) +
          "\n\n[log]\nsegment_bytes = " + std::to_string(config.segment_bytes) +
-         "\ncheckpoint_bytes = " + std::to_string(config.checkpoint_bytes) + "\n";
+         "\ncheckpoint_bytes = " + std::to_string(config.checkpoint_bytes) +
+         "\n\n[transactions]\nvote_timeout_ms = " + std::to_string(config.vote_timeout_ms) +
+         "\nidle_timeout_ms = " + std::to_string(config.idle_timeout_ms) +
+         "\nlife_max_ms = " + std::to_string(config.life_max_ms) +
+         "\ntoken_retention_ms = " + std::to_string(config.token_retention_ms) + "\n";
   return out;
 }
 

@@ -35,10 +35,15 @@
 //   [log]
 //   segment_bytes = 16777216
 //   checkpoint_bytes = 33554432
+//   [transactions]
+//   vote_timeout_ms = 10000
+//   idle_timeout_ms = 10000
+//   life_max_ms = 60000
+//   token_retention_ms = 3600000
 //
-// Errors name file and line, and say what to write: "config.toml:12: groups[1].replicas names n4, which is
-// not in
-// [[nodes]]". Unknown keys are errors. Arrays count from 0, as in TOML tools.
+// docs/CONFIGURATION.md says what each key is for. Errors name file and line, and say what to write:
+// "config.toml:12: groups[1].replicas names n4, which is not in [[nodes]]". Unknown keys are errors. Arrays
+// count from 0, as in TOML tools.
 namespace assent {
 
 enum class DirectoryKind : uint8_t { kEmbedded = 1 };
@@ -74,6 +79,11 @@ struct NodeConfig {
   uint64_t segment_bytes = 16ull * 1024 * 1024;  // of each log file
   // SQLite's -wal file, and the log that a restart replays, grow to about this between two checkpoints.
   uint64_t checkpoint_bytes = 32ull * 1024 * 1024;
+  // Of transactions (coordinator/config.h says more).
+  uint64_t vote_timeout_ms = 10'000;        // a vote that is not in by then is a no (C7)
+  uint64_t idle_timeout_ms = 10'000;        // an interactive transaction without a call ends
+  uint64_t life_max_ms = 60'000;            // an undecided transaction ends (C7)
+  uint64_t token_retention_ms = 3'600'000;  // a token is refused, and its outcome forgotten (C5)
 
   bool operator==(const NodeConfig&) const = default;
   const NodeEntry* FindNode(NodeId id) const;
@@ -82,17 +92,25 @@ struct NodeConfig {
   std::vector<GroupEntry> OwnGroups() const;
 };
 
+// Parsers of TOML go as deep as keys are dotted; this keeps that to what a stack holds, and is room for as
+// many nodes and groups as there may be.
+inline constexpr size_t kConfigBytesMax = 64 * 1024;
+inline constexpr size_t kConfigLineBytesMax = 4 * 1024;
+
 struct ConfigFlags {
   bool insecure = false;  // --insecure: plaintext on addresses beyond loopback is wanted
 };
 
 // kNotFound or kIo where the file cannot be read; kInvalid otherwise. Relative paths are resolved.
 Result<NodeConfig> LoadConfig(const std::string& path, ConfigFlags flags);
-// `name` stands for the file in messages. Paths are left as they are.
+// At most kConfigBytesMax, in lines of at most kConfigLineBytesMax. `name` stands for the file in messages.
+// Paths are left as they are.
 Result<NodeConfig> ParseConfig(std::string_view text, const std::string& name, ConfigFlags flags);
 // Checks a config that was put together in memory. Without line numbers.
 Status ValidateConfig(const NodeConfig& config, ConfigFlags flags);
 // ParseConfig(WriteToml(c)) == c for every valid c.
 std::string WriteToml(const NodeConfig& config);
+// All keys: "cluster", "limits.replicas_min", "nodes[].id".
+std::vector<std::string> ConfigKeys();
 
 }  // namespace assent

@@ -3,14 +3,37 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <initializer_list>
 #include <limits>
 #include <numeric>
+#include <string>
 #include <utility>
 #include <vector>
 
 namespace assent {
 namespace {
+
+// Of each table, those of the root first; "[]" = of each entry of a list.
+const std::vector<std::pair<std::string, std::vector<std::string>>>& KnownKeys() {
+  static const auto& keys = *new std::vector<std::pair<std::string, std::vector<std::string>>>{
+      {"",
+       {"cluster", "node", "directory", "nodes", "groups", "resource_managers", "limits", "log",
+        "transactions"}},
+      {"node", {"id", "listen", "data"}},
+      {"directory", {"kind", "path"}},
+      {"nodes[]", {"id", "address"}},
+      {"groups[]", {"id", "replicas"}},
+      {"resource_managers[]", {"name", "address"}},
+      {"limits", {"connections_max", "replicas_min"}},
+      {"log", {"segment_bytes", "checkpoint_bytes"}},
+      {"transactions", {"vote_timeout_ms", "idle_timeout_ms", "life_max_ms", "token_retention_ms"}},
+  };
+  return keys;
+}
+
+const std::vector<std::string>& KnownKeysOf(std::string_view table) {
+  const auto& all = KnownKeys();
+  return std::find_if(all.begin(), all.end(), [&](const auto& keys) { return keys.first == table; })->second;
+}
 
 size_t EditDistance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -32,17 +55,16 @@ class Parser {
   explicit Parser(std::string name) : name_(std::move(name)) {}
 
   void Run(const toml::table& root) {
-    CheckKeys(root, "",
-              {"cluster", "node", "directory", "nodes", "groups", "resource_managers", "limits", "log"});
+    CheckKeys(root, "", "");
     config_.cluster = Text(root, "", "cluster");
     if (const toml::table* node = Table(root, "node", true)) {
-      CheckKeys(*node, "node", {"id", "listen", "data"});
+      CheckKeys(*node, "node", "node");
       config_.node = Node(*node, "node", "id");
       config_.listen = Address(*node, "node", "listen");
       config_.data = Text(*node, "node", "data");
     }
     if (const toml::table* directory = Table(root, "directory", true)) {
-      CheckKeys(*directory, "directory", {"kind", "path"});
+      CheckKeys(*directory, "directory", "directory");
       const std::string kind = Text(*directory, "directory", "kind");
       if (status_.ok() && kind != "embedded") {
         Fail(directory->get("kind"), "directory.kind is \"" + kind + "\"; this version knows \"embedded\"");
@@ -50,28 +72,35 @@ class Parser {
       config_.directory_path = Text(*directory, "directory", "path");
     }
     ForEach(root, "nodes", true, [this](const toml::table& table, const std::string& where) {
-      CheckKeys(table, where, {"id", "address"});
+      CheckKeys(table, where, "nodes[]");
       const NodeId id = Node(table, where, "id");
       config_.nodes.push_back({id, Address(table, where, "address")});
     });
     ForEach(root, "groups", true, [this](const toml::table& table, const std::string& where) {
-      CheckKeys(table, where, {"id", "replicas"});
+      CheckKeys(table, where, "groups[]");
       config_.groups.push_back({Group(table, where), Replicas(table, where)});
     });
     ForEach(root, "resource_managers", false, [this](const toml::table& table, const std::string& where) {
-      CheckKeys(table, where, {"name", "address"});
+      CheckKeys(table, where, "resource_managers[]");
       const std::string name = Text(table, where, "name");
       config_.resource_managers.push_back({name, Address(table, where, "address")});
     });
     if (const toml::table* limits = Table(root, "limits", false)) {
-      CheckKeys(*limits, "limits", {"connections_max", "replicas_min"});
+      CheckKeys(*limits, "limits", "limits");
       Number(*limits, "limits", "connections_max", config_.connections_max);
       Number(*limits, "limits", "replicas_min", config_.replicas_min);
     }
     if (const toml::table* log = Table(root, "log", false)) {
-      CheckKeys(*log, "log", {"segment_bytes", "checkpoint_bytes"});
+      CheckKeys(*log, "log", "log");
       Number(*log, "log", "segment_bytes", config_.segment_bytes);
       Number(*log, "log", "checkpoint_bytes", config_.checkpoint_bytes);
+    }
+    if (const toml::table* transactions = Table(root, "transactions", false)) {
+      CheckKeys(*transactions, "transactions", "transactions");
+      Number(*transactions, "transactions", "vote_timeout_ms", config_.vote_timeout_ms);
+      Number(*transactions, "transactions", "idle_timeout_ms", config_.idle_timeout_ms);
+      Number(*transactions, "transactions", "life_max_ms", config_.life_max_ms);
+      Number(*transactions, "transactions", "token_retention_ms", config_.token_retention_ms);
     }
   }
 
@@ -93,21 +122,30 @@ class Parser {
 
   void Note(const std::string& path, const toml::node& node) { lines_[path] = node.source().begin.line; }
 
-  void CheckKeys(const toml::table& table, const std::string& where,
-                 std::initializer_list<std::string_view> known) {
+  void CheckKeys(const toml::table& table, const std::string& where, std::string_view known_as) {
+    const std::vector<std::string>& known = KnownKeysOf(known_as);
     for (const auto& [key, node] : table) {
       const std::string_view found = key.str();
       if (std::find(known.begin(), known.end(), found) != known.end()) continue;
-      const auto nearest =
-          std::min_element(known.begin(), known.end(), [&](std::string_view a, std::string_view b) {
-            return EditDistance(found, a) < EditDistance(found, b);
-          });
-      const std::string line = std::to_string(key.source().begin.line) + ":";
-      if (status_.ok()) {
-        status_ = Status(StatusCode::kInvalid, name_ + ":" + line + " unknown key " + Join(where, found) +
-                                                   "; did you mean " + Join(where, *nearest) + "?");
-      }
+      if (!status_.ok()) return;
+      status_ = Status(StatusCode::kInvalid, name_ + ":" + std::to_string(key.source().begin.line) +
+                                                 ": unknown key " + Join(where, found) + "; " +
+                                                 Hint(where, found, known));
     }
+  }
+
+  // The known key that was meant, if one is near; else all.
+  static std::string Hint(const std::string& where, std::string_view found,
+                          const std::vector<std::string>& known) {
+    const auto nearest = std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
+      return EditDistance(found, a) < EditDistance(found, b);
+    });
+    if (EditDistance(found, *nearest) <= std::max<size_t>(1, nearest->size() / 3)) {
+      return "did you mean " + Join(where, *nearest) + "?";
+    }
+    std::string all;
+    for (const std::string& key : known) all += (all.empty() ? "" : ", ") + key;
+    return (where.empty() ? "the file" : where) + " may have " + all;
   }
 
   // nullptr, and an error if `required`, where it is missing.
@@ -226,7 +264,36 @@ class Parser {
 
 }  // namespace
 
+std::vector<std::string> ConfigKeys() {
+  std::vector<std::string> out;
+  for (const auto& [table, keys] : KnownKeys()) {
+    for (const std::string& key : keys) {
+      // Those of the root that are tables have keys of their own.
+      const bool is_table =
+          table.empty() && std::any_of(KnownKeys().begin(), KnownKeys().end(), [&](const auto& t) {
+            return t.first == key || t.first == key + "[]";
+          });
+      if (!is_table) out.push_back(table.empty() ? key : table + "." + key);
+    }
+  }
+  return out;
+}
+
 Result<ParsedConfig> ParseConfigText(std::string_view text, const std::string& name) {
+  if (text.size() > kConfigBytesMax) {
+    return Status(StatusCode::kInvalid, name + ": a configuration of more than " +
+                                            std::to_string(kConfigBytesMax) +
+                                            " bytes; is it the right file?");
+  }
+  size_t line = 1;
+  for (size_t begin = 0; begin < text.size(); ++line) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    if (end - begin > kConfigLineBytesMax) {
+      return Status(StatusCode::kInvalid, name + ":" + std::to_string(line) + ": a line of more than " +
+                                              std::to_string(kConfigLineBytesMax) + " bytes");
+    }
+    begin = end + 1;
+  }
   try {
     const toml::table root = toml::parse(text, name);
     Parser parser(name);

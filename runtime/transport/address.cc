@@ -50,4 +50,11 @@ bool IsLoopback(const Address& address) {
   return false;  // a name may lead anywhere
 }
 
+bool IsUnspecified(const Address& address) {
+  in_addr v4{};
+  if (::inet_aton(address.host.c_str(), &v4) == 1) return v4.s_addr == INADDR_ANY;
+  in6_addr v6{};
+  return ::inet_pton(AF_INET6, address.host.c_str(), &v6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&v6);
+}
+
 }  // namespace assent

@@ -18,5 +18,7 @@ std::string ToString(const Address& address);  // "127.0.0.1:7401", "[::1]:7401"
 Result<Address> ParseAddress(std::string_view text);
 // False for a name other than "localhost": it may lead anywhere.
 bool IsLoopback(const Address& address);
+// 0.0.0.0, [::] and other ways to write them: to listen on, not to connect to.
+bool IsUnspecified(const Address& address);
 
 }  // namespace assent

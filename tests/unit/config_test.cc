@@ -3,6 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
+#include <set>
+#include <sstream>
+#include <vector>
 
 #include "temp_directory.h"
 
@@ -38,6 +42,11 @@ replicas_min = 2
 [log]
 segment_bytes = 4194304
 checkpoint_bytes = 1048576
+[transactions]
+vote_timeout_ms = 5000
+idle_timeout_ms = 120000
+life_max_ms = 300000
+token_retention_ms = 600000
 )";
 
 // kGood with one piece of text replaced by another.
@@ -76,6 +85,10 @@ TEST(Config, ReadsEverything) {
   EXPECT_EQ(config->replicas_min, 2u);
   EXPECT_EQ(config->segment_bytes, 4194304u);
   EXPECT_EQ(config->checkpoint_bytes, 1048576u);
+  EXPECT_EQ(config->vote_timeout_ms, 5'000u);
+  EXPECT_EQ(config->idle_timeout_ms, 120'000u);
+  EXPECT_EQ(config->life_max_ms, 300'000u);
+  EXPECT_EQ(config->token_retention_ms, 600'000u);
 }
 
 TEST(Config, LimitsAndLogHaveDefaults) {
@@ -85,6 +98,7 @@ TEST(Config, LimitsAndLogHaveDefaults) {
   ASSERT_TRUE(config.ok()) << config.status().ToString();
   EXPECT_EQ(config->replicas_min, 1u);
   EXPECT_EQ(config->connections_max, NodeConfig{}.connections_max);
+  EXPECT_EQ(config->life_max_ms, NodeConfig{}.life_max_ms);
 }
 
 TEST(Config, WritingRoundTrips) {
@@ -157,6 +171,25 @@ TEST(ConfigError, NamesLineAndPartInPlainWords) {
        "config.toml:29: log.checkpoint_bytes is 1000; it must be from 65536 to 1073741824"},
       {With("data = \"data/n1\"", "data = \"\""),
        "config.toml:5: node.data is empty; name the directory for this node's data"},
+      {With("vote_timeout_ms = 5000", "vote_timeout_ms = 300001"),
+       "config.toml:31: transactions.vote_timeout_ms is 300001; it must be from 100 to 300000"},
+      {With("idle_timeout_ms = 120000", "idle_timeout_ms = 300001"),
+       "config.toml:32: transactions.idle_timeout_ms is 300001, more than transactions.life_max_ms, 300000: "
+       "the transaction would have ended by then"},
+      {With("token_retention_ms = 600000", "token_retention_ms = 599999"),
+       "config.toml:34: transactions.token_retention_ms is 599999, less than twice transactions.life_max_ms, "
+       "300000: a token must outlive its transaction, and the time in which a client asks again"},
+      {With("segment_bytes = 4194304", "level = 3"),
+       "config.toml:28: unknown key log.level; log may have segment_bytes, checkpoint_bytes"},
+      {With("cluster =", "id = \"n1\"\ncluster ="),
+       "config.toml:1: unknown key id; the file may have cluster, node, directory, nodes, groups, "
+       "resource_managers, limits, log, transactions"},
+      {With("127.0.0.1:7402", "0.0.0.0:7402"),
+       "config.toml:14: nodes[1].address is 0.0.0.0:7402, on which one can listen, but which leads nobody "
+       "anywhere; write the address at which the others reach it"},
+      {With("[::1]:9090", "[::]:9090"),
+       "config.toml:23: resource_managers[0].address is [::]:9090, on which one can listen, but which leads "
+       "nobody anywhere; write the address at which the others reach it"},
       {With("[[nodes]]", "[nodes]"), ""},
       {"", "config.toml: cluster is missing"},
   };
@@ -192,13 +225,69 @@ TEST(ConfigError, EveryTruncationAndManyFlipsEndInAMessage) {
   }
 }
 
+// A parser that recurses would end the process.
+TEST(ConfigError, DeepKeysEndInAMessage) {
+  std::string dotted = "x";
+  while (dotted.size() < kConfigLineBytesMax - 10) dotted += ".x";
+  const std::string too_long = dotted + dotted + " = 1\n";
+  EXPECT_EQ(ErrorOf(With("[limits]", too_long + "[limits]")),
+            "config.toml:24: a line of more than 4096 bytes");
+  EXPECT_NE(ErrorOf(dotted + " = 1\n" + kGood).find("unknown key x"), std::string::npos);
+  EXPECT_NE(ErrorOf("[" + dotted + "]\n" + dotted + " = 1\n").find("config.toml:"), std::string::npos);
+  // As deep as lines of that length make it.
+  std::string nested = dotted + " = [\n";
+  while (nested.size() + 2 * kConfigLineBytesMax < kConfigBytesMax) nested += "{" + dotted + " = [\n";
+  EXPECT_NE(ErrorOf(nested).find("config.toml:"), std::string::npos);
+  EXPECT_EQ(ErrorOf(std::string(kConfigBytesMax + 1, '\n')),
+            "config.toml: a configuration of more than 65536 bytes; is it the right file?");
+}
+
+TEST(ConfigReference, NamesEachKeyWithItsDefaultAndBounds) {
+  // The rows of the table: key, unit, default, bounds.
+  std::map<std::string, std::vector<std::string>> rows;
+  std::istringstream page(ReadFile(std::string(ASSENT_DOCS) + "/CONFIGURATION.md"));
+  for (std::string line; std::getline(page, line);) {
+    if (!line.starts_with("| `")) continue;
+    std::vector<std::string> cells;
+    std::istringstream row(line.substr(1));
+    for (std::string cell; std::getline(row, cell, '|');) {
+      std::erase(cell, ',');
+      cells.push_back(cell.size() < 2 ? "" : cell.substr(1, cell.size() - 2));
+    }
+    rows[cells.at(0).substr(1, cells.at(0).size() - 2)] = cells;
+  }
+  std::set<std::string> documented;
+  for (const auto& [key, cells] : rows) documented.insert(key);
+  const std::vector<std::string> known = ConfigKeys();
+  EXPECT_EQ(documented, std::set<std::string>(known.begin(), known.end()));
+
+  const std::string defaults = WriteToml(NodeConfig{});
+  for (const auto& [key, cells] : rows) {
+    const std::string name = key.substr(key.rfind('.') + 1);
+    const size_t at = defaults.find("\n" + name + " = ");
+    if (at == std::string::npos || defaults[at + name.size() + 4] == '"') continue;
+    const size_t begin = at + name.size() + 4;
+    EXPECT_EQ(cells.at(2), defaults.substr(begin, defaults.find('\n', begin) - begin)) << key;
+    // What is out of bounds is told with them.
+    std::string text = kGood;
+    const size_t value = text.find(name + " = ") + name.size() + 3;
+    text.replace(value, text.find('\n', value) - value, "0");
+    const std::string error = ErrorOf(text);
+    const size_t from = error.find("from ");
+    ASSERT_NE(from, std::string::npos) << error;
+    EXPECT_EQ(cells.at(3), error.substr(from + 5)) << key;
+  }
+}
+
 TEST(ConfigPlaintext, BeyondLoopbackMustBeAskedFor) {
   for (const auto& [old_text, part] :
        {std::pair("listen = \"127.0.0.1:7401\"", "node.listen"),
         std::pair("address = \"127.0.0.1:7402\"", "nodes[1].address"),
         std::pair("address = \"[::1]:9090\"", "resource_managers[0].address")}) {
     const std::string key = std::string(old_text).substr(0, std::string(old_text).find(' '));
-    for (const char* address : {"0.0.0.0:7409", "10.1.2.3:7409", "[::]:7409", "db.example.com:7409"}) {
+    for (const std::string address : {"0.0.0.0:7409", "[::]:7409", "10.1.2.3:7409", "db.example.com:7409"}) {
+      const bool unspecified = address.starts_with("0.0.0.0") || address.starts_with("[::]");
+      if (key != "listen" && unspecified) continue;
       const std::string text = With(old_text, key + " = \"" + address + "\"");
       const std::string error = ErrorOf(text);
       EXPECT_NE(error.find(std::string(part) + " is " + address), std::string::npos) << error;
