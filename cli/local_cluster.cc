@@ -1,8 +1,10 @@
 #include "cli/local_cluster.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <boost/process.hpp>
 #include <boost/process/extend.hpp>
@@ -29,6 +31,10 @@ using std::chrono::steady_clock;
 
 constexpr int kStartMs = 60'000;  // generous: recovery of a large log on a busy machine
 constexpr milliseconds kPoll{20};
+constexpr int kAskMs = 1'000;  // a node, while all are waited for
+constexpr milliseconds kStopPatience{30'000};
+constexpr size_t kLastWords = 5;  // lines
+constexpr const char* kLockName = "lock";
 
 std::string NewClusterId() {
   uint8_t bytes[16] = {};
@@ -73,30 +79,112 @@ Result<std::vector<uint16_t>> FreePorts(int count) {
   return ports;
 }
 
+// This process's own file, under its own name: /proc/self/exe would be what ps shows.
+std::string OwnProgram() {
+  std::error_code error;
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", error);
+  const bool there = !error && std::filesystem::exists(path, error);  // it may have been replaced since
+  return there ? path.string() : "/proc/self/exe";
+}
+
+Status CheckFree(const Address& listen) {
+  const auto listening = ListenTcp(listen);
+  if (listening.ok() || listening.status().code() != StatusCode::kUnavailable) return listening.status();
+  return Status(StatusCode::kConflict,
+                "port " + std::to_string(listen.port) +
+                    " is in use: stop the process that holds it (ss -ltnp shows it), or "
+                    "start another cluster with another --dir and --port");
+}
+
+// The last lines of what was written behind `offset`, indented.
+std::string LastLines(const std::string& file, uintmax_t offset) {
+  std::ifstream in(file);
+  in.seekg(static_cast<std::streamoff>(offset));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) {
+    if (lines.size() == kLastWords) lines.erase(lines.begin());
+    lines.push_back(std::move(line));
+  }
+  std::string out;
+  for (const std::string& line : lines) out += "\n  " + line;
+  return out;
+}
+
 }  // namespace
 
 struct LocalCluster::Impl {
   LocalClusterOptions options;
   std::string cluster;
+  OwnedFd lock;
   std::map<int, NodeConfig> configs;
   std::map<int, bp::child> children;
+  std::map<int, uintmax_t> log_begins;  // of the node's present life, in its log file
 
   int NodesWanted() const { return options.one_replica_a_node ? 2 * kNodes : kNodes; }
   std::string ConfigFile(int node) const { return options.directory + "/n" + std::to_string(node) + ".toml"; }
-  Status WriteConfigs();
+  bool HoldsCluster() const { return std::filesystem::exists(ConfigFile(NodesWanted())); }
+  Status CheckDirectory() const;
+  Result<std::vector<uint16_t>> NewPorts() const;
+  Status TakeLock();
+  Status WriteConfigs(const std::vector<uint16_t>& ports);
   Status LoadConfigs();
 };
 
-Status LocalCluster::Impl::WriteConfigs() {
-  const int count = NodesWanted();
-  std::vector<uint16_t> ports;
-  if (options.base_port != 0) {
-    for (int i = 0; i < count; ++i) ports.push_back(static_cast<uint16_t>(options.base_port + i));
-  } else {
-    auto free_ports = FreePorts(count);
-    if (!free_ports.ok()) return free_ports.status();
-    ports = *free_ports;
+Status LocalCluster::Impl::CheckDirectory() const {
+  std::error_code error;
+  if (!std::filesystem::exists(options.directory, error) || std::filesystem::exists(ConfigFile(1), error)) {
+    return {};
   }
+  for (const auto& entry : std::filesystem::directory_iterator(options.directory, error)) {
+    if (entry.path().filename() == kLockName) continue;
+    return Status(StatusCode::kInvalid, options.directory +
+                                            " is not empty, and holds no local cluster: name another "
+                                            "directory with --dir");
+  }
+  return error ? Status(StatusCode::kIo, "cannot look into " + options.directory + ": " + error.message())
+               : Status();
+}
+
+Result<std::vector<uint16_t>> LocalCluster::Impl::NewPorts() const {
+  const int count = NodesWanted();
+  if (options.base_port == 0) return FreePorts(count);
+  const int last = options.base_port + count - 1;
+  if (last > UINT16_MAX) {
+    return Status(StatusCode::kInvalid, "--port " + std::to_string(options.base_port) + ": the " +
+                                            std::to_string(count) + " nodes need ports up to " +
+                                            std::to_string(last) + ", and the highest is 65535");
+  }
+  std::vector<uint16_t> ports;
+  for (int i = 0; i < count; ++i) {
+    ports.push_back(static_cast<uint16_t>(options.base_port + i));
+    ASSENT_RETURN_IF_ERROR(CheckFree({"127.0.0.1", ports.back()}));
+  }
+  return ports;
+}
+
+Status LocalCluster::Impl::TakeLock() {
+  const std::string path = options.directory + "/" + kLockName;
+  lock = OwnedFd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock.valid()) return Status(StatusCode::kIo, "cannot open " + path + ": " + std::strerror(errno));
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK)
+      return Status(StatusCode::kIo, "cannot lock " + path + ": " + std::strerror(errno));
+    std::string holder;
+    std::ifstream(path) >> holder;
+    return Status(StatusCode::kConflict, options.directory + " is in use by process " +
+                                             (holder.empty() ? "(unknown)" : holder) +
+                                             ": stop that first, or name another directory with --dir");
+  }
+  // For people and the message above; the lock is what counts.
+  const std::string pid = std::to_string(getpid()) + "\n";
+  if (ftruncate(lock.get(), 0) != 0 || pwrite(lock.get(), pid.data(), pid.size(), 0) < 0) {
+    return Status(StatusCode::kIo, "cannot write " + path + ": " + std::strerror(errno));
+  }
+  return {};
+}
+
+Status LocalCluster::Impl::WriteConfigs(const std::vector<uint16_t>& ports) {
+  const int count = NodesWanted();
   NodeConfig config;
   config.cluster = NewClusterId();
   config.directory_path = "directory";
@@ -141,19 +229,27 @@ Status LocalCluster::Impl::LoadConfigs() {
 Result<std::unique_ptr<LocalCluster>> LocalCluster::Prepare(const LocalClusterOptions& options) {
   auto impl = std::make_unique<Impl>();
   impl->options = options;
+  if (impl->options.program.empty()) impl->options.program = OwnProgram();
+  ASSENT_RETURN_IF_ERROR(impl->CheckDirectory());
+  std::vector<uint16_t> ports;
+  if (!impl->HoldsCluster()) {
+    auto found = impl->NewPorts();  // before anything is written
+    if (!found.ok()) return found.status();
+    ports = std::move(found).value();
+  }
   std::error_code error;
   std::filesystem::create_directories(options.directory, error);
   if (error) return Status(StatusCode::kIo, "cannot make " + options.directory + ": " + error.message());
-  if (!std::filesystem::exists(impl->ConfigFile(impl->NodesWanted()))) {
-    if (!std::filesystem::is_empty(options.directory, error) &&
-        !std::filesystem::exists(impl->ConfigFile(1))) {
-      return Status(StatusCode::kInvalid, options.directory +
-                                              " is not empty, and holds no local cluster: name another "
-                                              "directory with --dir");
-    }
-    ASSENT_RETURN_IF_ERROR(impl->WriteConfigs());
-  }
+  ASSENT_RETURN_IF_ERROR(impl->TakeLock());
+  if (!impl->HoldsCluster()) ASSENT_RETURN_IF_ERROR(impl->WriteConfigs(ports));
   ASSENT_RETURN_IF_ERROR(impl->LoadConfigs());
+  const uint16_t kept = impl->configs.at(1).listen.port;
+  if (options.port_must_match && kept != options.base_port) {
+    return Status(StatusCode::kInvalid,
+                  options.directory + " holds a cluster whose first node listens on port " +
+                      std::to_string(kept) + ", not " + std::to_string(options.base_port) +
+                      ": leave --port out, or name another directory with --dir");
+  }
   return std::unique_ptr<LocalCluster>(new LocalCluster(std::move(impl)));
 }
 
@@ -164,8 +260,9 @@ LocalCluster::~LocalCluster() {
 }
 
 Status LocalCluster::StartAll() {
+  for (const auto& [node, config] : impl_->configs) ASSENT_RETURN_IF_ERROR(CheckFree(config.listen));
   for (int node = 1; node <= node_count(); ++node) ASSENT_RETURN_IF_ERROR(Start(node));
-  return AwaitServing(kStartMs);
+  return AwaitServing(kStartMs, /*by_itself=*/false);
 }
 
 Status LocalCluster::Start(int node) {
@@ -175,11 +272,16 @@ Status LocalCluster::Start(int node) {
   if (log == nullptr)
     return Status(StatusCode::kIo, "cannot write " + LogFile(node) + ": " + std::strerror(errno));
   std::error_code error;
+  const uintmax_t log_begins = std::filesystem::file_size(LogFile(node), error);
+  impl_->log_begins[node] = error ? 0 : log_begins;
   bp::child child(
       bp::exe = impl_->options.program, bp::args = arguments, bp::std_in<bp::null, bp::std_out> log,
       bp::std_err > log, error, bp::extend::on_exec_setup = [](auto&) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);  // no orphans, whatever ends this process
         setpgid(0, 0);                     // ^C is for this process, which then stops the nodes in order
+        sigset_t none;                     // what this process blocks, to wait for it, is nothing to the node
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, nullptr);
       });
   std::fclose(log);
   if (error) return Status(StatusCode::kIo, "cannot start n" + std::to_string(node) + ": " + error.message());
@@ -201,12 +303,15 @@ void LocalCluster::Pause(int node, bool paused) {
 }
 
 void LocalCluster::StopAll() {
+  std::error_code ignored;
   for (auto& [node, child] : impl_->children) {
-    std::error_code ignored;
     if (child.running(ignored)) kill(child.id(), SIGTERM);
   }
+  const auto deadline = steady_clock::now() + kStopPatience;
   for (auto& [node, child] : impl_->children) {
-    std::error_code ignored;
+    while (child.running(ignored) && steady_clock::now() < deadline)
+      std::this_thread::sleep_for(milliseconds(5));
+    if (child.running(ignored)) kill(child.id(), SIGKILL);
     child.wait(ignored);
   }
   impl_->children.clear();
@@ -221,39 +326,59 @@ int LocalCluster::ExitStatus(int node) {
   return WIFSIGNALED(native) ? 128 + WTERMSIG(native) : WEXITSTATUS(native);
 }
 
-Status LocalCluster::AwaitServing(int timeout_ms) const {
+std::string LocalCluster::DescribeEnd(int node) {
+  const int status = ExitStatus(node);
+  const std::string how = status > 128 ? "was killed by signal " + std::to_string(status - 128)
+                                       : "has ended, with exit code " + std::to_string(status);
+  const std::string words = LastLines(LogFile(node), impl_->log_begins[node]);
+  return "n" + std::to_string(node) + " " + how +
+         (words.empty() ? ", without a word" : "; its last words, in " + LogFile(node) + ":" + words);
+}
+
+Status LocalCluster::AwaitServing(int timeout_ms) {
+  return AwaitServing(timeout_ms, /*by_itself=*/true);
+}
+
+Status LocalCluster::AwaitServing(int timeout_ms, bool by_itself) {
   const auto deadline = steady_clock::now() + milliseconds(timeout_ms);
   std::string missing;
   for (;;) {
     missing.clear();
     size_t serving = 0;
-    for (const auto& [node, config] : impl_->configs) {
+    for (auto& [node, config] : impl_->configs) {
+      if (impl_->options.interrupted && impl_->options.interrupted()) {
+        return Status(StatusCode::kUnavailable, "stopped before the cluster was up");
+      }
+      const std::string name = "n" + std::to_string(node);
+      const int ended = ExitStatus(node);
+      if (ended >= 0 && (ended <= 128 || !by_itself))
+        return Status(StatusCode::kUnavailable, DescribeEnd(node));
       wire::NodeStatusReply reply;
-      wire::AdminRequest request;
-      const auto admin = ConnectAdmin(config.listen);
-      const CallStatus called = admin->Call([&](wire::AdminClient& c) { c.node_status(reply, request); });
+      const CallStatus called = ConnectAdmin(config.listen, kAskMs)->Call([&](wire::AdminClient& c) {
+        c.node_status(reply, wire::AdminRequest());
+      });
       if (!called.ok()) {
-        missing += "\n  n" + std::to_string(node) + ": " + called.status.message();
+        missing += "\n  " + name + ": " + called.status.message();
         continue;
+      }
+      // Somebody else's nodes may listen there, and say that they serve.
+      const auto child = impl_->children.find(node);
+      if (reply.cluster != impl_->cluster ||
+          (child != impl_->children.end() && reply.pid != child->second.id())) {
+        if (ExitStatus(node) >= 0) continue;  // it ended meanwhile, and is looked at above
+        return Status(StatusCode::kConflict, ToString(config.listen) + " is answered by process " +
+                                                 std::to_string(reply.pid) + " of cluster " + reply.cluster +
+                                                 ", not by " + name + " of " + impl_->options.directory);
       }
       for (const wire::ReplicaStatus& replica : reply.replicas) {
         if (replica.serving) {
           ++serving;
         } else if (!replica.detail.empty()) {
-          missing += "\n  n" + std::to_string(node) + ": " + replica.detail;
+          missing += "\n  " + name + ": " + GroupName(replica.view.group) + " " + replica.detail;
         }
       }
     }
     if (serving == impl_->configs.begin()->second.groups.size()) return {};
-    for (const auto& [node, child] : impl_->children) {
-      std::error_code ignored;
-      // A node that ended by itself will not serve; one that was killed on purpose is started again by who
-      // did it.
-      if (!const_cast<bp::child&>(child).running(ignored) && WIFEXITED(child.native_exit_code())) {
-        return Status(StatusCode::kUnavailable,
-                      "n" + std::to_string(node) + " has ended; its last words are in " + LogFile(node));
-      }
-    }
     if (steady_clock::now() >= deadline) {
       return Status(StatusCode::kUnavailable, "the cluster does not serve yet:" + missing);
     }

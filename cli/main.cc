@@ -1,9 +1,30 @@
 #include <glog/logging.h>
+#include <sys/stat.h>
 
+#include <algorithm>
+#include <cctype>
 #include <exception>
+#include <string>
+#include <string_view>
 
 #include "cli/commands/commands.h"
 #include "cli/version.h"
+
+namespace {
+
+// A word as a shell takes it back.
+std::string Quoted(const std::string& word) {
+  const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+           std::string_view("/._-+").find(c) != std::string_view::npos;
+  });
+  if (plain) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+  return quoted + "'";
+}
+
+}  // namespace
 
 // The `assent` program.
 int main(int argc, char** argv) {
@@ -11,7 +32,10 @@ int main(int argc, char** argv) {
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(argv[0]);
 
+  umask(S_IRWXG | S_IRWXO);  // data, logs and configurations are nobody else's, SQLite's files included
+
   Globals globals;
+  if (argc > 0) globals.program = Quoted(argv[0]);
   CLI::App app("Assent: atomic writes across independent stores, through crashes.", "assent");
   app.set_version_flag("--version", std::string("assent ") + kVersion);
   app.require_subcommand(1);

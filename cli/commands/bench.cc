@@ -1,10 +1,8 @@
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -12,6 +10,7 @@
 #include "bench/runner.h"
 #include "cli/cluster_view.h"
 #include "cli/commands/commands.h"
+#include "cli/commands/scratch.h"
 #include "cli/local_cluster.h"
 #include "runtime/loop.h"
 #include "thrift/codec_fields.h"
@@ -50,20 +49,11 @@ Result<Counters> ReadCounters(const ClusterView& cluster) {
 }
 
 Result<Placement> ReadPlacement(const ClusterView& cluster) {
-  wire::PlacementReply reply;
-  wire::AdminRequest request;
-  request.__set_cluster(cluster.cluster());
-  Status last(StatusCode::kUnavailable, "no node answers");
-  for (const Address& address : cluster.addresses()) {
-    const CallStatus called =
-        ConnectAdmin(address)->Call([&](wire::AdminClient& c) { c.placement(reply, request); });
-    last = called.ok() ? StatusOf(reply.result) : called.status;
-    if (last.ok()) break;
-  }
-  if (!last.ok()) return last;
+  const auto ranges = ReadSlotRanges(cluster, cluster.addresses());
+  if (!ranges.ok()) return ranges.status();
   std::vector<GroupId> slots;
   codec::Fault fault;
-  for (const wire::SlotRange& range : reply.ranges) {
+  for (const wire::SlotRange& range : *ranges) {
     GroupId shard;
     if (!codec::Decode(range.shard, shard, fault)) return Status(StatusCode::kInvalid, fault.what);
     for (int32_t slot = range.first; slot <= range.last; ++slot) slots.push_back(shard);
@@ -129,18 +119,62 @@ Status RunOnce(const Options& options, const ClusterView& cluster, bench::Worklo
   return {};
 }
 
-// After the load stopped: until nothing is in doubt and SQLite has everything. The count of seconds it took.
-Result<double> AwaitDrained(const ClusterView& cluster) {
+// Transactions that are in doubt, and for whom each waits.
+using InDoubt = std::map<std::string, std::string>;
+
+Result<InDoubt> ListInDoubt(const ClusterView& cluster) {
+  wire::TransactionsRequest request;
+  request.__set_cluster(cluster.cluster());
+  request.__set_filter(wire::TxnFilter::IN_DOUBT);
+  InDoubt found;
+  for (const auto& answer : AskEach<wire::TransactionsReply>(
+           cluster.addresses(), [&](wire::AdminClient&client, wire::TransactionsReply&reply) {
+             client.transactions(reply, request);
+           })) {
+    if (!answer.status.ok()) return answer.status;
+    for (const wire::TxnSummary& summary : answer.reply.transactions) {
+      TxnId txn;
+      codec::Fault fault;
+      if (codec::Decode(summary.txn, txn, fault)) found[ToString(txn)] = summary.waiting_on;
+    }
+  }
+  return found;
+}
+
+std::string Named(const InDoubt& transactions) {
+  constexpr size_t kNamedMax = 5;
+  std::string out;
+  size_t count = 0;
+  for (const auto& [txn, waits_for] : transactions) {
+    if (count++ == kNamedMax)
+      return out + " and " + std::to_string(transactions.size() - kNamedMax) + " more";
+    out += (out.empty() ? "" : ", ") + txn + " (waits for " + waits_for + ")";
+  }
+  return out;
+}
+
+// After the load stopped: until nothing is in doubt but what was so `before`, and SQLite has everything. The
+// count of seconds it took.
+Result<double> AwaitDrained(const ClusterView& cluster, const InDoubt& before) {
   const auto begun = std::chrono::steady_clock::now();
   for (;;) {
     const auto counters = ReadCounters(cluster);
     if (!counters.ok()) return counters.status();
+    InDoubt left;
+    if (counters->in_doubt > 0) {
+      auto in_doubt = ListInDoubt(cluster);
+      if (!in_doubt.ok()) return in_doubt.status();
+      for (auto& [txn, waits_for] : *in_doubt) {
+        if (!before.contains(txn)) left.emplace(txn, std::move(waits_for));
+      }
+    }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-    if (counters->in_doubt == 0 && counters->backlog == 0) return seconds;
+    if (left.empty() && counters->backlog == 0) return seconds;
     if (seconds > 60) {
       return Status(StatusCode::kUnavailable,
-                    "a minute after the load " + std::to_string(counters->in_doubt) + " are in doubt and " +
-                        std::to_string(counters->backlog) + " records not in SQLite");
+                    "a minute after the load " + std::to_string(counters->backlog) +
+                        " records are not in SQLite, and in doubt are " +
+                        (left.empty() ? "none" : Named(left) + "; `txn show` tells why"));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
@@ -162,31 +196,6 @@ void PrintTable(const nlohmann::ordered_json& runs, Format format) {
 }
 
 ExitCode RunBench(const Globals& globals, Options options) {
-  options.run.addresses = AddressesOf(globals);
-  std::unique_ptr<LocalCluster> local;
-  std::string directory;
-  struct Cleanup {
-    std::unique_ptr<LocalCluster>& local;
-    std::string& directory;
-    ~Cleanup() {
-      local.reset();
-      std::error_code ignored;
-      if (!directory.empty()) std::filesystem::remove_all(directory, ignored);
-    }
-  } cleanup{local, directory};
-  Progress progress;
-  if (options.local) {
-    std::string name = "assent-bench-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr)
-      return Fail(kError, "cannot make a directory here for the local cluster");
-    directory = name;
-    progress.Show("starting three nodes");
-    auto prepared = LocalCluster::Prepare({.directory = directory});
-    if (!prepared.ok()) return Fail(prepared.status());
-    local = std::move(prepared).value();
-    if (const Status started = local->StartAll(); !started.ok()) return Fail(started);
-    options.run.addresses = local->addresses();
-  }
   const auto cluster = ClusterView::Find(options.run.addresses);
   if (!cluster.ok()) return Fail(cluster.status());
   const auto placement = ReadPlacement(*cluster);
@@ -194,6 +203,9 @@ ExitCode RunBench(const Globals& globals, Options options) {
   if (options.load.name.empty()) {
     options.load.name = options.workload + "-" + std::to_string(Loop::Now().wall_us);
   }
+  const auto before = ListInDoubt(*cluster);  // may be stuck, and stay so
+  if (!before.ok()) return Fail(before.status());
+  Progress progress;
   const auto workload = bench::MakeWorkload(options.workload, options.load, *placement);
   auto client = Client::Connect(options.run.addresses);
   if (!client.ok()) return Fail(client.status());
@@ -214,10 +226,17 @@ ExitCode RunBench(const Globals& globals, Options options) {
     const Status ran = RunOnce(options, *cluster, *workload, first_client, clients, progress, effects, run);
     first_client += clients;
     if (!ran.ok()) return Fail(ran);
-    const auto drained = AwaitDrained(*cluster);
+    const auto drained = AwaitDrained(*cluster, *before);
     if (!drained.ok()) return Fail(drained.status());
     run["drained_after_seconds"] = *drained;
     out["runs"].push_back(std::move(run));
+  }
+  auto still = ListInDoubt(*cluster);
+  if (!still.ok()) return Fail(still.status());
+  std::erase_if(*still, [&](const auto& txn) { return !before->contains(txn.first); });
+  if (!still->empty()) {
+    Fail(kOk, "in doubt since before this run, and left alone: " + Named(*still) +
+                  "; `assent txn show` tells why");
   }
   progress.Show("checking");
   const auto audits = workload->Check(*client, effects);
@@ -243,6 +262,17 @@ ExitCode RunBench(const Globals& globals, Options options) {
   }
   if (!all_ok) return Fail(kError, "the workload's invariant does not hold");
   return kOk;
+}
+
+ExitCode RunLocally(const Globals& globals, Options options, const std::string& directory) {
+  Progress progress;
+  progress.Show("starting three nodes");
+  auto prepared = LocalCluster::Prepare({.directory = directory});
+  if (!prepared.ok()) return Fail(prepared.status());
+  if (const Status started = (*prepared)->StartAll(); !started.ok()) return Fail(started);
+  progress.Clear();
+  options.run.addresses = (*prepared)->addresses();
+  return RunBench(globals, std::move(options));
 }
 
 }  // namespace
@@ -285,7 +315,16 @@ void AddBench(CLI::App& app, Globals& globals) {
   command->footer(
       "forces/commit counts the forces of all logs, backups' too. Rows stay in the cluster.\n"
       "Example:\n  assent bench transfer --local --clients 1,16,64,256 --seconds 30");
-  command->callback([options, &globals] { globals.exit_code = RunBench(globals, *options); });
+  command->callback([options, &globals] {
+    if (options->local) {
+      globals.exit_code = WithScratchDirectory("assent-bench", [&](const std::string& directory) {
+        return RunLocally(globals, *options, directory);
+      });
+      return;
+    }
+    options->run.addresses = AddressesOf(globals);
+    globals.exit_code = RunBench(globals, *options);
+  });
 }
 
 }  // namespace assent::cli

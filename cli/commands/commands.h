@@ -15,6 +15,7 @@ struct Globals {
   std::vector<std::string> connect;  // host:port of some nodes
   Format format = Format::kTable;
   ExitCode exit_code = kOk;
+  std::string program = "assent";  // as it was called, as a shell takes it back
 };
 
 // The value of --connect, $ASSENT_CONNECT or the default, split at commas.

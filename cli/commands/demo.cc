@@ -4,6 +4,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "bench/tpcb.h"
@@ -96,13 +97,17 @@ Tally RunClient(const std::vector<std::string>& addresses, const bench::Tpcb& tp
   }
 }
 
+std::string Times(uint64_t count) {
+  return count == 1 ? "once" : std::to_string(count) + " times";
+}
+
 std::string Line(const std::string& name, const std::string& text) {
   std::string line = name;
   line.resize(11, ' ');
   return line + text;
 }
 
-ExitCode RunDemo(const Options& options) {
+ExitCode RunDemo(const Options& options, const std::string& program) {
   const auto begun_us = Loop::Now().mono_us;
   Progress progress;
   const auto show = [&](const std::string& text) { progress.Show(Line("demo", text)); };
@@ -113,9 +118,9 @@ ExitCode RunDemo(const Options& options) {
   LocalCluster& nodes = **prepared;
   if (const Status started = nodes.StartAll(); !started.ok()) return Fail(started);
   progress.Clear();
-  std::cout << Line("cluster", "3 nodes, coordinator + 2 shards x (primary + backup), data in " +
-                                   options.directory + " (kept)")
-            << std::endl;
+  std::cout << Line("cluster", "3 nodes here: a coordinator and 2 shards, each a primary with a backup")
+            << '\n'
+            << Line("data", options.directory + " (kept)") << std::endl;
 
   const auto cluster = ClusterView::Find(nodes.addresses());
   if (!cluster.ok()) return Fail(cluster.status());
@@ -157,7 +162,7 @@ ExitCode RunDemo(const Options& options) {
     while (next.load() < due && running.load() > 0) {
       show(Grouped(static_cast<int64_t>(std::min(next.load(), options.transactions))) + " of " +
            Grouped(static_cast<int64_t>(options.transactions)) + " transfers, coordinator killed " +
-           std::to_string(crash) + " times");
+           Times(crash));
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     if (running.load() == 0) break;
@@ -192,33 +197,37 @@ ExitCode RunDemo(const Options& options) {
   if (!history.ok()) return Fail(history.status());
   if (!sums.ok()) return Fail(sums.status());
 
-  std::cout << Line("transfers", Grouped(static_cast<int64_t>(options.transactions)) +
-                                     " (tpcb, 15% across branches) while the coordinator was killed " +
-                                     std::to_string(killed[0]) + " times between prepare and decision, " +
-                                     std::to_string(killed[1]) + " times between decision and phase two")
+  const auto count = [](uint64_t number) { return Grouped(static_cast<int64_t>(number)); };
+  std::cout << Line("transfers",
+                    count(options.transactions) +
+                        " bank transfers (TPC-B), 15 in 100 between branches, often across shards")
             << '\n'
-            << Line("result", "committed " + Grouped(static_cast<int64_t>(total.committed)) + "   aborted " +
-                                  Grouped(static_cast<int64_t>(total.aborted)) + "   unknown " +
-                                  Grouped(static_cast<int64_t>(total.unknown)) + "   in doubt 0")
+            << Line("crashes", "coordinator killed " + Times(killed[0]) +
+                                   " when all shards had voted and nobody knew the outcome yet,")
+            << '\n'
+            << Line("",
+                    "and " + Times(killed[1]) + " when it had decided to commit and had told no shard yet")
+            << '\n'
+            << Line("result", "committed " + count(total.committed) + "   aborted " + count(total.aborted) +
+                                  "   unknown " + count(total.unknown) + "   in doubt 0")
             << '\n';
   bool ok = total.unknown == 0 && total.problem.empty();
-  std::string audit;
+  std::string name = "audit";
+  const auto audit = [&](const std::string& what, bool good) {
+    ok = ok && good;
+    std::cout << Line(std::exchange(name, ""), what + (good ? "  ok" : "  VIOLATED")) << '\n';
+  };
   for (const bench::Audit& sum : *sums) {
-    ok = ok && sum.ok();
-    audit += (audit.empty() ? "" : "   ") + sum.what + " " + Grouped(sum.found) + " = " +
-             Grouped(sum.expected) + (sum.ok() ? " ok" : " VIOLATED");
+    audit(sum.what + ": " + Grouped(sum.found) + " = " + Grouped(sum.expected), sum.ok());
   }
-  std::cout << Line("audit", audit) << '\n';
-  const bool once = history->rows == total.committed && total.repeated_wrong == 0;
-  ok = ok && once && equal.ok();
-  std::cout << Line("", "history rows " + Grouped(static_cast<int64_t>(history->rows)) + " = committed " +
-                            Grouped(static_cast<int64_t>(total.committed)) + (once ? " ok" : " VIOLATED") +
-                            "   retries applied once " + (once ? "ok" : "VIOLATED") + " (" +
-                            Grouped(static_cast<int64_t>(total.repeated)) +
-                            " tokens sent again)   replicas identical " + (equal.ok() ? "ok" : "VIOLATED"))
-            << '\n'
-            << Line("took", ShortDuration(Loop::Now().mono_us - begun_us)) << '\n'
-            << Line("next", "build/assent dev") << std::endl;
+  audit("rows of history = committed: " + count(history->rows) + " = " + count(total.committed),
+        history->rows == total.committed);
+  audit("asked again with the same token, and done once: " + count(total.repeated),
+        total.repeated_wrong == 0);
+  audit("every backup holds what its primary holds", equal.ok());
+  std::cout << Line("took", ShortDuration(Loop::Now().mono_us - begun_us)) << '\n'
+            << Line("next", program + " dev      a cluster that stays up, and lines to paste") << '\n'
+            << Line("", program + " --help   everything else") << std::endl;
   if (!equal.ok()) Fail(equal);
   if (!total.problem.empty()) Fail(kError, total.problem);
   return ok ? kOk : kError;
@@ -244,7 +253,7 @@ void AddDemo(CLI::App& app, Globals& globals) {
   demo->footer(
       "Exit code 1 if the audit finds anything wrong.\nExample:\n  assent demo --transactions 5000 --crashes "
       "4");
-  demo->callback([options, &globals] { globals.exit_code = RunDemo(*options); });
+  demo->callback([options, &globals] { globals.exit_code = RunDemo(*options, globals.program); });
 }
 
 }  // namespace assent::cli
