@@ -3,16 +3,24 @@
 import json
 import os
 import re
-import shutil
 import signal
 import sys
+import threading
 import time
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from local import run  # noqa: E402
+from thrift.protocol.TBinaryProtocol import TBinaryProtocolFactory  # noqa: E402
+from thrift.server.TServer import TThreadedServer  # noqa: E402
+from thrift.TMultiplexedProcessor import TMultiplexedProcessor  # noqa: E402
+from thrift.transport import TSocket, TTransport  # noqa: E402
+
+from assent import Participant  # noqa: E402
+from assent.ttypes import (CommitTag, ExecuteRequest, FinishReply, ForeignWork, Outcome,  # noqa: E402
+                           ParticipantStatus, PrepareReply, RecoverReply, Vote)
+from bad_input_test import Session  # noqa: E402
 from nodes import Nodes  # noqa: E402
 
 OK, ERROR, USAGE, UNAVAILABLE = 0, 1, 2, 6
@@ -239,6 +247,47 @@ class LeftOut(Case):
         self.nodes.start("n2")
         self.nodes.await_that("it starts", lambda: "is of no use any more" in self.nodes.log("n2"))
         self.nodes.await_members("s1", "n2", "n3")
+
+
+class Stuck:
+    """A participant that votes yes and never commits."""
+
+    def prepare(self, request):
+        return PrepareReply(ParticipantStatus.OK, "", request.txn, Vote.YES)
+
+    def commit(self, request):
+        return FinishReply(ParticipantStatus.UNAVAILABLE, "for ever", request.txn, False)
+
+    def rollback(self, request):
+        return FinishReply(ParticipantStatus.OK, "", request.txn, True)
+
+    def recover(self, request):
+        return RecoverReply(ParticipantStatus.OK, "", [], False)
+
+
+class Bench(Case):
+    def test_what_was_in_doubt_before_is_named_and_left_alone(self):
+        port = self.nodes.ports.first + 7
+        processor = TMultiplexedProcessor()
+        processor.registerProcessor("Participant", Participant.Processor(Stuck()))
+        server = TThreadedServer(processor, TSocket.TServerSocket("127.0.0.1", port),
+                                 TTransport.TFramedTransportFactory(), TBinaryProtocolFactory(), daemon=True)
+        threading.Thread(target=server.serve, daemon=True).start()
+        for node in (1, 2, 3):
+            with open(self.nodes.path(f"n{node}.toml"), "a") as file:
+                file.write(f'[[resource_managers]]\nname = "inv"\naddress = "127.0.0.1:{port}"\n')
+        self.nodes.start_all()
+        session = Session(self.nodes.addresses[0]).open()
+        self.addCleanup(session.close)
+        session.token.seq += 1
+        reply = session.client.execute(ExecuteRequest(
+            cluster=session.cluster, group=session.leader.group, operations=[],
+            tag=CommitTag(token=session.token, sent_to=session.leader.epoch, attempt=1, acked_below=0),
+            foreign=[ForeignWork("inv", b"x")]))
+        self.assertEqual(reply.ending.outcome, Outcome.COMMITTED, reply)
+        txn, = [row["txn"] for row in json.loads(self.check(OK, "txn", "list", "--state", "in-doubt", "-o", "json"))]
+        self.check(OK, "bench", "transfer", "--rows", "100", "--seconds", "1", "--warmup", "0", "--clients", "2")
+        self.assertIn(f"in doubt since before this run, and left alone: {txn} (waits for inv)", self.err)
 
 
 class Files(Case):
