@@ -55,6 +55,27 @@ void WriteAll(int fd, const void* data, size_t bytes) {
   }
 }
 
+// The trace of the run in this process, for its last words.
+const Trace* running_trace = nullptr;
+
+// A run that dies by a signal says where it was. (A check that failed has said more; it aborts.)
+void SayWhereAndDie(int signal) {
+  constexpr char kLastEvent[] = "; the last event was\n";
+  const char* const name = ::sigabbrev_np(signal);
+  const ssize_t put = ::write(STDERR_FILENO, "died by SIG", 11) +
+                      ::write(STDERR_FILENO, name, std::strlen(name)) +
+                      ::write(STDERR_FILENO, kLastEvent, sizeof kLastEvent - 1);
+  if (put > 0 && running_trace != nullptr) running_trace->WriteLastLine(STDERR_FILENO);
+  ::raise(signal);  // as it would have been: the handler was for once
+}
+
+void CatchSignals() {
+  struct sigaction action {};
+  action.sa_handler = SayWhereAndDie;
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) ::sigaction(signal, &action, nullptr);
+}
+
 class Worker {
  public:
   Worker(const Campaign& campaign, uint64_t first, uint64_t step)
@@ -117,6 +138,7 @@ class Worker {
 
   [[noreturn]] void Work(int out) {
     active_mutant = campaign_.mutant;
+    CatchSignals();
     for (uint64_t seed = next_; seed - campaign_.first < campaign_.count; seed += step_) {
       Frame frame;
       frame.seed = seed;
@@ -128,10 +150,10 @@ class Worker {
         options.seed = campaign_.first;
         options.crash = (*campaign_.plans)[seed - campaign_.first];
       }
-      RunReport report = Run(options);
+      RunReport report = RunTraced(options);
       frame.situations = situation_counts;
       if (report.violation.empty() && seed % kReplayEvery == 0) {
-        const RunReport again = Run(options);
+        const RunReport again = RunTraced(options);
         if (again.trace_hash != report.trace_hash) report.violation = "replay: two runs of the seed differ";
       }
       frame.ended = true;
@@ -141,6 +163,15 @@ class Worker {
       WriteAll(out, report.violation.data(), report.violation.size());
     }
     std::_Exit(0);
+  }
+
+  static RunReport RunTraced(RunOptions options) {
+    Trace trace;
+    running_trace = &trace;
+    options.trace = &trace;
+    RunReport report = Run(options);
+    running_trace = nullptr;
+    return report;
   }
 
   bool ReadAll(void* data, size_t bytes) {

@@ -1,7 +1,10 @@
 #include "sim/hunt.h"
 
+#include <algorithm>
 #include <cinttypes>
+#include <cmath>
 #include <cstdio>
+#include <vector>
 
 #include "sim/campaign.h"
 
@@ -76,6 +79,40 @@ bool HuntMutants(const std::vector<MutantInfo>& mutants, uint64_t first, unsigne
                 mutant.name.data(), static_cast<int>(mutant.redundant.size()), mutant.redundant.data());
   }
   return missed == 0;
+}
+
+void MeasureMutants(const std::vector<MutantInfo>& mutants, uint64_t first, unsigned jobs, uint64_t seeds) {
+  constexpr int kHuntSeeds = 100;
+  std::printf("%-4s %-34s %7s %10s %16s %8s\n", "", "MUTANT", "CAUGHT", "LONGEST", "MISSED BY 100", "CPU");
+  std::printf("%-4s %-34s %7s %10s %16s %8s\n", "", "", "seeds", "row without", "seeds", "a seed");
+  for (const MutantInfo& mutant : mutants) {
+    std::vector<bool> caught(seeds);
+    uint64_t used_ms = 0;
+    Campaign campaign;
+    campaign.first = first;
+    campaign.count = seeds;
+    campaign.jobs = jobs;
+    campaign.mutant = mutant.id;
+    campaign.used_ms = &used_ms;
+    campaign.on_seed = [&](const SeedOutcome& outcome) {
+      caught[outcome.seed - first] = !outcome.violation.empty();
+      return true;
+    };
+    RunCampaign(campaign);
+    const auto count = std::count(caught.begin(), caught.end(), true);
+    uint64_t row = 0;
+    uint64_t longest = 0;
+    for (const bool one : caught) {
+      row = one ? 0 : row + 1;
+      longest = std::max(longest, row);
+    }
+    const double missed = 1 - static_cast<double>(count) / static_cast<double>(seeds);
+    std::printf("%-4u %-34.*s %7lld %10" PRIu64 " %14.3f %% %5.2f s\n", static_cast<unsigned>(mutant.id),
+                static_cast<int>(mutant.name.size()), mutant.name.data(), static_cast<long long>(count),
+                longest, 100 * std::pow(missed, kHuntSeeds),
+                static_cast<double>(used_ms) / 1e3 / static_cast<double>(seeds));
+    std::fflush(stdout);
+  }
 }
 
 }  // namespace assent::sim

@@ -13,4 +13,8 @@ namespace assent::sim {
 // but for those that the design makes redundant.
 bool HuntMutants(const std::vector<MutantInfo>& mutants, uint64_t first, unsigned jobs, uint64_t budget_ms);
 
+// Runs `seeds` seeds from `first` on with each of `mutants`, and prints how many failed: how likely a hunt is
+// to find it, and the longest row of seeds in which nothing was seen.
+void MeasureMutants(const std::vector<MutantInfo>& mutants, uint64_t first, unsigned jobs, uint64_t seeds);
+
 }  // namespace assent::sim

@@ -139,6 +139,10 @@ int RunHunt(const Arguments& args) {
   }
   const uint64_t first = args.first != 0 ? args.first : FreshSeed();
   std::printf("first seed %" PRIu64 "\n", first);
+  if (args.seeds != 0) {
+    MeasureMutants(mutants, first, args.jobs, args.seeds);
+    return 0;
+  }
   return HuntMutants(mutants, first, args.jobs, args.budget_seconds * 1'000) ? 0 : 1;
 }
 
@@ -149,7 +153,8 @@ int Main(int argc, char** argv) {
   Arguments args;
   CLI::App app("Runs whole clusters in virtual time, breaks them, and checks that no promise was.",
                "assent-sim");
-  app.add_option("--seeds", args.seeds, "Run so many seeds");
+  app.add_option("--seeds", args.seeds,
+                 "Run so many seeds; with --mutants: with each mutant, and say how many catch it");
   app.add_option("--first", args.first, "The first seed (default: one that no run had before)");
   app.add_option("--jobs", args.jobs, "Processes that run seeds")->capture_default_str();
   app.add_option("--seed", args.seed, "Run this seed alone");
@@ -177,6 +182,7 @@ int Main(int argc, char** argv) {
       "  assent-sim --seed=165 --trace       one run, told line by line\n"
       "  assent-sim --seed=165 --reduce      the smallest run that fails as this one does\n"
       "  assent-sim --mutants 5 31           two known bugs: are they caught?\n"
+      "  assent-sim --mutants --seeds 300    how likely each is to be caught by a seed\n"
       "Exit codes: 0 ok, 1 a violation, or a mutant that was not caught, 2 usage.");
   try {
     app.parse(argc, argv);

@@ -25,6 +25,10 @@ class Trace {
 
   uint64_t hash() const { return hash_; }
 
+  // The last line so far, printed or not: what a process that dies without a word was at. Only reads memory
+  // and writes to `fd`, so a signal handler may call it.
+  void WriteLastLine(int fd) const;
+
  private:
   static uint64_t Mix(uint64_t hash, uint64_t value) {
     return (hash ^ value) * 0x9E3779B97F4A7C15ull + (hash >> 29);
@@ -33,6 +37,7 @@ class Trace {
   std::FILE* const out_;
   const uint64_t from_us_;
   uint64_t hash_ = 1;
+  std::string last_;
 };
 
 }  // namespace assent::sim

@@ -140,6 +140,7 @@ void World::Observe(Node& node) {
 
 void World::CheckState(NodeId node, GroupId group) {
   Replica& replica = *Find(node, group);
+  if (replica.state().find_role() == nullptr) return;  // between two states: a snapshot is being installed
   if (replica.serving()) {  // what it holds back goes to the log before any event of replication
     replica.OnReplicationEvent(backup::Tick{});
     nodes_.at(node)->Touch();
