@@ -30,6 +30,8 @@ std::string_view ToString(FaultKind kind) {
       return "power-cut";
     case FaultKind::kPowerCutAll:
       return "power-cut-all";
+    case FaultKind::kFlap:
+      return "flap";
     case FaultKind::kCrashAtEffect:
       return "crash-at-effect";
     case FaultKind::kPause:
@@ -42,6 +44,10 @@ std::string_view ToString(FaultKind kind) {
       return "isolate";
     case FaultKind::kCutOffThenDie:
       return "cut-off-then-die";
+    case FaultKind::kCutBackupThenDie:
+      return "cut-backup-then-die";
+    case FaultKind::kCutLeaders:
+      return "cut-leaders";
     case FaultKind::kCutAtProposal:
       return "cut-at-proposal";
     case FaultKind::kCutGroup:
@@ -96,7 +102,7 @@ ChaosPlan DrawChaos(uint64_t seed, const WorldOptions& options, uint64_t from_us
   kinds.push_back(FaultKind::kCrashAtEffect);
   ChaosPlan plan;
   plan.end_us = from_us + 40 * kSecond + below(20 * kSecond);
-  const uint64_t count = 14 + below(22);
+  const uint64_t count = 18 + below(24);
   for (uint64_t i = 0; i < count; ++i) {
     Fault fault;
     fault.at_us = from_us + below(plan.end_us - from_us);
@@ -127,8 +133,9 @@ void Chaos::Later(uint64_t us, std::function<void()> run) {
 }
 
 void Chaos::Begin() {
-  for (const Fault& fault : plan_.faults) {
-    Later(fault.at_us - world_.now_us(), [this, &fault] {
+  for (const Fault& planned : plan_.faults) {
+    Later(planned.at_us - world_.now_us(), [this, &planned] {
+      const Fault fault = Aimed(planned);
       if (!Apply(fault)) return;
       ++counts_[static_cast<size_t>(fault.kind)];
       world_.trace().Line(world_.now_us(), fault.node, fault.group, "FAULT",
@@ -177,10 +184,11 @@ bool Chaos::Cut(NodeId from, NodeId to, uint64_t for_us) {
 
 // Never the last copy of an acknowledged record.
 bool Chaos::LoseDisk(const Fault& fault) {
+  const bool all = Choices(fault.number).OneIn(2);
   std::vector<GroupId> groups;
   for (const GroupSpec& spec : calm_.groups) {
     if (!world_.Has(fault.node, spec.id)) continue;
-    if (fault.number % 2 == 0 || spec.id == fault.group) groups.push_back(spec.id);
+    if (all || spec.id == fault.group) groups.push_back(spec.id);
   }
   const auto may = [&](GroupId group) { return world_.MayLoseDisk(fault.node, group); };
   if (groups.empty() || !std::all_of(groups.begin(), groups.end(), may)) return false;
@@ -215,21 +223,67 @@ void Chaos::CutGroup(const Fault& fault) {
   }
 }
 
+void Chaos::Flap(NodeId node, uint64_t times) {
+  if (!world_.IsUp(node)) world_.Start(node);
+  if (times == 0) return;
+  world_.CutPowerInForce(node, true);
+  Later(100 * kMs + random_() % (900 * kMs), [this, node, times] { Flap(node, times - 1); });
+}
+
+// What the primary goes on to write is nowhere else when it dies, and its backups lead in its place: they did
+// not hear of it, or their disks hung and their processes were killed with it.
+void Chaos::CutBackupThenDie(GroupId group, NodeId primary, uint64_t cut_us, Choices choices) {
+  const bool disks_hang = choices.OneIn(2);
+  const View view = *world_.ViewOf(group);
+  for (const Member& member : view.members) {
+    if (member.node == primary) continue;
+    if (!disks_hang) {
+      Cut(primary, member.node, cut_us + 100 * kMs);
+      if (choices.OneIn(2)) Cut(member.node, primary, cut_us + 100 * kMs);
+    } else if (world_.IsUp(member.node)) {
+      world_.HoldLog(member.node, group, true);
+      Later(cut_us, [this, node = member.node] { Die(node, /*power=*/false, 0); });
+    }
+  }
+  const bool power = choices.OneIn(2);
+  const uint64_t for_us = 2 * kSecond + choices.Below(8 * kSecond);
+  Later(cut_us, [this, primary, power, for_us] { Die(primary, power, for_us); });
+}
+
+// Every other fault hits the node that leads the group: that is where most can go wrong.
+Fault Chaos::Aimed(Fault fault) {
+  Choices choices(fault.number);
+  if (choices.OneIn(2)) fault.node = world_.PrimaryNode(fault.group).value_or(fault.node);
+  fault.number /= 2;
+  return fault;
+}
+
 bool Chaos::Apply(const Fault& fault) {
   const NodeId node = fault.node;
   const bool up = world_.IsUp(node);
+  Choices choices(fault.number);
   WorldOptions& options = world_.options();
   switch (fault.kind) {
     case FaultKind::kKill:
     case FaultKind::kPowerCut:
-      return Die(node, fault.kind == FaultKind::kPowerCut, fault.number % 3 == 0 ? 0 : fault.for_us);
+      if (fault.kind == FaultKind::kPowerCut && choices.OneIn(2)) {
+        if (up) world_.CutPowerInForce(node, true);
+        return up;
+      }
+      return Die(node, fault.kind == FaultKind::kPowerCut, choices.OneIn(3) ? 0 : fault.for_us);
     case FaultKind::kPowerCutAll:
       for (const NodeId each : NodesOf(calm_)) {
         if (world_.IsUp(each)) world_.Crash(each, true);
       }
       return true;
+    case FaultKind::kFlap:
+      Flap(node, 2 + choices.Below(3));
+      return true;
     case FaultKind::kCrashAtEffect:
-      if (up) world_.CrashAtEffect(node, 1 + fault.number % 400, fault.number % 2 == 0);
+      if (up) {
+        const bool power = choices.OneIn(2);
+        world_.CrashAtEffect(node, 1 + choices.Below(400), power);
+      }
       return up;
     case FaultKind::kPause:
       if (up) world_.Pause(node, fault.for_us);
@@ -240,17 +294,33 @@ bool Chaos::Apply(const Fault& fault) {
       return Cut(node, fault.other, fault.for_us);
     case FaultKind::kIsolate:
       Isolate(node, fault.for_us);
-      if (fault.number % 2 == 0) return true;
+      if (choices.OneIn(2)) return true;
       world_.CutDirectory(node, true);
       Later(fault.for_us, [this, node] { world_.CutDirectory(node, false); });
       return true;
     case FaultKind::kCutOffThenDie:
       if (!up) return false;
       Isolate(node, fault.for_us % (1'900 * kMs));
-      Later(fault.for_us % (1'900 * kMs), [this, node, fault] {
-        Die(node, fault.number % 2 == 0, 2 * kSecond + fault.number % (8 * kSecond));
+      Later(fault.for_us % (1'900 * kMs), [this, node, choices]() mutable {
+        const bool power = choices.OneIn(2);
+        Die(node, power, 2 * kSecond + choices.Below(8 * kSecond));
       });
       return true;
+    case FaultKind::kCutBackupThenDie: {
+      const auto primary = world_.PrimaryNode(fault.group);
+      if (!primary) return false;
+      const uint64_t cut_us = 50 * kMs + fault.for_us % (1'800 * kMs);
+      CutBackupThenDie(fault.group, *primary, cut_us, choices);
+      return true;
+    }
+    case FaultKind::kCutLeaders: {
+      const auto one = world_.PrimaryNode(calm_.groups.front().id);
+      const auto other = world_.PrimaryNode(fault.group);
+      if (!one || !other || *one == *other) return false;
+      const uint64_t for_us = kSecond + fault.for_us;
+      if (!choices.OneIn(3)) Cut(*one, *other, for_us);
+      return Cut(*other, *one, for_us);
+    }
     case FaultKind::kCutAtProposal:
       if (!up) return false;
       world_.CutAtProposal(node, [this, node, for_us = 3 * kSecond + fault.for_us] {
@@ -276,17 +346,17 @@ bool Chaos::Apply(const Fault& fault) {
       Later(fault.for_us, [this] { world_.options().directory_trouble = calm_.directory_trouble; });
       return true;
     case FaultKind::kLoss:
-      options.loss = 0.02 + static_cast<double>(fault.number % 30) / 100;
+      options.loss = 0.02 + static_cast<double>(choices.Below(30)) / 100;
       Later(fault.for_us, [this] { world_.options().loss = calm_.loss; });
       return true;
     case FaultKind::kSlowNetwork:
-      options.delay_us_max = 5 * kMs + fault.number % (300 * kMs);
+      options.delay_us_max = 5 * kMs + choices.Below(300 * kMs);
       Later(fault.for_us, [this] { world_.options().delay_us_max = calm_.delay_us_max; });
       return true;
     case FaultKind::kReplay:
       options.replay = 0.1;
       options.duplication = 0.1;
-      options.stall = fault.number % 2 == 0 ? 0.05 : 0;
+      options.stall = choices.OneIn(2) ? 0.05 : 0;
       Later(fault.for_us, [this] {
         world_.options().replay = calm_.replay;
         world_.options().stall = 0;
@@ -294,8 +364,8 @@ bool Chaos::Apply(const Fault& fault) {
       });
       return true;
     case FaultKind::kClockJump:
-      world_.JumpClock(node, static_cast<int64_t>(fault.number % (7'200 * kSecond)) -
-                                 static_cast<int64_t>(3'600 * kSecond));
+      world_.JumpClock(
+          node, static_cast<int64_t>(choices.Below(7'200 * kSecond)) - static_cast<int64_t>(3'600 * kSecond));
       return true;
     case FaultKind::kSlowDisk:
       if (!up || !world_.Has(node, fault.group)) return false;
@@ -305,25 +375,35 @@ bool Chaos::Apply(const Fault& fault) {
       });
       return true;
     case FaultKind::kIoError:
-    case FaultKind::kDiskFull:
+    case FaultKind::kDiskFull: {
       if (!up || !world_.Has(node, fault.group)) return false;
       // What a sync that failed did not write may be lost at any later power cut (R7).
       if (!world_.MayLoseDisk(node, fault.group)) return false;
-      world_.BreakDisk(node, fault.group, 1 + fault.number % 12,
+      const bool of_log = !choices.OneIn(3);
+      const uint64_t effect = 1 + choices.Below(12);
+      std::function<void()> then;
+      if (!choices.OneIn(3)) {  // what was not written is gone once the power goes
+        const uint64_t until_us = choices.OneIn(3) ? fault.for_us : fault.for_us % (300 * kMs);
+        then = [this, node, until_us] { Later(until_us, [this, node] { Die(node, /*power=*/true, 0); }); };
+      }
+      world_.BreakDisk(node, fault.group, effect,
                        fault.kind == FaultKind::kIoError ? wal::MemoryFileSystem::Fault::kError
                                                          : wal::MemoryFileSystem::Fault::kDiskFull,
-                       /*of_log=*/fault.number % 3 != 0);
-      if (fault.number % 2 == 0) Later(fault.for_us, [this, node] { Die(node, /*power=*/true, 0); });
+                       of_log, std::move(then));
       return true;
+    }
     case FaultKind::kNoRoom:
       if (!up || !world_.Has(node, fault.group)) return false;
-      world_.LimitDisk(node, fault.group, fault.number % (16 << 10));
-      Later(fault.for_us, [this, node, group = fault.group] { world_.LimitDisk(node, group, std::nullopt); });
+      world_.LimitDisk(node, fault.group, choices.Below(choices.OneIn(2) ? 4 << 10 : 16 << 10));
+      Later(3 * kSecond + fault.for_us, [this, node, group = fault.group, restart = choices.OneIn(2)] {
+        world_.LimitDisk(node, group, std::nullopt);
+        if (restart) Die(node, /*power=*/false, 0);
+      });
       return true;
     case FaultKind::kBitRot:
       if (!world_.Has(node, fault.group) || !world_.MayLoseDisk(node, fault.group)) return false;
       if (up) world_.Crash(node, true);
-      world_.Rot(node, fault.group, fault.number % 2 == 0);
+      world_.Rot(node, fault.group, /*of_log=*/!choices.OneIn(3));
       return true;
     case FaultKind::kLostDisk:
       return LoseDisk(fault);
@@ -345,9 +425,9 @@ bool Chaos::Apply(const Fault& fault) {
       if (backups.empty()) return false;
       backup::OperatorChange change;
       change.kind = backup::ChangeKind::kPromote;
-      change.member = backups[fault.number % backups.size()];
-      change.drain_us = fault.number / 7 % (2 * kSecond);
-      change.force = fault.number / 2 % 2 == 0;
+      change.member = backups[choices.Below(backups.size())];
+      change.drain_us = choices.Below(2 * kSecond);
+      change.force = choices.OneIn(2);
       world_.Ask(*primary, fault.group, change);
       return true;
     }
@@ -364,6 +444,7 @@ void Chaos::Heal() {
   options.in_order = true;
   for (const NodeId node : nodes) {
     world_.CrashAtEffect(node, 0, false);  // disarmed
+    world_.CutPowerInForce(node, false);
     for (const NodeId other : nodes) world_.Cut(node, other, false);
     world_.CutClients(node, false);
     world_.CutDirectory(node, false);

@@ -19,12 +19,15 @@ enum class FaultKind : uint8_t {
   kKill,              // of a process
   kPowerCut,          // of a machine
   kPowerCutAll,       // of all at once
+  kFlap,              // the power of a machine goes again and again, each time as soon as its log writes
   kCrashAtEffect,     // a process dies between two of its effects; with its machine or without
   kPause,             // a process stops, and goes on
   kPartition,         // a node and another, both ways
   kOneWay,            // the same, one way
   kIsolate,           // a node from all others
   kCutOffThenDie,     // a node from all others, and then its power goes, for long
+  kCutBackupThenDie,  // a primary from its backups alone, and then its power goes, for long
+  kCutLeaders,        // the primary of the coordinators from that of a group
   kCutAtProposal,     // a node, as it proposes a view: the directory takes it, and no answer comes
   kCutGroup,          // the nodes of a group from all others
   kNoClients,         // a node from clients
@@ -47,6 +50,21 @@ enum class FaultKind : uint8_t {
 inline constexpr size_t kFaultKinds = static_cast<size_t>(FaultKind::kPromote) + 1;
 std::string_view ToString(FaultKind kind);
 
+// A fault's number, as independent choices.
+class Choices {
+ public:
+  explicit Choices(uint64_t number) : number_(number) {}
+  uint64_t Below(uint64_t bound) {
+    const uint64_t choice = number_ % bound;
+    number_ /= bound;
+    return choice;
+  }
+  bool OneIn(uint64_t n) { return Below(n) == 0; }
+
+ private:
+  uint64_t number_;
+};
+
 struct Fault {
   uint64_t at_us = 0;  // of the world's time
   FaultKind kind{};
@@ -54,7 +72,7 @@ struct Fault {
   NodeId other{};
   GroupId group{};
   uint64_t for_us = 0;
-  uint64_t number = 0;  // which effect, how far
+  uint64_t number = 0;  // which effect, how far: see Choices
 };
 
 struct ChaosPlan {
@@ -82,12 +100,15 @@ class Chaos {
   const Counts& counts() const { return counts_; }  // that happened: some have nothing to happen to
 
  private:
+  Fault Aimed(Fault fault);
   bool Apply(const Fault& fault);
   bool Cut(NodeId from, NodeId to, uint64_t for_us);
   bool LoseDisk(const Fault& fault);
   void Isolate(NodeId node, uint64_t for_us);
   void CutGroup(const Fault& fault);
   bool Die(NodeId node, bool power, uint64_t for_us);
+  void Flap(NodeId node, uint64_t times);
+  void CutBackupThenDie(GroupId group, NodeId primary, uint64_t cut_us, Choices choices);
   void Operate();
   void RestartHalted(NodeId node);
   void Later(uint64_t us, std::function<void()> run);

@@ -123,10 +123,11 @@ MemoryFileSystem::MemoryFileSystem(const MemoryFileSystem& other) : capacity_(ot
   }
 }
 
-MemoryFileSystem::Fault MemoryFileSystem::NextEffect() {
-  if (stopped_ || (before_effect_ && before_effect_())) return Fault::kStop;
+MemoryFileSystem::Fault MemoryFileSystem::NextEffect(bool is_sync) {
+  if (stopped_ || (before_effect_ && before_effect_(is_sync))) return Fault::kStop;
   const Fault fault = ++effects_ == fault_at_ ? fault_ : Fault::kNone;
   stopped_ = fault == Fault::kStop;
+  if (fault != Fault::kNone && after_fault_) std::exchange(after_fault_, nullptr)();
   return fault;
 }
 
@@ -228,7 +229,7 @@ Status MemoryFileSystem::WriteTo(MemoryInode& inode, uint64_t offset, std::strin
 
 Status MemoryFileSystem::SyncFile(MemoryInode& inode) {
   ++syncs_;
-  switch (NextEffect()) {
+  switch (NextEffect(/*is_sync=*/true)) {
     case Fault::kStop:
       return Failed(StatusCode::kIo, "stopped at a sync");
     case Fault::kError:

@@ -74,15 +74,18 @@ class MemoryFileSystem final : public FileSystem {
   // What SQLite asks of a file beside what File has. REQUIRES: the file exists.
   Status Truncate(const std::string& path, uint64_t size);
 
-  // The `effect`th effect from now on, the next one being 1, has `fault`.
-  void Inject(uint64_t effect, Fault fault) {
+  // The `effect`th effect from now on, the next one being 1, has `fault`; then `then` is called.
+  void Inject(uint64_t effect, Fault fault, std::function<void()> then = nullptr) {
     fault_ = fault;
     fault_at_ = effects_ + effect;
+    after_fault_ = std::move(then);
   }
-  // Asked before each effect; true: the process is dead, and the effect does not happen (kStop).
-  void set_before_effect(std::function<bool()> before) { before_effect_ = std::move(before); }
+  // Asked before each effect, and told whether it is the sync of a file; true: the process is dead, and the
+  // effect does not happen (kStop).
+  void set_before_effect(std::function<bool(bool is_sync)> before) { before_effect_ = std::move(before); }
   void ClearFaults() {
     fault_at_ = 0;
+    after_fault_ = nullptr;
     stopped_ = false;
   }
   bool stopped() const { return stopped_; }
@@ -112,7 +115,7 @@ class MemoryFileSystem final : public FileSystem {
   using Names = std::map<std::string, std::shared_ptr<MemoryInode>>;
 
   // Counts one effect and says what is to become of it.
-  Fault NextEffect();
+  Fault NextEffect(bool is_sync = false);
   static void Perform(const DirectoryOperation& operation, Names& names);
   Status PerformCached(const std::string& what, DirectoryOperation operation);
   Status WriteTo(MemoryInode& inode, uint64_t offset, std::string_view bytes);
@@ -123,7 +126,8 @@ class MemoryFileSystem final : public FileSystem {
   std::vector<DirectoryOperation> pending_;
   std::optional<uint64_t> capacity_;
   std::function<bool()> keep_ = [] { return false; };
-  std::function<bool()> before_effect_;
+  std::function<bool(bool)> before_effect_;
+  std::function<void()> after_fault_;
   Fault fault_ = Fault::kNone;
   uint64_t fault_at_ = 0;
   uint64_t effects_ = 0;

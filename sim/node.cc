@@ -166,11 +166,18 @@ void World::Node::Start() {
     log_options.cluster = kCluster;
     log_options.group = spec.id;
     log_options.segment_bytes = world_.options_.segment_bytes;
+    log_options.spare_segments_max = world_.options_.spare_segments_max;
     log_options.random = [this] { return world_.next_random_++; };
     disk.is_faulty = disk.is_limited;
     config.store_options.verify = world_.may_be_damaged_.contains({id_, spec.id});
-    disk.files.set_before_effect([this] { return Effect(); });
-    disk.store_files.set_before_effect([this] { return Effect(); });
+    disk.files.set_before_effect([this](bool is_sync) {
+      if (is_sync && std::exchange(doom_in_force_, false)) {
+        doom_in_ = 1;
+        doom_power_ = true;
+      }
+      return Effect();
+    });
+    disk.store_files.set_before_effect([this](bool) { return Effect(); });
     auto opened = OpenReplicaFiles(disk.files, {disk.root, disk.root + "/log", disk.store_path()},
                                    config.store_identity, config.store_options, log_options);
     // R7, R8: what was durable is there; and rot below the last batch is damage, which a sound batch behind
@@ -232,6 +239,7 @@ void World::Node::Stop(bool power) {
   up_ = false;
   doomed_ = true;  // what closing would still write does not happen
   doom_in_ = 0;
+  doom_in_force_ = false;
   hosted_.clear();
   world_.foreign_.Disconnect(process_life_);
   for (auto& [place, disk] : world_.disks_) {

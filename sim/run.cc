@@ -29,7 +29,7 @@ constexpr NodeId kNodes[] = {NodeId{1}, NodeId{2}, NodeId{3}, NodeId{4}};
 // Each group with two replicas, or with three; or with two and a third that an operator may add; on three
 // nodes, or the coordinator on two of four.
 std::vector<GroupSpec> DrawGroups(std::mt19937_64& random) {
-  const uint64_t shape = random() % 12;
+  const uint64_t shape = random() % 14;
   if (shape >= 9) {
     return {{kC1, {kNodes[0], kNodes[1]}, {}},
             {kS1, {kNodes[2], kNodes[3]}, {}},
@@ -107,6 +107,7 @@ class OneRun {
     constexpr uint64_t kDrifts[] = {0, 1'000, 20'000, 50'000};
     options.drift_ppm = kDrifts[random_() % 4];
     options.segment_bytes = uint64_t{1} << (12 + random_() % 3);
+    options.spare_segments_max = random_() % 3;
     options.checkpoint_bytes = uint64_t{1} << (15 + random_() % 4);
     options.times_divided_by = uint64_t{1} << (random_() % 4);
     if (random_() % 2 == 0) options.snapshot_piece_bytes = size_t{4 << 10} << (random_() % 3);

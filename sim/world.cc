@@ -176,6 +176,9 @@ void World::CrashAtEffect(NodeId node, uint64_t count, bool power) {
   nodes_.at(node)->doom_in_ = count;
   nodes_.at(node)->doom_power_ = power;
 }
+void World::CutPowerInForce(NodeId node, bool cut) {
+  nodes_.at(node)->doom_in_force_ = cut;
+}
 void World::PlanCrash(NodeId node, uint64_t effect, bool power, std::function<void()> then) {
   Node& there = *nodes_.at(node);
   there.planned_crash_at_ = effect;
@@ -221,11 +224,11 @@ void World::HoldLog(NodeId node, GroupId group, bool hold) {
   nodes_.at(node)->hosted_.at(group).log->Hold(hold);
 }
 void World::BreakDisk(NodeId node, GroupId group, uint64_t effect, wal::MemoryFileSystem::Fault fault,
-                      bool of_log) {
+                      bool of_log, std::function<void()> then) {
   Disk& disk = DiskOf(node, group);
   disk.is_faulty = true;
-  if (fault != wal::MemoryFileSystem::Fault::kStop) may_be_damaged_.insert({node, group});
-  (of_log ? disk.files : disk.store_files).Inject(effect, fault);
+  if (fault != wal::MemoryFileSystem::Fault::kStop && !of_log) may_be_damaged_.insert({node, group});
+  (of_log ? disk.files : disk.store_files).Inject(effect, fault, std::move(then));
 }
 void World::MendDisk(NodeId node, GroupId group) {
   DiskOf(node, group).files.ClearFaults();
@@ -263,8 +266,19 @@ void World::Rot(NodeId node, GroupId group, bool of_log) {
   if (paths.empty()) return;
   may_be_damaged_.insert({node, group});
   if (of_log) ++disk.log_bits_flipped;
-  wal::MemoryInode& inode = files.inode(paths[Random(paths.size())]);
-  inode.FlipBit(Random(inode.cached().size()), static_cast<unsigned>(Random(8)));
+  // The names of live segments rise, and come before those of spares.
+  const auto newest = std::find_if(paths.rbegin(), paths.rend(), [](const std::string& path) {
+    return path.find("/log-") != std::string::npos;
+  });
+  wal::MemoryInode& inode =
+      files.inode(of_log && newest != paths.rend() && Random(4) != 0 ? *newest : paths[Random(paths.size())]);
+  uint64_t at = 0;
+  for (int tries = 0; tries < 16; ++tries) {
+    at = Random(inode.cached().size());
+    const uint64_t sector = at / wal::kSectorBytes * wal::kSectorBytes;
+    if (inode.cached().find_first_not_of('\0', sector) < sector + wal::kSectorBytes) break;
+  }
+  inode.FlipBit(at, static_cast<unsigned>(Random(8)));
 }
 void World::Pause(NodeId node, uint64_t us) {
   Node& there = *nodes_.at(node);

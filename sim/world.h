@@ -58,6 +58,7 @@ struct WorldOptions {
   uint64_t times_divided_by = 1;  // the role cores' timeouts: so that what waits for them is seen more often
   Trace* trace = nullptr;         // told what happens; outlives the world
   uint64_t segment_bytes = 1 << 14;
+  size_t spare_segments_max = 2;
   uint64_t checkpoint_bytes = 1 << 16;
   size_t snapshot_piece_bytes = 256 << 10;
   bool tight_coordinators = false;  // their bounds, and those of shards, are so low that they are reached
@@ -80,6 +81,9 @@ class World {
   // It dies just before the `count`-th effect from now on: nothing that it does from there on happens.
   // 0: it does not, after all.
   void CrashAtEffect(NodeId node, uint64_t count, bool power);
+  // Its power goes between the write and the sync of what one of its logs appends next: the batch may be
+  // torn.
+  void CutPowerInForce(NodeId node, bool cut);
   bool IsUp(NodeId node) const;
   // Each replica of the node that belongs to its group is a primary that serves, or a backup.
   bool TakesPart(NodeId node) const;
@@ -94,16 +98,17 @@ class World {
   // The log's commands wait, unperformed.
   void HoldLog(NodeId node, GroupId group, bool hold);
   // The `effect`-th write, sync or rename of the log's files from now on goes wrong.
-  // `of_log` false: of the store's files.
+  // `of_log` false: of the store's files. When it has, `then` is called, in the middle of what is going on.
   void BreakDisk(NodeId node, GroupId group, uint64_t effect, wal::MemoryFileSystem::Fault fault,
-                 bool of_log = true);
+                 bool of_log = true, std::function<void()> then = nullptr);
   void MendDisk(NodeId node, GroupId group);  // what BreakDisk announced does not happen
   uint64_t DiskEffects(NodeId node, GroupId group);
   void Cut(NodeId from, NodeId to, bool cut);
   // The link's messages take up to `delay_us_max`; 0: as all others.
   void Slow(NodeId from, NodeId to, uint64_t delay_us_max) { slow_[{from, to}] = delay_us_max; }
   void Wipe(NodeId node, GroupId group);  // REQUIRES: the node is down
-  // Turns one bit of a file of the log, or of the store, on the medium itself. REQUIRES: the node is down
+  // Turns one bit of a file of the log, or of the store, on the medium itself: where something was written,
+  // and every other time in the newest file. REQUIRES: the node is down
   void Rot(NodeId node, GroupId group, bool of_log);
   // The wall clock jumps.
   void JumpClock(NodeId node, int64_t us);
@@ -245,9 +250,10 @@ class World {
   std::set<NodeId> directory_cut_;
   std::set<NodeId> clients_cut_;
   std::map<NodeId, std::function<void()>> cut_at_proposal_;
-  std::set<std::pair<NodeId, GroupId>> may_be_damaged_;  // by Rot
-  std::map<GroupId, int> proposals_open_;                // compare-and-swaps under way
-  std::map<GroupId, View> views_;                        // the directory's
+  // By Rot, or by faults of the store's files. What a failed write or sync of a log leaves is never damage.
+  std::set<std::pair<NodeId, GroupId>> may_be_damaged_;
+  std::map<GroupId, int> proposals_open_;  // compare-and-swaps under way
+  std::map<GroupId, View> views_;          // the directory's
   std::map<GroupId, std::map<NodeId, Member>> registered_;
   std::map<GroupId, History> histories_;
   std::vector<std::pair<NodeId, Envelope>> sent_;

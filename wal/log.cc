@@ -32,6 +32,10 @@ Status CheckOptions(const LogOptions& options) {
   return Status();
 }
 
+bool LeavesTornTail(const Recovered& recovered) {
+  return Mutated(Mutant::kAppendAfterTornTail) && recovered.tail.torn_batches > 0;
+}
+
 }  // namespace
 
 Log::Log(FileSystem& files, std::string directory, LogOptions options)
@@ -68,8 +72,8 @@ Status Log::Recover(RecoveryFacts& facts) {
   base_ = segments_.front().previous;
   last_ = recovered.last;
   epoch_starts_ = std::move(recovered.epoch_starts);
-  tail_offset_ = Mutated(Mutant::kAppendAfterTornTail) ? RoundUpToSector(recovered.tail.nonzero_end)
-                                                       : recovered.tail.end;
+  tail_offset_ = recovered.tail.end;
+  if (LeavesTornTail(recovered)) tail_offset_ += kSectorBytes;
   tail_bytes_ = recovered.tail_bytes.size();
 
   facts.durable_watermark = recovered.tail.durable;
@@ -99,9 +103,7 @@ Status Log::RewriteTail(Recovered& recovered) {
     from = tail.batches[i].offset;
   }
   std::string& bytes = recovered.tail_bytes;
-  if (!Mutated(Mutant::kAppendAfterTornTail)) {
-    std::fill(bytes.begin() + static_cast<ptrdiff_t>(recovered.tail.end), bytes.end(), '\0');
-  }
+  std::fill(bytes.begin() + static_cast<ptrdiff_t>(tail_offset_), bytes.end(), '\0');
 
   Result<std::unique_ptr<File>> file =
       files_.Open(segment_files_.Path({SegmentFileKind::kLive, tail.header.number}), OpenMode::kReadWrite);
