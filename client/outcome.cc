@@ -66,7 +66,10 @@ CommitProgress::Next CommitProgress::OnRefusal(const Refusal& refusal) {
 }
 
 CommitProgress::Next CommitProgress::OnEnding(Ending&& ending) {
-  if (ending.outcome == Outcome::kUnknown) return OnLost(Status(StatusCode::kUnavailable, ending.detail));
+  if (ending.outcome == Outcome::kUnknown) {
+    if (ending.txn.valid()) open_txn_ = ending.txn;
+    return OnLost(Status(StatusCode::kUnavailable, ending.detail));
+  }
   result_.attempts = attempt_;
   result_.txn = ending.txn;
   result_.detail = std::move(ending.detail);
@@ -92,6 +95,7 @@ CommitProgress::Next CommitProgress::OnEnding(Ending&& ending) {
   result_.reason = ending.reason;
   if (!IsTransient(ending.reason) || runs_ >= attempts_max_) return Next::kDone;
   last_ = Status(StatusCode::kUnavailable, result_.detail);
+  open_txn_ = TxnId{};
   ++runs_;
   ++attempt_;
   return Next::kNextAttempt;
@@ -99,17 +103,24 @@ CommitProgress::Next CommitProgress::OnEnding(Ending&& ending) {
 
 CommitProgress::Next CommitProgress::RefuseForGood(StatusCode code, const std::string& detail) {
   result_.outcome = may_take_effect_ ? Outcome::kUnknown : Outcome::kAborted;
+  if (may_take_effect_) NameOpenAttempt();
   result_.reason = AbortReason::kNone;
   result_.refused = Status(code, detail);
   result_.detail = detail;
   return Next::kDone;
 }
 
+// Of an UNKNOWN. An attempt before this one aborted: its transaction is not the one that may take effect.
+void CommitProgress::NameOpenAttempt() {
+  result_.attempts = attempt_;
+  result_.txn = open_txn_;
+}
+
 void CommitProgress::OnDeadline() {
   if (may_take_effect_) {
     result_.outcome = Outcome::kUnknown;
     result_.reason = AbortReason::kNone;
-    result_.attempts = attempt_;
+    NameOpenAttempt();
     result_.detail = "no answer before the deadline";
   } else if (result_.outcome == Outcome::kAborted) {
     return;  // the last attempt aborted, and the next was never sent: that abort stands

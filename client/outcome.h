@@ -55,6 +55,7 @@ class CommitProgress {
   Next OnRefusal(const Refusal& refusal);
   Next OnEnding(Ending&& ending);
   Next RefuseForGood(StatusCode code, const std::string& detail);
+  void NameOpenAttempt();
 
   const int attempts_max_;
   bool sent_before_;
@@ -63,7 +64,8 @@ class CommitProgress {
   uint32_t attempt_ = 1;
   int runs_ = 1;  // attempts that count against attempts_max_
   Age age_;
-  Status last_;  // why the last send brought nothing
+  Status last_;     // why the last send brought nothing
+  TxnId open_txn_;  // of this attempt, where the cluster said UNKNOWN of it
   CommitResult result_;
 };
 

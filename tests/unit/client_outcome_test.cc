@@ -57,6 +57,29 @@ TEST(CommitProgress, UnknownFromTheClusterIsAskedAgain) {
   EXPECT_EQ(progress.TakeResult().outcome, Outcome::kCommitted);
 }
 
+TEST(CommitProgress, UnknownNamesTheTransactionThatIsOpenAndNoOther) {
+  CommitProgress progress(Kind::kFresh, 16);
+  EXPECT_EQ(progress.OnReply(Aborted(AbortReason::kWounded)), Next::kNextAttempt);
+  EXPECT_EQ(progress.OnLost(kAway), Next::kSendAgain);
+  CommitResult result = AtDeadline(progress);
+  EXPECT_EQ(result.outcome, Outcome::kUnknown);
+  EXPECT_FALSE(result.txn.valid());  // the one that is known has aborted
+  EXPECT_EQ(result.attempts, 2u);
+
+  CommitProgress told(Kind::kFresh, 16);
+  EXPECT_EQ(told.OnReply(Ended(Outcome::kUnknown)), Next::kSendAgain);
+  result = AtDeadline(told);
+  EXPECT_EQ(result.txn, (TxnId{{GroupKind::kCoordinator, 1}, Epoch{1}, 5}));
+
+  CommitProgress refused(Kind::kFresh, 16);
+  EXPECT_EQ(refused.OnReply(Ended(Outcome::kUnknown)), Next::kSendAgain);
+  EXPECT_EQ(refused.OnReply(Refused(RefusalCode::kTokenExpired)), Next::kDone);
+  result = refused.TakeResult();
+  EXPECT_EQ(result.outcome, Outcome::kUnknown);
+  EXPECT_TRUE(result.txn.valid());
+  EXPECT_EQ(result.attempts, 1u);
+}
+
 TEST(CommitProgress, RefusalsSayNothingAboutAnEarlierSend) {  // I-U1
   for (const RefusalCode code : {RefusalCode::kInvalid, RefusalCode::kNoSuchTxn, RefusalCode::kTokenExpired,
                                  RefusalCode::kTokenMismatch}) {
