@@ -35,7 +35,9 @@ void CoordinatorCore::ExpireDeadlines() {
       case TxnState::kActive:
         Reached(Situation::kIdledOut);
         Abort(*txn, AbortReason::kExpired,
-              old ? "the transaction lived too long" : "the transaction was idle too long");
+              old ? "the transaction lived too long"
+                  : "the transaction was idle for more than " +
+                        std::to_string(config_.times.idle_timeout_us / 1'000'000) + " s");
         break;
       case TxnState::kWorking:
         Abort(*txn, AbortReason::kExpired, "the transaction lived too long");
