@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "common/edit_distance.h"
 
 namespace assent {
 namespace {
@@ -33,20 +34,6 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& KnownKeys()
 const std::vector<std::string>& KnownKeysOf(std::string_view table) {
   const auto& all = KnownKeys();
   return std::find_if(all.begin(), all.end(), [&](const auto& keys) { return keys.first == table; })->second;
-}
-
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i + 1);
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replace = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({row[j + 1] + 1, row[j] + 1, replace});
-    }
-  }
-  return row.back();
 }
 
 // Reads one file. The first error is kept, and readers give defaults from then on.
