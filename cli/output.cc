@@ -3,19 +3,67 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
-#include <nlohmann/json.hpp>
+#include <streambuf>
+
+#include "cli/json.h"
+#include "cli/text.h"
 
 namespace assent::cli {
 namespace {
+
+const Format* error_format = nullptr;
+
+class StdoutBuffer final : public std::streambuf {
+ public:
+  StdoutBuffer() { setp(buffer_.data(), buffer_.data() + buffer_.size()); }
+  int error() const { return error_; }
+
+ protected:
+  int_type overflow(int_type c) override {
+    if (!Flush()) return traits_type::eof();
+    return traits_type::eq_int_type(c, traits_type::eof()) ? traits_type::not_eof(c)
+                                                           : sputc(traits_type::to_char_type(c));
+  }
+  int sync() override { return Flush() ? 0 : -1; }
+
+ private:
+  bool Flush() {
+    for (const char* at = pbase(); at < pptr() && error_ == 0;) {
+      const ssize_t written = write(STDOUT_FILENO, at, static_cast<size_t>(pptr() - at));
+      if (written >= 0) {
+        at += written;
+      } else if (errno != EINTR) {
+        error_ = errno;
+      }
+    }
+    setp(buffer_.data(), buffer_.data() + buffer_.size());
+    return error_ == 0;
+  }
+
+  std::array<char, 65'536> buffer_;
+  int error_ = 0;
+};
+
+StdoutBuffer* stdout_buffer = nullptr;
 
 std::string Cased(std::string text, int (*fn)(int)) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [fn](unsigned char c) { return static_cast<char>(fn(c)); });
   return text;
+}
+
+std::string MachineName(const Table::Column& column) {
+  if (!column.machine_name.empty()) return column.machine_name;
+  std::string name = Cased(column.name, std::tolower);
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return name;
 }
 
 std::string CsvCell(const std::string& text) {
@@ -28,17 +76,23 @@ std::string CsvCell(const std::string& text) {
   return quoted + '"';
 }
 
-// Length of the well-formed UTF-8 sequence at `at`; 0 if there is none. Control characters are none of ours.
-size_t Utf8Length(std::string_view bytes, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
-  const unsigned char first = byte(at);
-  if (first >= 0x20 && first < 0x7f) return 1;
-  const size_t length = first >= 0xf0 && first < 0xf5 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 0;
-  if (length == 0 || first >= 0xf5 || at + length > bytes.size()) return 0;
-  for (size_t i = at + 1; i < at + length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
+// What a reader of CSV takes for text.
+bool IsCsvText(const std::string& bytes) {
+  return bytes.find('\0') == std::string::npos && IsUtf8(bytes);
+}
+
+void PrintCsvLine(const std::vector<std::string>& cells) {
+  for (size_t i = 0; i < cells.size(); ++i) std::cout << (i == 0 ? "" : ",") << CsvCell(cells[i]);
+  std::cout << '\n';
+}
+
+void PrintToStderr(const char* kind, std::string_view what) {
+  std::cout.flush();
+  if (error_format != nullptr && *error_format == Format::kJson) {
+    std::cerr << ToText(Json{{kind, what}}, -1) << '\n';
+  } else {
+    std::cerr << "assent: " << Harmless(what) << '\n';
   }
-  return length;
 }
 
 }  // namespace
@@ -63,88 +117,159 @@ ExitCode ExitCodeOf(const Status& status) {
   return kError;
 }
 
+ExitCode Worse(ExitCode a, ExitCode b) {
+  constexpr ExitCode kFromBadToWorse[] = {kOk,    kAbsent,      kAborted, kUsage,
+                                          kError, kUnavailable, kMixed,   kUnknown};
+  const auto rank = [&](ExitCode code) {
+    return std::find(std::begin(kFromBadToWorse), std::end(kFromBadToWorse), code);
+  };
+  return rank(a) < rank(b) ? b : a;
+}
+
+void ErrorsFollow(const Format& format) {
+  error_format = &format;
+}
+
 ExitCode Fail(ExitCode code, std::string_view what) {
-  std::cout.flush();
-  std::cerr << "assent: " << what << '\n';
+  PrintToStderr("error", what);
   return code;
+}
+
+void Note(std::string_view what) {
+  PrintToStderr("note", what);
 }
 
 ExitCode Fail(const Status& status) {
   return Fail(ExitCodeOf(status), status.message());
 }
 
+void TakeOverStdout() {
+  if (stdout_buffer != nullptr) return;
+  stdout_buffer =
+      new StdoutBuffer;  // never deleted: std::cout is flushed after the last static object is gone
+  std::cout.rdbuf(stdout_buffer);
+}
+
+int OutputError() {
+  std::cout.flush();
+  if (stdout_buffer != nullptr) return stdout_buffer->error();
+  return std::cout.good() ? 0 : EIO;
+}
+
+Table::Column Table::BytesColumn(const char* name) {
+  Column column(name);
+  column.is_bytes = true;
+  return column;
+}
+
+Table::Cell Table::Number(uint64_t number) {
+  return {Kind::kNumber, std::to_string(number), std::to_string(number), {}};
+}
+Table::Cell Table::Number(int64_t number) {
+  return {Kind::kNumber, std::to_string(number), std::to_string(number), {}};
+}
+Table::Cell Table::Text(std::string text) {
+  return {Kind::kText, std::move(text), {}, {}};
+}
+Table::Cell Table::Bytes(std::string bytes) {
+  return {Kind::kBytes, std::move(bytes), {}, {}};
+}
+Table::Cell Table::List(std::vector<std::string> list) {
+  std::string text;
+  for (const std::string& item : list) text += (text.empty() ? "" : "; ") + item;
+  return {Kind::kList, std::move(text), {}, std::move(list)};
+}
+Table::Cell Table::Duration(uint64_t us) {
+  return {Kind::kNumber, ShortDuration(us), std::to_string(us / 1000), {}};
+}
+Table::Cell Table::None() {
+  return {Kind::kNone, "-", {}, {}};
+}
+
 void Table::Print(Format format) const {
   switch (format) {
-    case Format::kTable: {
-      std::vector<size_t> widths;
-      for (const auto& column : columns_) widths.push_back(column.size());
-      for (const auto& row : rows_) {
-        for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].text.size());
-      }
-      const auto print = [&](const auto& text_of) {
-        std::string line;
-        for (size_t i = 0; i < columns_.size(); ++i) {
-          std::string text = text_of(i);
-          if (i + 1 < columns_.size()) text.resize(widths[i] + 2, ' ');
-          line += text;
-        }
-        std::cout << line << '\n';
-      };
-      print([&](size_t i) { return Cased(columns_[i], std::toupper); });
-      for (const auto& row : rows_) print([&](size_t i) { return row[i].text; });
+    case Format::kTable:
+      PrintAligned();
       break;
-    }
-    case Format::kJson: {
-      auto out = nlohmann::ordered_json::array();
-      for (const auto& row : rows_) {
-        nlohmann::ordered_json object;
-        for (size_t i = 0; i < columns_.size(); ++i) {
-          std::string name = Cased(columns_[i], std::tolower);
-          std::replace(name.begin(), name.end(), ' ', '_');
-          if (row[i].is_none) {
-            object[name] = nullptr;
-          } else if (row[i].is_number) {
-            object[name] = std::stoll(row[i].text);
-          } else {
-            object[name] = row[i].text;
-          }
-        }
-        out.push_back(std::move(object));
-      }
-      std::cout << out.dump(2) << '\n';
+    case Format::kJson:
+      PrintJson();
       break;
-    }
-    case Format::kCsv: {
-      for (size_t i = 0; i < columns_.size(); ++i) {
-        std::cout << (i == 0 ? "" : ",") << CsvCell(Cased(columns_[i], std::tolower));
-      }
-      std::cout << '\n';
-      for (const auto& row : rows_) {
-        for (size_t i = 0; i < row.size(); ++i) std::cout << (i == 0 ? "" : ",") << CsvCell(row[i].text);
-        std::cout << '\n';
-      }
+    case Format::kCsv:
+      PrintCsv();
       break;
-    }
   }
   std::cout.flush();
 }
 
-std::string Printable(std::string_view bytes) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string out;
-  for (size_t i = 0; i < bytes.size();) {
-    const size_t length = Utf8Length(bytes, i);
-    if (length > 0) {
-      out += bytes.substr(i, length);
-      i += length;
-    } else {
-      const auto byte = static_cast<unsigned char>(bytes[i++]);
-      out += "\\x";
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
+void Table::PrintAligned() const {
+  std::vector<std::vector<std::string>> lines(1);
+  for (const Column& column : columns_) lines[0].push_back(Cased(column.name, std::toupper));
+  for (const auto& row : rows_) {
+    lines.emplace_back();
+    for (const Cell& cell : row) {
+      lines.back().push_back(cell.kind == Kind::kBytes ? cli::Cell(cell.text) : Harmless(cell.text));
     }
   }
-  return out;
+  std::vector<size_t> widths(columns_.size());
+  for (const auto& line : lines) {
+    for (size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], Columns(line[i]));
+  }
+  for (const auto& line : lines) {
+    for (size_t i = 0; i < line.size(); ++i) {
+      std::cout << line[i];
+      if (i + 1 < line.size()) std::cout << std::string(widths[i] + 2 - Columns(line[i]), ' ');
+    }
+    std::cout << '\n';
+  }
+}
+
+void Table::PrintJson() const {
+  Json out = Json::array();
+  for (const auto& row : rows_) {
+    Json object = Json::object();
+    for (size_t i = 0; i < row.size(); ++i) {
+      const std::string name = MachineName(columns_[i]);
+      switch (row[i].kind) {
+        case Kind::kText:
+          object[name] = row[i].text;
+          break;
+        case Kind::kNumber:
+          object[name] = Json::parse(row[i].machine_text);
+          break;
+        case Kind::kBytes:
+          SetBytes(object, name, row[i].text);
+          break;
+        case Kind::kList:
+          object[name] = row[i].list;
+          break;
+        case Kind::kNone:
+          object[name] = nullptr;
+          break;
+      }
+    }
+    out.push_back(std::move(object));
+  }
+  std::cout << ToText(out) << '\n';
+}
+
+void Table::PrintCsv() const {
+  std::vector<std::string> line;
+  for (const Column& column : columns_) line.push_back(MachineName(column));
+  for (const Column& column : columns_) {
+    if (column.is_bytes) line.push_back(MachineName(column) + "_base64");
+  }
+  PrintCsvLine(line);
+  for (const auto& row : rows_) {
+    line.clear();
+    for (const Cell& cell : row) {
+      const bool hidden = cell.kind == Kind::kNone || (cell.kind == Kind::kBytes && !IsCsvText(cell.text));
+      line.push_back(hidden ? "" : cell.kind == Kind::kNumber ? cell.machine_text : cell.text);
+    }
+    for (size_t i = 0; i < row.size(); ++i) {
+      if (columns_[i].is_bytes) line.push_back(IsCsvText(row[i].text) ? "" : Base64(row[i].text));
+    }
+    PrintCsvLine(line);
+  }
 }
 
 std::string Grouped(int64_t number) {

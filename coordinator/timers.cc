@@ -37,7 +37,7 @@ void CoordinatorCore::ExpireDeadlines() {
         Abort(*txn, AbortReason::kExpired,
               old ? "the transaction lived too long"
                   : "the transaction was idle for more than " +
-                        std::to_string(config_.times.idle_timeout_us / 1'000'000) + " s");
+                        std::to_string(config_.times.idle_timeout_us / 1'000) + " ms");
         break;
       case TxnState::kWorking:
         Abort(*txn, AbortReason::kExpired, "the transaction lived too long");

@@ -12,20 +12,18 @@
 namespace assent::cli {
 
 struct Globals {
-  std::vector<std::string> connect;  // host:port of some nodes
+  std::vector<std::string> connect;  // --connect: host:port of some nodes; empty: not given
   Format format = Format::kTable;
   ExitCode exit_code = kOk;
-  std::string program = "assent";  // as it was called, as a shell takes it back
 };
 
-// The value of --connect, $ASSENT_CONNECT or the default, split at commas.
 inline constexpr char kDefaultConnect[] = "127.0.0.1:7401,127.0.0.1:7402,127.0.0.1:7403";
 
 // Adds --connect and -o to a command that talks to a cluster.
 void AddClusterOptions(CLI::App& command, Globals& globals);
 void AddOutputOption(CLI::App& command, Globals& globals);
 
-// What --connect names, or the default.
+// What --connect names; else $ASSENT_CONNECT; else kDefaultConnect.
 std::vector<std::string> AddressesOf(const Globals& globals);
 
 Result<Client> ConnectClient(const Globals& globals, ClientOptions options = {});

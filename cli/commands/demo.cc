@@ -11,6 +11,7 @@
 #include "cli/audit.h"
 #include "cli/commands/commands.h"
 #include "cli/local_cluster.h"
+#include "cli/program.h"
 #include "common/placement.h"
 #include "runtime/loop.h"
 
@@ -253,7 +254,7 @@ void AddDemo(CLI::App& app, Globals& globals) {
   demo->footer(
       "Exit code 1 if the audit finds anything wrong.\nExample:\n  assent demo --transactions 5000 --crashes "
       "4");
-  demo->callback([options, &globals] { globals.exit_code = RunDemo(*options, globals.program); });
+  demo->callback([options, &globals] { globals.exit_code = RunDemo(*options, ProgramWord()); });
 }
 
 }  // namespace assent::cli

@@ -11,6 +11,7 @@
 
 #include "cli/commands/commands.h"
 #include "cli/local_cluster.h"
+#include "cli/program.h"
 
 namespace assent::cli {
 namespace {
@@ -140,7 +141,7 @@ void AddDev(CLI::App& app, Globals& globals) {
       "Example:\n  assent dev --dir /tmp/assent");
   dev->callback([options, port, &globals] {
     options->port_must_match = port->count() > 0;
-    globals.exit_code = RunDev(*options, globals.program);
+    globals.exit_code = RunDev(*options, ProgramWord());
   });
 }
 

@@ -23,10 +23,10 @@ enum class Change : uint8_t { kAdd, kRemove };
 void PrintViews(const std::vector<wire::View>& views, Format format) {
   Table table({"group", "epoch", "primary", "backups"});
   for (const wire::View& view : views) {
-    std::string backups;
-    for (const wire::NodeId node : view.backups) backups += (backups.empty() ? "" : " ") + NodeName(node);
+    std::vector<std::string> backups;
+    for (const wire::NodeId node : view.backups) backups.push_back(NodeName(node));
     table.Add({Table::Text(GroupName(view.group)), Table::Number(int64_t{view.epoch}),
-               Table::Text(NodeName(view.primary)), Table::Text(backups)});
+               Table::Text(NodeName(view.primary)), Table::List(std::move(backups))});
   }
   table.Print(format);
 }

@@ -51,18 +51,21 @@ struct Merged {
   std::vector<const wire::TxnSummary*> branches;
 };
 
-std::string BranchesOf(const Merged& merged) {
-  std::string out;
+std::vector<std::string> BranchesOf(const Merged& merged) {
+  std::vector<std::string> out;
   const auto& any = merged.coordinator != nullptr ? *merged.coordinator : *merged.branches.front();
   for (const wire::Branch& branch : any.participants) {
-    if (!out.empty()) out += "  ";
     const std::string name = BranchName(branch);
-    out += name;
+    out.push_back(name);
     for (const wire::TxnSummary* summary : merged.branches) {
-      if (GroupName(summary->at) == name) out += " " + NameOf(summary->state);
+      if (GroupName(summary->at) == name) out.back() += " " + NameOf(summary->state);
     }
   }
   return out;
+}
+
+Table::Cell AgeOf(const wire::TxnSummary& summary) {
+  return Table::Duration(static_cast<uint64_t>(std::max<int64_t>(0, summary.age_us)));
 }
 
 ExitCode List(const Globals& globals, const std::string& state) {
@@ -97,20 +100,19 @@ ExitCode List(const Globals& globals, const std::string& state) {
       one.coordinator = &summary;
     }
   }
-  Table table({"txn", "age", "state", "decision", "branches", "waiting on"});
+  Table table({"txn", {"age", "age_ms"}, "state", "decision", "branches", "waiting on"});
   for (const auto& [txn, one] : merged) {
     const auto& any = one.coordinator != nullptr ? *one.coordinator : *one.branches.front();
-    table.Add({Table::Text(ToString(txn)),
-               Table::Text(ShortDuration(static_cast<uint64_t>(std::max<int64_t>(0, any.age_us)))),
-               Table::Text(NameOf(any.state)), Table::Text(any.__isset.decision ? NameOf(any.decision) : "-"),
-               Table::Text(BranchesOf(one)), Table::Text(any.waiting_on)});
+    table.Add({Table::Text(ToString(txn)), AgeOf(any), Table::Text(NameOf(any.state)),
+               Table::Text(any.__isset.decision ? NameOf(any.decision) : "-"), Table::List(BranchesOf(one)),
+               Table::Text(any.waiting_on)});
   }
   if (table.empty() && globals.format == Format::kTable) {
     std::cout << "no transactions" << (state == "in-doubt" ? " in doubt" : "") << '\n';
   } else {
     table.Print(globals.format);
   }
-  if (truncated) std::cerr << "assent: only the first of a node's transactions are shown\n";
+  if (truncated) Note("only the first of a node's transactions are shown");
   if (!asked.ok()) return Fail(asked);
   return kOk;
 }
@@ -132,14 +134,11 @@ ExitCode Show(const Globals& globals, const std::string& id) {
     if (asked.ok()) asked = answer.status;
     for (auto& detail : answer.reply.at) details.push_back(std::move(detail));
   }
-  Table table({"at", "state", "age", "decision", "notes"});
+  Table table({"at", "state", {"age", "age_ms"}, "decision", "notes"});
   for (const wire::TxnDetail& detail : details) {
-    std::string notes;
-    for (const std::string& note : detail.notes) notes += (notes.empty() ? "" : "; ") + note;
     const wire::TxnSummary& s = detail.summary;
-    table.Add({Table::Text(GroupName(s.at)), Table::Text(NameOf(s.state)),
-               Table::Text(ShortDuration(static_cast<uint64_t>(std::max<int64_t>(0, s.age_us)))),
-               Table::Text(s.__isset.decision ? NameOf(s.decision) : "-"), Table::Text(notes)});
+    table.Add({Table::Text(GroupName(s.at)), Table::Text(NameOf(s.state)), AgeOf(s),
+               Table::Text(s.__isset.decision ? NameOf(s.decision) : "-"), Table::List(detail.notes)});
   }
   if (!asked.ok()) Fail(asked);
   if (table.empty()) {

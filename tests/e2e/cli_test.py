@@ -14,40 +14,17 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from local import PROGRAM, Cluster, Ports, new_directory, run  # noqa: E402
+from local import ABORTED, ABSENT, ERROR, OK, PROGRAM, UNAVAILABLE, USAGE  # noqa: E402
+from local import Cluster, ClusterTest, Ports, new_directory, run  # noqa: E402
 
 TRANSFER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "python", "transfer.py")
-OK, ERROR, USAGE, ABORTED, UNAVAILABLE = 0, 1, 2, 3, 6
 COMMANDS = ["node", "dev", "demo", "status", "get", "put", "delete", "scan", "exec", "shell", "txn", "group", "wal",
             "bench", "completion"]
 SUBCOMMANDS = [["txn", "list"], ["txn", "show"], ["wal", "inspect"], ["wal", "verify"], ["completion", "bash"],
                ["group", "show"], ["group", "add-replica"], ["group", "remove-replica"]]
 
 
-class Commands(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.cluster = Cluster("cli")
-        cls.failed = False
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.cluster.close(keep=cls.failed)
-
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        type(self).failed |= len(result.failures) + len(result.errors) > before
-
-    def check(self, code, *arguments, **keywords):
-        """stdout, where the exit code is as wanted."""
-        got, out, err = self.cluster.run(*arguments, **keywords)
-        self.assertEqual(got, code, f"{arguments}: {out}{err}")
-        if code != OK:
-            self.assertNotEqual(err, "")
-        self.err = err
-        return out
-
+class Commands(ClusterTest):
     # ---- Rows
 
     def test_put_get_delete(self):
@@ -55,7 +32,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.check(OK, "get", "t1/a"), "one\n")
         self.assertEqual(self.err, "")
         self.check(OK, "delete", "t1/a")
-        self.assertEqual(self.check(ERROR, "get", "t1/a"), "")
+        self.assertEqual(self.check(ABSENT, "get", "t1/a"), "")
         self.assertEqual(self.err, "assent: no such key: t1/a\n")
 
     def test_get_in_json_and_csv(self):
@@ -101,11 +78,6 @@ class Commands(unittest.TestCase):
         self.assertRegex(out, "^aborted: below floor")
         self.assertEqual(self.check(OK, "get", "t12/b"), "70\n")
 
-    def test_values_that_are_no_text(self):
-        self.check(OK, "exec", 'put t4/b "\\x00\\xff\\n"')
-        row, = json.loads(self.check(OK, "get", "t4/b", "-o", "json"))
-        self.assertEqual(row["value"], "\\x00\\xff\\x0a")
-
     # ---- exec
 
     def test_exec_is_one_transaction(self):
@@ -119,47 +91,68 @@ class Commands(unittest.TestCase):
         self.check(ABORTED, "exec", "check t5/alice absent", "put t5/alice 1")
         self.check(ABORTED, "exec", "check t5/alice value=1", "put t5/alice 1")
 
-    def test_exec_in_json_and_csv(self):
-        done = json.loads(self.check(OK, "exec", "put t6/a 1", "add t6/n 5", "get t6/a", "-o", "json"))
-        self.assertEqual(done["outcome"], "committed")
-        self.assertRegex(done["txn"], r"^c1\.\d+\.[0-9a-f]+$")
-        self.assertEqual(done["results"][1]["number"], 5)
-        self.assertEqual(done["results"][2]["rows"][0]["value"], "1")
-        done = json.loads(self.check_aborted_json("exec", "check t6/a absent", "-o", "json"))
-        self.assertEqual(done["outcome"], "aborted")
-        self.assertTrue(done["reason"])
-        row, = csv.DictReader(io.StringIO(self.check(OK, "exec", "put t6/a 1", "-o", "csv")))
-        self.assertEqual(row["outcome"], "committed")
-
-    def check_aborted_json(self, *arguments):
-        code, out, _ = self.cluster.run(*arguments)
-        self.assertEqual(code, ABORTED)
-        return out
-
     def test_bad_operations_are_usage_errors(self):
-        for operation, hint in (("frobnicate a", "get KEY"), ("add a ten", "not a number"), ("put a", "put KEY"),
-                                ('put a "open', "quote"), ("", "get KEY")):
+        for operation, hint in (("frobnicate a", "get KEY"), ("add a ten", "not a number"), ("put a", "put KEY VALUE"),
+                                ('put a "open', "quote"), ("", "get KEY"), ("add a +-5", "+-5 is not a number"),
+                                ("add a 1 min=+-3", "min=N"), ('put a "x\\q"', "\\q is no escape"),
+                                ("put a b\r", "\\r, stands outside of double quotes")):
             self.check(USAGE, "exec", operation)
             self.assertIn(hint, self.err)
+            self.assertEqual(self.err.count("\n"), 1, self.err)
         self.check(USAGE, "exec", "put " + "k" * 2000 + " v")
         self.assertIn("1,024", self.err)
         self.check(USAGE, "put", "", "v")
+        self.check(USAGE, "exec", "put", "k", "v")
+        self.assertIn("Quote each operation, to make one word of it: assent exec 'put KEY VALUE'", self.err)
+        self.check(USAGE, "exec")
+        for limit in ("0", "-1", "18446744073709551616", "ten"):
+            self.check(USAGE, "scan", "a", "--limit", limit)
+            self.assertIn(f"--limit: a number from 1 to 1000000000, not '{limit}'", self.err)
 
-    # ---- shell
+    def test_exec_from_a_file(self):
+        path = os.path.join(self.cluster.directory, "operations")
+        with open(path, "wb") as file:
+            file.write(b"# a transfer\r\nput t11/a 1\r\n\n  add t11/a 1\r\nput t11/b \"x y\"")
+        self.check(OK, "exec", "-f", path)
+        self.assertEqual(self.check(OK, "get", "t11/a"), "2\n")
+        self.assertEqual(self.check(OK, "get", "t11/b"), "x y\n")
+        self.check(OK, "exec", "-f", "-", stdin="put t11/a 7\n")
+        self.check(USAGE, "exec", "-f", "-", stdin="put t11/a 8\nputt t11/b 9\n")
+        self.assertIn("-:2: not an operation: putt", self.err)
+        self.assertEqual(self.check(OK, "get", "t11/a"), "7\n")
+        self.check(USAGE, "exec", "-f", "-", stdin="# nothing\n")
+        self.check(USAGE, "exec", "-f", path, "get a")
+        self.check(ERROR, "exec", "-f", path + ".missing")
+        self.assertIn("No such file", self.err)
 
-    def test_shell_from_a_pipe(self):
-        out = self.check(OK, "shell", stdin="put t7/a 1\nbegin\nadd t7/a 4\nget t7/a\ncommit\nget t7/a\n")
-        self.assertRegex(out, r"begun c1\.\d+\.\w+\n")
-        self.assertEqual(out.count("t7/a = 5"), 3)
-        self.assertNotIn("assent>", out)
-        out = self.check(OK, "shell", stdin="begin\nput t7/b 1\nrollback\nget t7/b\n.quit\nput t7/c 1\n")
-        self.assertIn("rolled back\nt7/b is absent\n", out)
-        self.check(ERROR, "get", "t7/c")
-        self.check(OK, "shell", stdin="begin\nput t7/d 1\n")  # its end rolls back
-        self.check(ERROR, "get", "t7/d")
-        self.check(ERROR, "shell", stdin="frobnicate\n")
-        self.check(ABORTED, "shell", stdin="check t7/a absent\n")
-        self.assertIn("begin | commit | rollback", self.check(OK, "shell", stdin=".help\n"))
+    def test_put_of_what_is_no_argument(self):
+        self.check(OK, "put", "t13/stdin", "-", stdin="v" * 262_144)
+        self.assertEqual(self.check(OK, "get", "t13/stdin"), "v" * 262_144 + "\n")
+        path = os.path.join(self.cluster.directory, "value")
+        with open(path, "w") as file:
+            file.write("line 1\nline 2\n")
+        self.check(OK, "put", "t13/file", "--file", path)
+        self.assertEqual(self.check(OK, "get", "t13/file"), "line 1\nline 2\n\n")
+        self.check(USAGE, "put", "t13/stdin", "-", stdin="v" * 262_145)
+        self.assertIn("more than 262,144 bytes", self.err)
+        self.check(USAGE, "put", "t13/file", "v", "--file", path)
+        self.check(ERROR, "put", "t13/file", "--file", path + ".missing")
+        self.check(OK, "put", "--", "-key", "-value")
+        self.assertEqual(self.check(OK, "get", "--", "-key"), "-value\n")
+        self.check(OK, "put", "t13/n", "-5")
+        for arguments in (["put", "-key", "v"], ["put", "t13/n"]):
+            self.check(USAGE, *arguments)
+            self.assertIn("goes behind --, as in: assent put -- -key value", self.err)
+
+    def test_connect_wins_over_the_environment(self):
+        nowhere = "no.such.host.invalid:1"
+        with_env = {"ASSENT_CONNECT": nowhere}
+        for arguments in (["put", "t14/a", "1"], ["get", "t14/a"], ["delete", "t14/a"], ["scan", "t14/"],
+                          ["exec", "get t14/a"], ["shell"], ["status"], ["txn", "list"], ["group", "show"]):
+            code, out, err = run(*arguments, "--connect", self.cluster.connect, env=with_env)
+            self.assertEqual(code, OK, f"{arguments}: {out}{err}")
+            self.check(USAGE, *arguments, "--connect", nowhere)
+            self.assertIn("no.such.host.invalid", self.err)
 
     # ---- Looking
 
@@ -173,12 +166,13 @@ class Commands(unittest.TestCase):
             self.assertIsInstance(row["replicated"], int)
             self.assertIsInstance(row["in_doubt"], int)
         self.assertEqual(len(list(csv.DictReader(io.StringIO(self.check(OK, "status", "-o", "csv"))))), 6)
+        self.assertIn(",in_doubt,", self.check(OK, "status", "-o", "csv"))
         self.assertRegex(self.check(OK, "status").splitlines()[0], r"^GROUP +NODE +ROLE +EPOCH ")
 
     def test_group_show(self):
         rows = json.loads(self.check(OK, "group", "show", "-o", "json"))
         self.assertEqual([(row["group"], row["primary"], row["backups"]) for row in rows],
-                         [("c1", "n1", "n2"), ("s1", "n2", "n3"), ("s2", "n3", "n1")])
+                         [("c1", "n1", ["n2"]), ("s1", "n2", ["n3"]), ("s2", "n3", ["n1"])])
         self.check(USAGE, "group", "remove-replica", "shard", "n1")
         self.check(USAGE, "group", "remove-replica", "s1", "third")
         self.check(ERROR, "group", "remove-replica", "s9", "n1")
@@ -197,8 +191,11 @@ class Commands(unittest.TestCase):
         txn = re.search(r"begun (\S+)", shell.stdout.readline()).group(1)
         listed = {row["txn"]: row for row in json.loads(self.check(OK, "txn", "list", "-o", "json"))}
         self.assertEqual(listed[txn]["state"], "active")
+        self.assertIsInstance(listed[txn]["age_ms"], int)
+        self.assertIsInstance(listed[txn]["branches"], list)
         shown = json.loads(self.check(OK, "txn", "show", txn, "-o", "json"))
         self.assertEqual(shown[0]["at"], "c1")
+        self.assertIsInstance(shown[0]["notes"], list)
         shell.communicate("rollback\n", timeout=60)
         self.assertEqual(shell.returncode, OK)
         self.check(ERROR, "txn", "show", "c1.1.ffffff")
@@ -248,12 +245,22 @@ class Commands(unittest.TestCase):
         self.assertRegex(self.check(OK, "--version"), r"^assent \d+\.\d+\.\d+\n$")
 
     def test_usage_errors(self):
-        for arguments in ([], ["frobnicate"], ["get"], ["get", "a", "b"], ["status", "-o", "xml"], ["node"],
-                          ["txn"], ["scan", "a", "--limit", "-1"], ["bench", "unheard-of"]):
+        for arguments, hint in (
+                ([], "a command is missing"), (["frobnicate"], "unknown command 'frobnicate'; there are node, dev"),
+                (["ge", "k"], "unknown command 'ge'; did you mean get?"),
+                (["txn", "resolve"], "unknown command 'txn resolve'; there are list, show"),
+                (["completion", "zsh"], "unknown command 'completion zsh'; there are bash"),
+                (["get"], "KEY is required"), (["get", "a", "b"], "a word too many: 'b'"),
+                (["status", "-o", "xml"], "--output: table, json or csv, not 'xml'"),
+                (["dev", "-o", "json"], "unknown option '-o'"), (["get", "a", "--outptu"], "did you mean --output?"),
+                (["node"], "--config"), (["txn"], "a command is missing; there are list, show"),
+                (["bench", "unheard-of"], "unheard-of")):
             code, out, err = self.cluster.run(*arguments)
             self.assertEqual(code, USAGE, f"{arguments}: {out}{err}")
             self.assertEqual(out, "", arguments)
-            self.assertNotEqual(err, "", arguments)
+            self.assertRegex(err, "^assent: ")
+            self.assertIn(hint, err)
+            self.assertRegex(err, r"\nSee: assent( \w+)* --help\n$")
 
     def test_no_escape_codes_where_output_is_no_terminal(self):
         for env in ({}, {"NO_COLOR": "1"}):

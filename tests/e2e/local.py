@@ -13,12 +13,14 @@ import subprocess
 import tempfile
 import threading
 import time
+import unittest
 
 PROGRAM = os.environ["ASSENT_PROGRAM"]
 DIRECTORY = os.environ["ASSENT_E2E_DIRECTORY"]
 DEADLINE = 120  # seconds; generous: the machine may have few cores and much else to do
 FIRST_PORT, BLOCK_PORTS, BLOCKS = 20_000, 8, 1_500  # as tests/e2e/test_cluster.cc
 PR_SET_PDEATHSIG = 1
+OK, ERROR, USAGE, ABORTED, UNKNOWN, UNAVAILABLE, ABSENT = 0, 1, 2, 3, 4, 6, 7  # exit codes of every command
 
 
 class Ports:
@@ -55,13 +57,17 @@ def new_directory(name):
     return tempfile.mkdtemp(prefix=name + "-", dir=DIRECTORY)
 
 
-def run(*arguments, stdin="", timeout=DEADLINE, env=None, connect=None):
-    """(exit code, stdout, stderr) of the program."""
+def environment_of(env=None, connect=None):
     environment = {**os.environ, **(env or {})}
     if connect is not None:
         environment["ASSENT_CONNECT"] = connect
+    return environment
+
+
+def run(*arguments, stdin="", timeout=DEADLINE, env=None, connect=None):
+    """(exit code, stdout, stderr) of the program."""
     done = subprocess.run([PROGRAM, *arguments], input=stdin, capture_output=True, text=True, timeout=timeout,
-                          env=environment, preexec_fn=die_with_parent)
+                          env=environment_of(env, connect), preexec_fn=die_with_parent)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -139,3 +145,30 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"not serving: {self.run('status')}")
             time.sleep(0.05)
+
+
+class ClusterTest(unittest.TestCase):
+    """Tests of commands on one cluster, which stays if one of them fails."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(cls.__name__.lower())
+        cls.failed = False
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.cluster.close(keep=cls.failed)
+
+    def run(self, result=None):
+        before = len(result.failures) + len(result.errors)
+        super().run(result)
+        type(self).failed |= len(result.failures) + len(result.errors) > before
+
+    def check(self, code, *arguments, **keywords):
+        """stdout, where the exit code is as wanted."""
+        got, out, err = self.cluster.run(*arguments, **keywords)
+        self.assertEqual(got, code, f"{arguments}: {out}{err}")
+        if code != OK:
+            self.assertNotEqual(err, "")
+        self.err = err
+        return out
