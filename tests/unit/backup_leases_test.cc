@@ -231,7 +231,7 @@ TEST(BackupDescribe, LearnerSaysWhetherItNeedsAnOperator) {
   EXPECT_NE(r.core.WaitsFor(r.now_us).find("by itself"), std::string::npos) << r.core.WaitsFor(r.now_us);
   View removed = ViewOf(3, 1, kLife, {1});
   removed.removed = {Node(2)};
-  r.Enter(removed);
+  r.Step(PeerEpoch{NodeId{1}, Epoch{3}}).Enter(removed);
   EXPECT_NE(r.core.WaitsFor(r.now_us).find("add-replica"), std::string::npos) << r.core.WaitsFor(r.now_us);
 }
 
