@@ -161,7 +161,7 @@ CommitResult Client::Execute(const Token& token, std::vector<Operation> operatio
 }
 
 Result<Token> Client::NewToken() {
-  if (impl_->session.held() >= kTokensHeldMax) {
+  if (impl_->session.kept() >= kTokensHeldMax) {
     return Status(StatusCode::kOverloaded,
                   "too many tokens are neither settled nor released; see Client::Release");
   }

@@ -10,8 +10,8 @@
 namespace assent {
 namespace {
 
-constexpr size_t kAddressesMax = 64;      // configured and learned; a cluster has fewer nodes
-constexpr size_t kHeldUnknownMax = 256;   // unsettled tokens that the application was not asked to release
+constexpr size_t kAddressesMax = 64;  // configured and learned; a cluster has fewer nodes
+constexpr uint64_t kPinnedMax = 16;   // so many tokens behind one that is not settled, and a session is left
 constexpr int kWhereIsTimeoutMs = 2'000;  // answered from a node's memory
 
 }  // namespace
@@ -199,6 +199,11 @@ void Session::Learn(const ClientReply& reply) {
 }
 
 Result<Token> Session::DrawToken(Deadline deadline) {
+  const auto oldest = held_.lower_bound({client_, 0});
+  if (oldest != held_.end() && oldest->first.first == client_ &&
+      oldest->first.second + kPinnedMax < next_seq_) {
+    Renew();
+  }
   Backoff backoff(options_);
   while (client_ == ClientId{}) {
     wire::OpenSessionRequest request;
@@ -228,51 +233,43 @@ Result<Token> Session::DrawToken(Deadline deadline) {
 }
 
 void Session::Renew() {
+  std::erase_if(held_, [&](const auto& one) { return one.first.first == client_ && !one.second.kept; });
   client_ = ClientId{};
   next_seq_ = 1;
   birth_us_ = 0;
-  held_.clear();
 }
 
 void Session::Hold(const Token& token, bool kept) {
   if (token.client != client_) return;
-  Held& held = held_[token.seq];
+  Held& held = held_[{token.client, token.seq}];
   held.kept = held.kept || kept;
-  if (held_.size() <= kHeldUnknownMax) return;
-  // Bounded (G8): what nobody promised to come back for goes first, the oldest of it.
-  size_t loose = 0;
-  for (const auto& [seq, one] : held_) loose += one.kept ? 0 : 1;
-  for (auto one = held_.begin(); loose > kHeldUnknownMax && one != held_.end();) {
-    if (one->second.kept || one->first == token.seq) {
-      ++one;
-    } else {
-      one = held_.erase(one);
-      --loose;
-    }
-  }
 }
 
 void Session::MarkSent(const Token& token) {
-  if (const auto held = held_.find(token.seq); held != held_.end() && token.client == client_) {
-    held->second.sent = true;
-  }
+  if (const auto held = held_.find({token.client, token.seq}); held != held_.end()) held->second.sent = true;
 }
 
 void Session::Release(const Token& token) {
-  if (token.client == client_) held_.erase(token.seq);
+  held_.erase({token.client, token.seq});
 }
 
 bool Session::SurelyUnsent(const Token& token) const {
-  const auto held = held_.find(token.seq);
-  return token.client == client_ && held != held_.end() && !held->second.sent;
+  const auto held = held_.find({token.client, token.seq});
+  return held != held_.end() && !held->second.sent;
 }
 
+size_t Session::kept() const {
+  return static_cast<size_t>(
+      std::count_if(held_.begin(), held_.end(), [](const auto& one) { return one.second.kept; }));
+}
+
+// Of other sessions, and those left, not all is known here: what their tokens' owners still want to ask about
+// is not ours to give up.
 uint64_t Session::AckedBelow(const Token& token) const {
-  // Of another session nothing is known here: what its process still wants to ask about is not ours to give
-  // up.
   if (token.client != client_ || client_ == ClientId{}) return 0;
-  const uint64_t settled = held_.empty() ? next_seq_ : held_.begin()->first;
-  return std::min(settled, token.seq);
+  const auto oldest = held_.lower_bound({client_, 0});
+  const bool none = oldest == held_.end() || oldest->first.first != client_;
+  return std::min(none ? next_seq_ : oldest->first.second, token.seq);
 }
 
 }  // namespace assent

@@ -7,6 +7,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "TransactionManager.h"
@@ -83,15 +84,16 @@ class Session {
 
   // Opens a session with the group if there is none.
   Result<Token> DrawToken(Deadline deadline);
-  // Forgets the session: tokens drawn from here on are of a new one.
+  // Leaves the session: tokens drawn from here on are of a new one.
   void Renew();
-  // C5: tokens of this session that are not settled hold up its acknowledgements. `kept`: until Release;
-  // otherwise the oldest go when there are too many.
+  // C5: tokens that are not settled hold up their session's acknowledgements, so one that would do so for
+  // long is left behind: later tokens are of another session. `kept`: the application's, until Release; the
+  // others are not acknowledged once their session is left.
   void Hold(const Token& token, bool kept);
   void MarkSent(const Token& token);
   void Release(const Token& token);
   bool SurelyUnsent(const Token& token) const;
-  size_t held() const { return held_.size(); }
+  size_t kept() const;
   uint64_t AckedBelow(const Token& token) const;
 
  private:
@@ -130,7 +132,7 @@ class Session {
   ClientId client_{};  // 0: no session
   uint64_t next_seq_ = 1;
   uint64_t birth_us_ = 0;
-  std::map<uint64_t, Held> held_;  // by sequence; of `client_`
+  std::map<std::pair<ClientId, uint64_t>, Held> held_;  // by session and sequence
 };
 
 }  // namespace assent

@@ -297,6 +297,42 @@ TEST(Client, UnknownOutcomeIsNotAcknowledgedAndCanBeAskedFor) {
   EXPECT_TRUE(asked.repeated);
 }
 
+// The cluster keeps what is not acknowledged, so a token that nobody may settle must not hold up all that
+// follow.
+TEST(Client, OneUnknownOutcomeDoesNotHoldUpAcknowledgements) {  // C5, G8
+  Coordinator coordinator;
+  ClientOptions options = Quick();
+  options.deadline_ms = 300;
+  Client client = Connected(coordinator, options);
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(client.Execute({op::Put("k", "v")}).committed());
+  coordinator.SetFaults([] { return Fault::kUnknown; });
+  const CommitResult unknown = client.Execute({op::Put("k", "v")});
+  ASSERT_EQ(unknown.outcome, Outcome::kUnknown);
+  coordinator.SetFaults([] { return Fault::kNone; });
+  for (int i = 0; i < 500; ++i) ASSERT_TRUE(client.Execute({op::Put("k", "v")}).committed());
+  const auto tag = coordinator.last_execute().tag;
+  EXPECT_EQ(tag.acked_below, tag.token.seq);
+  EXPECT_GT(tag.token.seq, 400);
+  EXPECT_EQ(coordinator.sessions(), 2);
+  // It can be asked for all the same.
+  const CommitResult asked = client.Execute(unknown.token, {op::Put("k", "v")});
+  EXPECT_TRUE(asked.committed()) << Describe(asked);
+  EXPECT_EQ(coordinator.last_execute().tag.acked_below, 0);
+}
+
+// Nor one that the application keeps.
+TEST(Client, OneKeptTokenDoesNotHoldUpAcknowledgements) {  // C5, G8
+  Coordinator coordinator;
+  Client client = Connected(coordinator);
+  const Token kept = client.NewToken().value();
+  for (int i = 0; i < 500; ++i) ASSERT_TRUE(client.Execute({op::Put("k", "v")}).committed());
+  const auto tag = coordinator.last_execute().tag;
+  EXPECT_EQ(tag.acked_below, tag.token.seq);
+  EXPECT_EQ(coordinator.sessions(), 2);
+  EXPECT_TRUE(client.Execute(kept, {op::Put("k", "v")}).committed());
+  EXPECT_EQ(coordinator.effects(static_cast<int64_t>(kept.client), static_cast<int64_t>(kept.seq)), 1);
+}
+
 TEST(Client, OwnTokenTakesEffectOnceAcrossProcesses) {  // G4
   Coordinator coordinator;
   Token token;
