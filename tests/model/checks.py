@@ -139,6 +139,7 @@ TOKEN = [
     rules('token/one-phase', 'token', quick=True),
     rules('token/one-phase, three attempts', 'token', 'ATTEMPTS=3'),
     rules('token/one-phase, two failovers', 'token', 'FAILOVERS=2'),
+    rules('token/one-phase, horizon', 'token', 'HORIZON'),
     rules('token/one-phase, three epochs', 'token', 'EPOCHS=3'),
     sample('token/one-phase, wide', 'token', 'EPOCHS=3 ATTEMPTS=3 FAILOVERS=2'),
     rules('token/two-phase', 'token', 'TWO_PHASE', quick=True),
@@ -159,6 +160,7 @@ TOKEN = [
     M_SHARD_RECORD_NOT_LOOKED_UP: C6, and what it committed
     M_SHARD_FORGETS_BELOW_FLOOR: C5, what it may have forgotten is refused
     M_SETTLE_LEAVES_IT_RUNNING: C6, SettleToken ends what still runs
+    M_FORGOTTEN_IS_NOT_RUN HORIZON: C5, what a shard may have forgotten it may have committed
 ''') + mutants('token/two-phase ', 'token', 'TWO_PHASE', '''
     M_OLD_EPOCHS_ARE_TAKEN: C5; each ABORTED that was told has its record, which refuses a late duplicate
 ''', 'redundant') + mutants('token/one-phase ', 'token', '', '''
@@ -166,6 +168,7 @@ TOKEN = [
     M_ABORTED_BEFORE_REPLICATED: C5; the shard's own refusal is replicated before, and binds
     M_REFUSED_MAY_RUN: C5; likewise: the shard says no again
     M_FORGETS_BELOW_FLOOR: C5; likewise: the shard has a floor of its own
+    M_HORIZON_PASSES_LIVE HORIZON: C5; what is forgotten is UNKNOWN: the outcome is lost, no guarantee
 ''', 'redundant')
 
 CHECKS = REPLICATION + LEASE + COMMIT + TOKEN

@@ -13,6 +13,8 @@
  * Network  Execute, CommitOnePhase, SettleToken and OnePhaseReply stay once sent: delivered any number of
  *          times, in any order, however late. An answer to the client is told when it leaves, which is the
  *          earliest it can be.
+ * HORIZON  The group's horizon passes the token at any time, and some time later the shard's does: both forget what became
+ *          of it.
  * Client   Sends an attempt to any epoch it may believe in, again and again; raises the attempt only when it
  *          was told ABORTED of all it sent; acknowledges only an outcome (client/outcome.cc).
  *
@@ -60,7 +62,7 @@ Shard shard;
 byte execute[EPOCHS + 1];   /* Execute, by sent_to */
 byte commit_one_phase, settle_token;
 byte reply_no;
-bit  reply_yes;
+bit  reply_yes, reply_expired;
 
 /* the client */
 byte attempt = 1;
@@ -192,7 +194,22 @@ inline decide_commit(e) {
               refuse_attempt(e, CO(e).live); CO(e).live = 0 } \
   :: d_step { CO(e).live != 0 && reply_yes -> \
               CO(e).live = 0; CO(e).app.committed = 1; tell_committed() } \
+  FORGOTTEN(e) \
   :: d_step { CO(e).live != 0 -> give_up(e) }
+
+#ifdef HORIZON
+#define FORGOTTEN(e)  :: d_step { CO(e).live != 0 && reply_expired -> forgotten(e) }
+#else
+#define FORGOTTEN(e)
+#endif
+
+inline forgotten(e) {                              /* the shard's kTokenExpired: UNKNOWN */
+  printf("c%d hears that the shard may have forgotten attempt %d\n", e, CO(e).live);
+#ifdef M_FORGOTTEN_IS_NOT_RUN
+  assert(effects == 0);                            /* I-U1: the client would run it under another token */
+#endif
+  CO(e).live = 0
+}
 
 inline give_up(e) {                                /* GiveUpOnShard: UNKNOWN */
   printf("c%d gives attempt %d up: UNKNOWN\n", e, CO(e).live);
@@ -232,6 +249,19 @@ inline drop(row) {  /* outcomes below the floor go with the record that raises i
 #define THIRD(steps)
 #endif
 
+#ifdef HORIZON
+#define PASSED(e) \
+  :: d_step { CURRENT(e) && CO(e).up && !CO(e).app.expired && !BEHIND(e) -> \
+              printf("the horizon passes the token\n"); drop(CO(e).app); drop(rep) }
+#else
+#define PASSED(e)
+#endif
+#ifdef M_HORIZON_PASSES_LIVE
+#define TOLD_HORIZON  rep.expired
+#else
+#define TOLD_HORIZON  (rep.expired && co[ce].live == 0)                                   /* C5 */
+#endif
+
 #define COORDINATOR(e) \
   CALL(e, 1) \
   CALL(e, 2) \
@@ -243,7 +273,8 @@ inline drop(row) {  /* outcomes below the floor go with the record that raises i
   /* C5: a later request of the client acknowledges this token; its record drops the row */ \
   :: d_step { CO(e).up && acknowledges && !CO(e).floor -> CO(e).floor = 1 } \
   :: d_step { CO(e).up && acknowledges && CO(e).floor && CO(e).live == 0 && CURRENT(e) && \
-              !CO(e).app.expired && !BEHIND(e) -> drop(CO(e).app); drop(rep) }
+              !CO(e).app.expired && !BEHIND(e) -> drop(CO(e).app); drop(rep) } \
+  PASSED(e)
 
 /* ---- shard ---- */
 
@@ -343,6 +374,16 @@ inline settle(upto) {
 #endif
 }
 
+#ifdef HORIZON
+#define PASSED_HERE   TOLD_HORIZON
+#define SAYS_EXPIRED \
+  :: d_step { SH.app.expired && !reply_expired && (ASKED(1) || ASKED(2) || THIRD(ASKED(3) ||) false) -> \
+              reply_expired = 1 }
+#else
+#define PASSED_HERE   false
+#define SAYS_EXPIRED
+#endif
+
 #define SHARD \
   SHARD_ASKED(1) \
   SHARD_ASKED(2) \
@@ -352,8 +393,9 @@ inline settle(upto) {
               n = most(SH.running, SH.joined); end_branch(n) }  /* a check failed, wounded, ... */ \
   :: d_step { SH.app.refused > SH.rep.refused || COMMITTING -> shard_replicates() } \
   :: d_step { failovers > 0 -> shard_fails_over() } \
-  :: d_step { acknowledges && !SH.app.expired && SH.running == 0 && SH.app.refused == SH.rep.refused && \
-              !COMMITTING -> drop(SH.app); drop(SH.rep) }
+  :: d_step { (acknowledges || PASSED_HERE) && !SH.app.expired && SH.running == 0 && \
+              SH.app.refused == SH.rep.refused && !COMMITTING -> drop(SH.app); drop(SH.rep) } \
+  SAYS_EXPIRED
 
 /* ---- client ---- */
 
