@@ -38,6 +38,7 @@ CommitProgress::Next CommitProgress::OnRefusal(const Refusal& refusal) {
     case RefusalCode::kNotServing:
       last_ = Status(StatusCode::kUnavailable, refusal.detail);
       return Next::kSendAgain;
+    case RefusalCode::kBusy:
     case RefusalCode::kOverloaded:
       last_ = Status(StatusCode::kOverloaded, refusal.detail);
       return Next::kSendAgain;
@@ -54,8 +55,7 @@ CommitProgress::Next CommitProgress::OnRefusal(const Refusal& refusal) {
       }
       return RefuseForGood(StatusCode::kConflict, refusal.detail);
     case RefusalCode::kNoSuchTxn:
-      // The first commit of an interactive transaction that ended meanwhile: idle for too long, or its
-      // coordinator restarted. Nothing of it was, or will be, committed.
+      // Of the first commit of a transaction: nothing of it was, or will be, committed.
       if (may_take_effect_) return RefuseForGood(StatusCode::kConflict, refusal.detail);
       result_.outcome = Outcome::kAborted;
       result_.reason = AbortReason::kExpired;
@@ -68,7 +68,11 @@ CommitProgress::Next CommitProgress::OnRefusal(const Refusal& refusal) {
 CommitProgress::Next CommitProgress::OnEnding(Ending&& ending) {
   if (ending.outcome == Outcome::kUnknown) {
     if (ending.txn.valid()) open_txn_ = ending.txn;
-    return OnLost(Status(StatusCode::kUnavailable, ending.detail));
+    if (ending.reason != AbortReason::kTokenExpired) {
+      return OnLost(Status(StatusCode::kUnavailable, ending.detail));
+    }
+    may_take_effect_ = true;  // or did, and nobody remembers
+    return RefuseForGood(StatusCode::kConflict, ending.detail);
   }
   result_.attempts = attempt_;
   result_.txn = ending.txn;
@@ -80,7 +84,8 @@ CommitProgress::Next CommitProgress::OnEnding(Ending&& ending) {
     result_.repeated = ending.repeated;
     return Next::kDone;
   }
-  if (ending.age.txn.valid()) age_ = ending.age;
+  // P2: the oldest is the place in line.
+  if (ending.age.txn.valid() && (!age_.txn.valid() || ending.age < age_)) age_ = ending.age;
   if (ending.reason == AbortReason::kRefusedAttempt && sent_before_) {
     // The earlier process was told the same, and may have sent a higher attempt: that one may yet commit. Ask
     // for it.

@@ -15,6 +15,7 @@
 //        --> refused for now: that send did nothing        -+    UNKNOWN if some send may take effect, else
 //        ABORTED
 //        --> refused for good: UNKNOWN if some *other* send may take effect, else ABORTED
+//        --> UNKNOWN, and forgotten: UNKNOWN for good
 //        --> COMMITTED
 //        --> ABORTED: no send up to this attempt can take effect any more (C5); next attempt, or ABORTED
 //

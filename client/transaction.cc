@@ -29,7 +29,7 @@ CommitResult Lost(std::string detail) {
 // the transaction.
 struct Transaction::Impl {
   Impl(std::shared_ptr<Client::Impl> its_client, const Begun& begun)
-      : client(std::move(its_client)), txn(begun.txn), age(begun.age) {}
+      : client(std::move(its_client)), txn(begun.txn), key(begun.key), age(begun.age) {}
 
   Session& session() { return client->session; }
 
@@ -76,7 +76,7 @@ struct Transaction::Impl {
   Result<std::vector<OperationResult>> Send(std::vector<Operation>&& operations) {
     const size_t count = operations.size();
     wire::WorkRequest request =
-        codec::EncodeRequest(session().cluster(), assent::Work{txn, std::move(operations)});
+        codec::EncodeRequest(session().cluster(), assent::Work{txn, std::move(operations), key});
     const Deadline deadline = client->NewDeadline();
     Backoff backoff(session().options());
     while (true) {
@@ -114,6 +114,7 @@ struct Transaction::Impl {
           case RefusalCode::kStaleEpoch:
           case RefusalCode::kNotServing:
           case RefusalCode::kOverloaded:
+          case RefusalCode::kBusy:
             break;  // nothing was done: again
         }
       }
@@ -124,7 +125,7 @@ struct Transaction::Impl {
 
   Status OnEnding(Ending&& ending) {
     if (ending.outcome != Outcome::kAborted) return Abandon(Lost("in mid-transaction: " + ending.detail));
-    if (ending.age.txn.valid()) age = ending.age;
+    if (ending.age.txn.valid() && ending.age < age) age = ending.age;  // P2: the oldest is the place in line
     CommitResult result;
     result.outcome = Outcome::kAborted;
     result.reason = ending.reason;
@@ -152,7 +153,8 @@ struct Transaction::Impl {
   void SendRollback() {
     if (session().epoch() > txn.epoch) return;
     constexpr auto kPatience = std::chrono::milliseconds(1'000);
-    const wire::RollbackRequest request = codec::EncodeRequest(session().cluster(), assent::Rollback{txn});
+    const wire::RollbackRequest request =
+        codec::EncodeRequest(session().cluster(), assent::Rollback{txn, key});
     (void)session().Send<wire::RollbackReply>(
         std::chrono::steady_clock::now() + kPatience, [] {},
         [&](wire::TransactionManagerClient& wire_client) { wire_client.send_rollback(request); },
@@ -169,6 +171,7 @@ struct Transaction::Impl {
     commit.txn = txn;
     commit.foreign = std::move(foreign);
     commit.shards = shards;
+    commit.key = key;
     wire::CommitRequest request = codec::EncodeRequest(session().cluster(), std::move(commit));
     const Deadline deadline = client->NewDeadline();
     // One attempt: the work is the application's to repeat, in a new transaction.
@@ -191,6 +194,7 @@ struct Transaction::Impl {
 
   const std::shared_ptr<Client::Impl> client;
   const TxnId txn;
+  const uint64_t key;
   Age age;
   std::vector<GroupId> shards;
   std::vector<Operation> pending;

@@ -38,20 +38,24 @@ struct Execute {  // one-shot
 struct Begin {
   Age retry_of;
 };
+// `key`, here and below: as Begun gave it, so that nobody ends a transaction whose id he has guessed.
 struct Work {  // read and write
   TxnId txn;
   std::vector<Operation> operations;
+  uint64_t key = 0;
 };
-// Ends an interactive transaction. `shards`: those that the replies to Work named; the ones to ask where this
-// coordinator knows nothing of the transaction any more (C6).
+// Ends an interactive transaction. `shards`: those that the replies to Work named, in any order; the first to
+// ask where this coordinator knows nothing of the transaction any more (C3, C6).
 struct Commit {
   CommitTag tag;
   TxnId txn;
   std::vector<ForeignWork> foreign;
   std::vector<GroupId> shards;
+  uint64_t key = 0;
 };
 struct Rollback {
   TxnId txn;
+  uint64_t key = 0;
 };
 
 using ClientRequest = std::variant<OpenSession, Execute, Begin, Work, Commit, Rollback>;
@@ -66,13 +70,18 @@ struct SessionOpened {
 struct Begun {
   TxnId txn;
   Age age;
+  uint64_t key = 0;      // not 0; the owner's alone
+  uint64_t idle_us = 0;  // without a call for so long it is rolled back,
+  uint64_t life_us = 0;  // and so long after it began in any case
 };
 struct WorkDone {
   std::vector<OperationResult> results;
   std::vector<GroupId> shards;  // all that the transaction has touched so far
 };
 // `results`: of a one-shot's operations, in their order; empty where `repeated`, since then the outcome was
-// recorded by an earlier attempt. `birth_us`: for the client's next tokens.
+// recorded by an earlier attempt. `birth_us`: for the client's next tokens. kUnknown for kTokenExpired: what
+// became of the token is forgotten, and asking again brings nothing (C5). `age` is not valid where it is not
+// known.
 struct Ending {
   Outcome outcome = Outcome::kUnknown;
   TxnId txn;
@@ -86,17 +95,20 @@ struct Ending {
 // The request was not run, and nothing was or will be done for it.
 enum class RefusalCode : uint8_t {
   kInvalid = 1,    // bad operations, unknown resource manager, limits
-  kNoSuchTxn,      // Work, Rollback or first Commit of a transaction that is not (or no longer) live here
+  kNoSuchTxn,      // Work, Rollback or Commit of a transaction that is not (or no longer) live here, or with
+                   // another key than its own
   kTokenExpired,   // below the client's floor or the horizon (C5)
   kTokenMismatch,  // the token was used with other content (C5)
-  kStaleEpoch,     // sent to an older epoch (C5): read `epoch`, send again as the same attempt
+  kStaleEpoch,     // sent to another epoch (C5): read `epoch`, send again as the same attempt
   kOverloaded,     // G8: retry later
   kNotServing,     // this node is not the primary, or not yet
+  kBusy,           // another call of the transaction runs: wait for its answer, or for its end
 };
 struct Refusal {
   RefusalCode code = RefusalCode::kInvalid;
   std::string detail;
   Epoch epoch{};
+  std::vector<GroupId> shards{};  // of Work on a live transaction: all that it has touched so far
 };
 struct RolledBack {};
 

@@ -32,7 +32,7 @@ enum class AbortReason : uint8_t {
   kRefusedAttempt,  // this attempt of the token was ended before (C5, C6)
   kOverloaded,      // a bound of the participant was reached (G8)
   kTokenExpired,    // below its client's floor or the horizon: what became of it may be forgotten, so this is
-                    // no proof of an abort (C5). Only in an OnePhaseReply; never shown to clients
+                    // no proof of an abort (C5). In an OnePhaseReply; to clients with UNKNOWN only
 };
 std::string_view ToString(AbortReason reason);
 // True where the same request may well succeed if simply tried again.

@@ -60,6 +60,8 @@ enum class Mutant : uint8_t {
   kLearnerGivenUpAfterCas = 47,        // R6: its acks are not needed once the view is proposed
   kIncarnationIgnored = 48,            // R3: another disk on the same node counts as the member
   kAckByLength = 49,                   // R4: acks name the log's length, whatever it was matched with
+  kHorizonPassesLiveTokens = 50,       // C5: a shard forgets a token that is live, and its word is a refusal
+  kAbortedOnAFewShardsWord = 51,       // C3: of an unknown commit only the shards that are named are asked
 };
 
 #ifdef ASSENT_MUTANTS

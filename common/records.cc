@@ -15,10 +15,11 @@ enum class RecordType : uint8_t {
   kOnePhaseCommitted = 4,
   kAttemptRefused = 5,
   kMarkRaised = 6,
-  kCommitted = 7,
+  kCommittedWithoutBegin = 7,  // read, no longer written
   kEnded = 8,
   kHorizonRaised = 9,
   kTokenCommitted = 10,
+  kCommitted = 11,
 };
 
 class Writer {
@@ -84,6 +85,11 @@ class Reader {
     for (size_t i = sizeof(Number); i-- > 0;) number = number << 8 | static_cast<unsigned char>(rest_[i]);
     rest_.remove_prefix(sizeof(Number));
     return static_cast<Number>(number);
+  }
+  uint64_t NonZero() {
+    const auto number = Int<uint64_t>();
+    if (number == 0) Fail();
+    return number;
   }
   bool Flag() {
     const auto byte = Int<uint8_t>();
@@ -205,13 +211,14 @@ struct Encoder {
     out.Int(r.horizon_us);
   }
   void operator()(const Committed& r) {
-    out.Int(Raw(RecordType::kCommitted));
+    out.Int(Raw(r.begin_us != 0 ? RecordType::kCommitted : RecordType::kCommittedWithoutBegin));
     out.Txn(r.txn);
     out.Participants(r.participants);
     out.TokenOf(r.token);
     out.Int(r.attempt);
     out.Int(r.content);
     out.Int(r.acked_below);
+    if (r.begin_us != 0) out.Int(r.begin_us);
   }
   void operator()(const Ended& r) {
     out.Int(Raw(RecordType::kEnded));
@@ -232,7 +239,8 @@ struct Encoder {
 };
 
 LogRecord ReadRecord(Reader& in) {
-  switch (in.Choice(RecordType::kEpochBegan, RecordType::kTokenCommitted)) {
+  const auto type = in.Choice(RecordType::kEpochBegan, RecordType::kCommitted);
+  switch (type) {
     case RecordType::kEpochBegan:
       return EpochBegan{};
     case RecordType::kPrepared: {
@@ -281,6 +289,7 @@ LogRecord ReadRecord(Reader& in) {
       r.horizon_us = in.Int<uint64_t>();
       return r;
     }
+    case RecordType::kCommittedWithoutBegin:
     case RecordType::kCommitted: {
       Committed r;
       r.txn = in.Txn();
@@ -289,6 +298,7 @@ LogRecord ReadRecord(Reader& in) {
       r.attempt = in.Int<uint32_t>();
       r.content = in.Int<uint64_t>();
       r.acked_below = in.Int<uint64_t>();
+      if (type == RecordType::kCommitted) r.begin_us = in.NonZero();
       return r;
     }
     case RecordType::kEnded:

@@ -93,6 +93,8 @@ struct Committed {
   uint32_t attempt = 0;
   uint64_t content = 0;
   uint64_t acked_below = 0;
+  uint64_t begin_us =
+      0;  // wall time at which it began, for people; 0 = not known: an older version wrote this
   bool operator==(const Committed&) const = default;
 };
 

@@ -16,10 +16,29 @@ struct Overloaded : Fs... {
   using Fs::operator()...;
 };
 
-// A call on a transaction of another kind, or on one that is busy.
+std::string NotOpen(const TxnId& txn) {
+  return "transaction " + ToString(txn) + " is not open here";
+}
+
 std::string BusyText(const Transaction& txn) {
   return "transaction " + ToString(txn.id) + " is " + std::string(ToString(txn.state)) +
-         "; wait for the call that runs";
+         "; wait for the answer to the call that runs";
+}
+
+// All that it touched so far, in order.
+std::vector<GroupId> ShardsOf(const Transaction& txn) {
+  std::vector<GroupId> shards;
+  for (const Branch& branch : txn.branches) {
+    if (!branch.peer.is_foreign()) shards.push_back(branch.peer.group);
+  }
+  std::sort(shards.begin(), shards.end());
+  return shards;
+}
+
+std::string NamesOf(const std::vector<GroupId>& shards) {
+  std::string names;
+  for (const GroupId shard : shards) names += (names.empty() ? "" : ", ") + ToString(shard);
+  return names.empty() ? "none" : names;
 }
 
 }  // namespace
@@ -47,11 +66,9 @@ void CoordinatorCore::OnClientGone(const ClientGone& event) {
 }
 
 void CoordinatorCore::OnOpenSession(RequestId id) {
-  if (Raw(epoch_) > UINT32_MAX || next_client_ == UINT32_MAX) {
-    return Refuse(id, RefusalCode::kOverloaded, "client ids are used up until the coordinator's next epoch");
-  }
-  const ClientId client{Raw(epoch_) << 32 | next_client_++};
-  AnswerCall(id, SessionOpened{client, BirthNow(), epoch_});
+  // Nobody's to guess: who knows a client's id can use its tokens up.
+  const ClientId client{SipHash(config_.secret, {1, Raw(epoch_), next_client_++}) >> 1 | 1};
+  AnswerCall(id, SessionOpened{client, GroupClock(), epoch_});
 }
 
 std::optional<std::string> CoordinatorCore::ProblemOfTag(const CommitTag& tag) const {
@@ -66,7 +83,16 @@ std::optional<std::string> CoordinatorCore::ProblemOfTag(const CommitTag& tag) c
   return std::nullopt;
 }
 
-// C5, in this order: too old, refused, live, recorded. True if the call is answered or joined.
+// C5: a stalled request of an older epoch, whose refusals may be lost. Of a higher one: we are deposed.
+void CoordinatorCore::RefuseEpoch(RequestId id, Epoch sent_to) {
+  Refuse(id, RefusalCode::kStaleEpoch,
+         "sent to epoch " + std::to_string(Raw(sent_to)) + " of " + ToString(config_.group) +
+             (sent_to < epoch_ ? ", which is over; send it again to epoch " + std::to_string(Raw(epoch_))
+                               : ", which this node has not heard of: it leads in epoch " +
+                                     std::to_string(Raw(epoch_)) + "; ask where_is for the leader"));
+}
+
+// C5, in this order: too old and not live, refused, live, recorded. True if the call is answered or joined.
 bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64_t content) {
   Tokens::Judgement judgement = tokens_.Judge(tag.token, tag.attempt, content);
   if (Mutated(Mutant::kTokensNotReplicated) && judgement.verdict == Tokens::Verdict::kCommitted &&
@@ -74,10 +100,12 @@ bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64
     judgement = {};
   }
   Ending ending;
-  ending.birth_us = BirthNow();
+  ending.birth_us = GroupClock();
   ending.repeated = true;
+  const auto live = live_tokens_.find(TokenKey{tag.token.client, tag.token.seq});
   switch (judgement.verdict) {
     case Tokens::Verdict::kExpired:
+      if (live != live_tokens_.end()) break;  // what becomes of it will be told all the same
       Refuse(id, RefusalCode::kTokenExpired, std::move(judgement.detail));
       return true;
     case Tokens::Verdict::kMismatch:
@@ -93,7 +121,6 @@ bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64
     case Tokens::Verdict::kRun:
       break;
   }
-  const auto live = live_tokens_.find(TokenKey{tag.token.client, tag.token.seq});
   if (live != live_tokens_.end()) {
     Join(id, *Find(live->second), tag, content);
     return true;
@@ -101,7 +128,7 @@ bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64
   if (judgement.verdict == Tokens::Verdict::kRun) {
     // A birth far ahead would be kept for ever. Also where the clock was set back by hours: a new session
     // helps.
-    if (tag.token.birth_us <= BirthNow() + config_.times.retention_us) return false;
+    if (tag.token.birth_us <= GroupClock() + config_.times.retention_us) return false;
     Refuse(id, RefusalCode::kTokenExpired, "the token's birth time lies in the future; open a new session");
     return true;
   }
@@ -182,6 +209,7 @@ Transaction& CoordinatorCore::NewTransaction(const Age& retry_of) {
   txn.subject = id;
   txn.age = AgeFor(id, retry_of);
   txn.begun_us = now_.mono_us;
+  txn.begin_wall_us = now_.wall_us;
   ages_.insert(txn.age);
   marks_.OnBegun(id);
   return txn;
@@ -193,6 +221,7 @@ void CoordinatorCore::AdoptTag(Transaction& txn, RequestId id, const CommitTag& 
   txn.acked_below = tag.acked_below;
   txn.content = content;
   live_tokens_.emplace(TokenKey{tag.token.client, tag.token.seq}, txn.id);
+  live_births_.insert(tag.token.birth_us);
   tokens_.NoteFloor(tag.token.client, tag.acked_below);
   txn.waiters.push_back(id);
   calls_.emplace(id, txn.id);
@@ -213,9 +242,7 @@ void CoordinatorCore::AddForeign(Transaction& txn, const std::vector<ForeignWork
 void CoordinatorCore::OnExecute(RequestId id, const Execute& request) {
   const CommitTag& tag = request.tag;
   if (auto problem = ProblemOfTag(tag)) return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
-  if (tag.sent_to != epoch_) {  // C5: a stalled request of an older epoch, whose refusals may be lost
-    return Refuse(id, RefusalCode::kStaleEpoch, "sent to an older epoch; send it again");
-  }
+  if (tag.sent_to != epoch_) return RefuseEpoch(id, tag.sent_to);
   if (request.operations.empty() && request.foreign.empty()) {
     return Refuse(id, RefusalCode::kInvalid, "the request has neither operations nor foreign work");
   }
@@ -269,16 +296,29 @@ void CoordinatorCore::OnBegin(RequestId id, const Begin& request) {
   txn.interactive = true;
   txn.state = TxnState::kActive;
   SetDeadline(txn, now_.mono_us + config_.times.idle_timeout_us);
-  AnswerCall(id, Begun{txn.id, txn.age});
+  AnswerCall(id,
+             Begun{txn.id, txn.age, KeyOf(txn.id), config_.times.idle_timeout_us, config_.times.life_max_us});
+}
+
+// A transaction's key is its begin's answer. Of those that other processes began the keys are not known, but
+// they can no longer be worked on or committed (C3).
+bool CoordinatorCore::IsOwner(const TxnId& txn, uint64_t key) const {
+  return txn.epoch != epoch_ || key == KeyOf(txn);
+}
+
+// The transaction goes on as it was.
+void CoordinatorCore::RefuseWork(RequestId id, const Transaction& txn, RefusalCode code, std::string detail) {
+  if (code == RefusalCode::kOverloaded) ++stats_.overloaded;
+  AnswerCall(id, Refusal{code, std::move(detail), epoch_, ShardsOf(txn)});
 }
 
 void CoordinatorCore::OnWork(RequestId id, const Work& request) {
+  if (!IsOwner(request.txn, request.key)) return Refuse(id, RefusalCode::kNoSuchTxn, NotOpen(request.txn));
   Transaction* txn = Find(request.txn);
   if (txn == nullptr || !txn->interactive || !IsUndecided(txn->state)) {
     const auto recent = recent_.find(request.txn);
     if (recent == recent_.end() || recent->second.outcome != Outcome::kAborted) {
-      return Refuse(id, RefusalCode::kNoSuchTxn,
-                    "transaction " + ToString(request.txn) + " is not open here");
+      return Refuse(id, RefusalCode::kNoSuchTxn, NotOpen(request.txn));
     }
     return AnswerCall(id, Ending{Outcome::kAborted,
                                  request.txn,
@@ -287,12 +327,15 @@ void CoordinatorCore::OnWork(RequestId id, const Work& request) {
                                  recent->second.detail,
                                  {},
                                  true,
-                                 BirthNow()});
+                                 GroupClock()});
   }
-  if (txn->state != TxnState::kActive) return Refuse(id, RefusalCode::kInvalid, BusyText(*txn));
-  if (request.operations.empty()) return Refuse(id, RefusalCode::kInvalid, "the request has no operations");
-  if (auto problem = ProblemOf(request.operations))
-    return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+  if (txn->state != TxnState::kActive) return RefuseWork(id, *txn, RefusalCode::kBusy, BusyText(*txn));
+  if (request.operations.empty()) {
+    return RefuseWork(id, *txn, RefusalCode::kInvalid, "the request has no operations");
+  }
+  if (auto problem = ProblemOf(request.operations)) {
+    return RefuseWork(id, *txn, RefusalCode::kInvalid, std::move(*problem));
+  }
   SplitRequest split = Split(request.operations, placement_);
   size_t bytes = 0;
   for (const ShardPart& part : split.parts) {
@@ -300,12 +343,13 @@ void CoordinatorCore::OnWork(RequestId id, const Work& request) {
     const size_t sent = branch == nullptr ? 0 : branch->bytes_sent;
     const size_t count = branch == nullptr ? 0 : branch->last;
     if (auto problem = ProblemOfBranch(part.shard, sent + part.bytes, count + part.operations.size())) {
-      return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+      return RefuseWork(id, *txn, RefusalCode::kInvalid, std::move(*problem));
     }
     bytes += SizeOf(part.operations);
   }
   if (bytes_ + bytes > config_.limits.bytes_max) {
-    return Refuse(id, RefusalCode::kOverloaded, "running transactions hold too many bytes; try again later");
+    return RefuseWork(id, *txn, RefusalCode::kOverloaded,
+                      "running transactions hold too many bytes; try again later");
   }
   for (ShardPart& part : split.parts) {
     Branch* branch = BranchAt(*txn, Peer{part.shard, ""});
@@ -333,10 +377,9 @@ void CoordinatorCore::OnWork(RequestId id, const Work& request) {
 void CoordinatorCore::OnCommit(RequestId id, const Commit& request) {
   const CommitTag& tag = request.tag;
   if (auto problem = ProblemOfTag(tag)) return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
-  if (tag.sent_to != epoch_)
-    return Refuse(id, RefusalCode::kStaleEpoch, "sent to an older epoch; send it again");
+  if (tag.sent_to != epoch_) return RefuseEpoch(id, tag.sent_to);
   if (request.txn.coordinator != config_.group || !request.txn.valid() || request.txn >= NextId()) {
-    return Refuse(id, RefusalCode::kInvalid,
+    return Refuse(id, RefusalCode::kNoSuchTxn,
                   "transaction " + ToString(request.txn) + " was never begun at " + ToString(config_.group));
   }
   if (auto problem =
@@ -345,15 +388,23 @@ void CoordinatorCore::OnCommit(RequestId id, const Commit& request) {
   }
   const uint64_t content = ContentOf(request.txn, request.foreign);
   if (AnsweredByToken(id, tag, content)) return;
+  if (!IsOwner(request.txn, request.key)) return Refuse(id, RefusalCode::kNoSuchTxn, NotOpen(request.txn));
   Transaction* txn = Find(request.txn);
   if (txn != nullptr && (txn->state == TxnState::kCommitting || txn->state == TxnState::kPhaseTwo)) {
     return Refuse(id, RefusalCode::kTokenMismatch,
                   "the transaction was committed under another token or with other work");
   }
   if (txn == nullptr || !IsUndecided(txn->state)) return CommitOfUnknown(id, request, content);
-  // Another token's, or a one-shot's own id: neither is this request's to end.
-  if (!txn->interactive || txn->state != TxnState::kActive) {
-    return Refuse(id, RefusalCode::kInvalid, BusyText(*txn));
+  if (!txn->interactive)
+    return Refuse(id, RefusalCode::kNoSuchTxn, NotOpen(request.txn));  // a one-shot's own id
+  if (txn->state != TxnState::kActive) return Refuse(id, RefusalCode::kBusy, BusyText(*txn));
+  // C3: once this process is gone, these are the shards that are asked first.
+  std::vector<GroupId> named = request.shards;
+  std::sort(named.begin(), named.end());
+  if (named != ShardsOf(*txn)) {
+    return Refuse(id, RefusalCode::kInvalid,
+                  "shards: the request names " + NamesOf(named) + ", but " + ToString(txn->id) +
+                      " has touched " + NamesOf(ShardsOf(*txn)) + "; name those");
   }
   if (bytes_ + SizeOf(request.foreign) > config_.limits.bytes_max) {
     return Refuse(id, RefusalCode::kOverloaded, "running transactions hold too many bytes; try again later");
@@ -371,61 +422,34 @@ void CoordinatorCore::OnCommit(RequestId id, const Commit& request) {
 // The transaction is not live here and no outcome of the token is recorded.
 void CoordinatorCore::CommitOfUnknown(RequestId id, const Commit& request, uint64_t content) {
   const CommitTag& tag = request.tag;
-  Ending ending{Outcome::kAborted, request.txn, Age{}, AbortReason::kBranchLost, "", {}, true, BirthNow()};
   const auto recent = recent_.find(request.txn);
-  if (recent != recent_.end() && recent->second.outcome != Outcome::kUnknown) {
-    if (recent->second.outcome == Outcome::kCommitted && recent->second.content != content) {
-      return Refuse(id, RefusalCode::kTokenMismatch, "the transaction was committed with other work");
-    }
-    ending.outcome = recent->second.outcome;
-    ending.age = recent->second.age;
-    ending.reason = recent->second.reason;
-    ending.detail = recent->second.detail;
-  } else if (request.shards.size() == 1 && request.foreign.empty()) {
-    // C6: it may have committed there in one phase. Until that shard has answered, no record means UNKNOWN.
-    const GroupId shard = request.shards.front();
-    const auto& shards = placement_.shards();
-    if (std::find(shards.begin(), shards.end(), shard) == shards.end()) {
-      return Refuse(id, RefusalCode::kInvalid, "there is no shard " + ToString(shard));
-    }
-    if (RefusedAdmission(id, 0, &tag)) return;
-    Transaction& settling = NewTransaction(Age{});
-    AdoptTag(settling, id, tag, content);
-    settling.subject = request.txn;
-    settling.branches.emplace_back();
-    settling.branches.back().peer = Peer{shard, ""};
-    settling.state = TxnState::kSettling;
-    SetDeadline(settling, now_.mono_us + config_.times.vote_timeout_us);
-    return AskBranches(settling);
-  } else if (recent != recent_.end()) {
-    // It was left to a shard which has not answered, and this request does not name it.
-    ending.outcome = Outcome::kUnknown;
-    ending.detail = "name the shards of the transaction to have its outcome settled";
-  } else {
-    // Its commit, over several participants, would be recorded here. An older epoch's undecided transactions
-    // are dead for good (C3), and so is one of this epoch that is not live.
-    ending.detail = "the transaction was lost before its commit was decided";
+  if (recent == recent_.end() || recent->second.outcome == Outcome::kUnknown) {
+    return StartSettling(id, request, content);
   }
-  if (ending.outcome == Outcome::kAborted) {
-    if (RefusedAdmission(id, 0, &tag)) return;
-    tokens_.NoteFloor(tag.token.client, tag.acked_below);
-    RefuseAttempt(tag.token, tag.attempt, tag.acked_below);
-    ++stats_.aborted;
-    return AnswerAborted(id, std::move(ending));
+  const RecentEnding& end = recent->second;
+  if (end.outcome == Outcome::kCommitted && end.content != content) {
+    return Refuse(id, RefusalCode::kTokenMismatch, "the transaction was committed with other work");
   }
-  AnswerCall(id, std::move(ending));
+  Ending ending{end.outcome, request.txn, end.age, end.reason, end.detail, {}, true, GroupClock()};
+  if (ending.outcome == Outcome::kCommitted) return AnswerCall(id, std::move(ending));
+  if (RefusedAdmission(id, 0, &tag)) return;
+  tokens_.NoteFloor(tag.token.client, tag.acked_below);
+  RefuseAttempt(tag.token, tag.attempt, tag.acked_below);
+  ++stats_.aborted;
+  AnswerAborted(id, std::move(ending));
 }
 
 void CoordinatorCore::OnRollback(RequestId id, const Rollback& request) {
+  if (!IsOwner(request.txn, request.key)) return Refuse(id, RefusalCode::kNoSuchTxn, NotOpen(request.txn));
   Transaction* txn = Find(request.txn);
   if (txn == nullptr || !txn->interactive || !IsUndecided(txn->state)) {
     const auto recent = recent_.find(request.txn);
     if (recent != recent_.end() && recent->second.outcome == Outcome::kAborted)
       return AnswerCall(id, RolledBack{});
-    return Refuse(id, RefusalCode::kNoSuchTxn, "transaction " + ToString(request.txn) + " is not open here");
+    return Refuse(id, RefusalCode::kNoSuchTxn, NotOpen(request.txn));
   }
   if (txn->state != TxnState::kActive && txn->state != TxnState::kWorking) {
-    return Refuse(id, RefusalCode::kInvalid, BusyText(*txn));
+    return Refuse(id, RefusalCode::kBusy, BusyText(*txn));
   }
   Abort(*txn, AbortReason::kRolledBack, "rolled back by the client");
   AnswerCall(id, RolledBack{});

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/ids.h"
+#include "common/siphash.h"
 
 namespace assent {
 
@@ -22,7 +23,7 @@ struct CoordinatorLimits {
   size_t known_floors = 65'536;   // clients whose floor is remembered beyond what the log says (C5)
 };
 
-// Intervals in microseconds of mono time, but `retention_us`: of wall time.
+// Intervals in microseconds of mono time.
 struct CoordinatorTimes {
   uint64_t vote_timeout_us = 10'000'000;  // C7: a vote that is not in by then is a no
   uint64_t idle_timeout_us = 10'000'000;  // an interactive transaction without a call
@@ -37,6 +38,9 @@ struct CoordinatorTimes {
   uint64_t mark_news_us = 1'000'000;      // silence towards a shard after which a risen mark is news (C8)
   uint64_t mark_refresh_us = 30'000'000;  // silence after which any mark is: the last news may be lost
   uint64_t retention_us = 3'600'000'000;  // C5: tokens older than this are refused
+  // The horizon rises in steps of this, which is also how tokens are sorted by birth: fixed while a group
+  // lives.
+  uint64_t horizon_step_us = 60'000'000;
 };
 
 struct CoordinatorConfig {
@@ -45,6 +49,7 @@ struct CoordinatorConfig {
   CoordinatorLimits limits;
   CoordinatorTimes times;
   uint64_t seed = 1;  // of the jitter
+  SipKey secret{};    // client ids and the keys of transactions come of it: drawn anew for each core
 };
 
 }  // namespace assent

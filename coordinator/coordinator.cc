@@ -23,7 +23,7 @@ CoordinatorCore::CoordinatorCore(const CoordinatorConfig& config, const Placemen
     : config_(config),
       placement_(placement),
       overlay_(store),
-      tokens_(overlay_, config.limits.known_floors),
+      tokens_(overlay_, config.limits.known_floors, config.times.horizon_step_us),
       resends_(config.times, config.seed) {
   ASSENT_CHECK(config_.group.kind == GroupKind::kCoordinator, ToString(config_.group));
   overlay_.Scan(Table::kDecision, "", "", [&](std::string_view key, const Row& row) {  // C4
@@ -66,6 +66,7 @@ void CoordinatorCore::ApplyCommitted(Lsn lsn, const Committed& record) {
     txn.token = record.token;
     txn.attempt = record.attempt;
     txn.content = record.content;
+    txn.begin_wall_us = record.begin_us;
     txn.state = TxnState::kPhaseTwo;
   } else {
     ASSENT_CHECK(txn.state == TxnState::kPreparing, "committed twice, or after it ended",
@@ -125,7 +126,8 @@ void CoordinatorCore::OnServing(const Serving& event) {
   serving_ = true;
   epoch_ = event.epoch;
   replicated_ = last_lsn_;  // R4: the whole log is
-  told_horizon_us_ = tokens_.horizon_us();
+  replicated_horizon_us_ = tokens_.horizon_us();
+  StartClock();
   for (const GroupId shard : placement_.shards()) links_[shard].last_sent_us = now_.mono_us;
   for (auto& [id, txn] : transactions_) {  // C4, C7: paced, since there may be many
     ASSENT_CHECK(id.epoch < epoch_, "an epoch has two lives", ToString(id));  // I-X2
@@ -143,7 +145,7 @@ void CoordinatorCore::OnReplicated(const Replicated& event) {
   if (event.lsn <= replicated_) return;
   replicated_ = event.lsn;
   while (!pending_horizons_.empty() && pending_horizons_.front().first <= replicated_) {
-    told_horizon_us_ = std::max(told_horizon_us_, pending_horizons_.front().second);
+    replicated_horizon_us_ = std::max(replicated_horizon_us_, pending_horizons_.front().second);
     pending_horizons_.pop_front();
   }
   while (!pending_ends_.empty() && pending_ends_.front().first <= replicated_) {
@@ -240,22 +242,41 @@ void CoordinatorCore::AnswerWaiters(Transaction& txn, const ClientReply& reply) 
 void CoordinatorCore::SendShard(GroupId to, Message message) {
   ShardLink& link = links_[to];
   link.mark_sent = marks_.MarkFor(to, NextId());
-  link.horizon_sent = told_horizon_us_;
+  link.horizon_sent = ToldHorizon();
   link.last_sent_us = now_.mono_us;
   effects_->push_back(Send{to, std::move(message)});
 }
 
 TxnHeader CoordinatorCore::HeaderFor(const Transaction& txn, GroupId to) const {
-  return TxnHeader{txn.id, txn.age, txn.has_foreign, marks_.MarkFor(to, NextId()), told_horizon_us_};
+  return TxnHeader{txn.id, txn.age, txn.has_foreign, marks_.MarkFor(to, NextId()), ToldHorizon()};
 }
 
 TxnHeader CoordinatorCore::BareHeader(const TxnId& txn, GroupId to) const {
-  return TxnHeader{txn, Age{0, txn}, false, marks_.MarkFor(to, NextId()), told_horizon_us_};
+  return TxnHeader{txn, Age{0, txn}, false, marks_.MarkFor(to, NextId()), ToldHorizon()};
 }
 
-// C5: births never lie below the horizon, or the session would be born expired.
-uint64_t CoordinatorCore::BirthNow() const {
-  return std::max(now_.wall_us, tokens_.horizon_us());
+// C5: outcomes expire by elapsed time. The group's clock, by which births and horizon go, runs with mono time
+// and goes on at each primary from where the log has it, so a wall clock that was once far ahead, or is,
+// neither ends outcomes early nor keeps later ones for ever. The wall clock only begins it, and makes up for
+// what a change of primary loses: at most a step. Births never lie below the horizon.
+void CoordinatorCore::StartClock() {
+  uint64_t clock_us = now_.wall_us;
+  if (tokens_.horizon_us() != 0) {
+    const uint64_t known_us = tokens_.horizon_us() + config_.times.retention_us;
+    clock_us = std::clamp(clock_us, known_us, known_us + config_.times.horizon_step_us);
+  }
+  clock_offset_us_ = clock_us - now_.mono_us;
+}
+
+// C5: not past a token that is live here. Its shard would forget what became of it, and be asked.
+uint64_t CoordinatorCore::ToldHorizon() const {
+  if (live_births_.empty() || Mutated(Mutant::kHorizonPassesLiveTokens)) return replicated_horizon_us_;
+  return std::min(replicated_horizon_us_, *live_births_.begin());
+}
+
+// Who brings it was told of the transaction by us. Numbers on the wire are not negative; 0 is none.
+uint64_t CoordinatorCore::KeyOf(const TxnId& txn) const {
+  return SipHash(config_.secret, {2, Raw(txn.epoch), txn.seq}) >> 1 | 1;
 }
 
 Transaction* CoordinatorCore::Find(const TxnId& txn) {

@@ -107,7 +107,10 @@ class CoordinatorCore final : public RoleCore {
   TxnId NextId() const {
     return TxnId{config_.group, Mutated(Mutant::kIdsRestart) ? Epoch{1} : epoch_, next_seq_};
   }
-  uint64_t BirthNow() const;
+  void StartClock();
+  uint64_t GroupClock() const { return now_.mono_us + clock_offset_us_; }
+  uint64_t ToldHorizon() const;
+  uint64_t KeyOf(const TxnId& txn) const;
   Transaction* Find(const TxnId& txn);
   static Branch* BranchAt(Transaction& txn, const Peer& peer);
   void SetDeadline(Transaction& txn, uint64_t at_us);
@@ -123,8 +126,11 @@ class CoordinatorCore final : public RoleCore {
   void OnWork(RequestId id, const Work& request);
   void OnCommit(RequestId id, const Commit& request);
   void OnRollback(RequestId id, const Rollback& request);
+  bool IsOwner(const TxnId& txn, uint64_t key) const;
+  void RefuseWork(RequestId id, const Transaction& txn, RefusalCode code, std::string detail);
   void CommitOfUnknown(RequestId id, const Commit& request, uint64_t content);
   std::optional<std::string> ProblemOfTag(const CommitTag& tag) const;
+  void RefuseEpoch(RequestId id, Epoch sent_to);
   bool AnsweredByToken(RequestId id, const CommitTag& tag, uint64_t content);
   void Join(RequestId id, Transaction& txn, const CommitTag& tag, uint64_t content);
   std::optional<std::string> Overload(size_t bytes) const;
@@ -155,7 +161,11 @@ class CoordinatorCore final : public RoleCore {
   // ---- one_phase.cc: C6 ----
   void StartOnePhase(Transaction& txn);
   void OnOnePhaseReply(GroupId from, const OnePhaseReply& reply);
-  void GiveUpOnShard(Transaction& txn);
+  void StartSettling(RequestId id, const Commit& request, uint64_t content);
+  void AskNextToSettle(Transaction& txn);
+  void TakeRefusalOf(Transaction& txn, Branch& branch, const OnePhaseReply& reply);
+  void TellUnknown(Transaction& txn, AbortReason reason, const std::string& detail);
+  void GiveUpOnShards(Transaction& txn);
 
   // ---- phase_two.cc: decisions told and asked for ----
   void BecomePhaseTwo(Transaction& txn);
@@ -172,6 +182,7 @@ class CoordinatorCore final : public RoleCore {
   // ---- timers.cc ----
   void OnTick();
   void ExpireDeadlines();
+  static std::string MissingOf(const Transaction& txn);
   void ResendDue();
   void TellMarks();
   void RaiseHorizon();
@@ -194,9 +205,10 @@ class CoordinatorCore final : public RoleCore {
   bool draining_ = false;
   Epoch epoch_{};
   uint64_t next_seq_ = 1;
-  uint32_t next_client_ = 1;
+  uint64_t next_client_ = 1;
   Lsn replicated_{};
-  uint64_t told_horizon_us_ = 0;  // the last whose record is replicated: shards act on it for good (R1)
+  uint64_t clock_offset_us_ = 0;        // modulo 2^64: from mono time to the group's clock
+  uint64_t replicated_horizon_us_ = 0;  // the last whose record is replicated: shards act on it for good (R1)
   std::deque<std::pair<Lsn, uint64_t>> pending_horizons_;
   std::deque<std::pair<Lsn, TxnId>> pending_commits_;  // in LSN order
   struct PendingAnswer {
@@ -214,7 +226,8 @@ class CoordinatorCore final : public RoleCore {
   std::set<std::pair<uint64_t, TxnId>> deadlines_;
   std::set<Age> ages_;  // of undecided transactions
   std::map<TokenKey, TxnId> live_tokens_;
-  std::map<RequestId, TxnId> calls_;  // open calls that wait for a transaction
+  std::multiset<uint64_t> live_births_;  // of live_tokens_
+  std::map<RequestId, TxnId> calls_;     // open calls that wait for a transaction
   std::map<TxnId, RecentEnding> recent_;
   std::deque<TxnId> recent_order_;
   std::map<std::string, ForeignScan> scans_;

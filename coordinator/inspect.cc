@@ -9,7 +9,8 @@ namespace assent::coordinator {
 namespace {
 
 TxnInfo InfoOf(const Transaction& txn) {
-  TxnInfo info{txn.id, txn.age, txn.state, txn.interactive, txn.token, txn.begun_us, {}, {}};
+  TxnInfo info{txn.id, txn.age, txn.state, txn.interactive, txn.token, txn.begun_us, txn.begin_wall_us,
+               {},     {}};
   for (const Branch& branch : txn.branches) {
     const Participant participant{branch.peer.foreign, branch.peer.group, branch.writing};
     info.branches.push_back(BranchInfo{participant, branch.state, branch.resends});
@@ -19,6 +20,12 @@ TxnInfo InfoOf(const Transaction& txn) {
 }
 
 }  // namespace
+
+std::optional<uint64_t> AgeOf(const TxnInfo& info, const Instant& now) {
+  if (info.begun_us != 0) return now.mono_us - std::min(now.mono_us, info.begun_us);
+  if (info.begin_wall_us != 0) return now.wall_us - std::min(now.wall_us, info.begin_wall_us);
+  return std::nullopt;
+}
 
 std::string_view ToString(TxnState state) {
   switch (state) {
@@ -33,7 +40,7 @@ std::string_view ToString(TxnState state) {
     case TxnState::kOnePhase:
       return "committing in one phase";
     case TxnState::kSettling:
-      return "asking its shard";
+      return "asking the shards";
     case TxnState::kCommitting:
       return "committing";
     case TxnState::kPhaseTwo:
@@ -137,7 +144,9 @@ void CoordinatorCore::CheckInvariants() const {
   ASSENT_CHECK(pending_commits_.empty() || pending_commits_.front().first > replicated_);
   ASSENT_CHECK(pending_ends_.empty() || pending_ends_.front().first > replicated_);
   ASSENT_CHECK(pending_ends_.size() == ending_.size());
-  ASSENT_CHECK(replicated_ <= last_lsn_ && told_horizon_us_ <= tokens_.horizon_us());
+  ASSENT_CHECK(replicated_ <= last_lsn_ && replicated_horizon_us_ <= tokens_.horizon_us());
+  ASSENT_CHECK(live_births_.size() == live_tokens_.size(), live_births_.size());
+  ASSENT_CHECK(!serving_ || GroupClock() >= tokens_.horizon_us(), "C5", GroupClock());
 }
 
 }  // namespace assent::coordinator

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -22,11 +23,15 @@ struct TxnInfo {
   Age age;
   TxnState state{};
   bool interactive = false;
-  Token token;            // invalid until a commit was asked for
-  uint64_t begun_us = 0;  // mono time; 0 = restored from the log
+  Token token;                 // invalid until a commit was asked for
+  uint64_t begun_us = 0;       // mono time; 0 = restored from the log
+  uint64_t begin_wall_us = 0;  // 0 = not known
   std::vector<BranchInfo> branches;
   std::vector<Participant> waiting_on;
 };
+
+// Since it began, by the wall clock where another process began it; nullopt: not known.
+std::optional<uint64_t> AgeOf(const TxnInfo& info, const Instant& now);
 
 struct CoordinatorStats {
   uint64_t committed = 0;  // by a COMMIT record

@@ -220,7 +220,7 @@ void CoordinatorCore::DecideCommit(Transaction& txn) {
   auto results = MergedResults(txn);
   if (!results)
     return Abort(txn, AbortReason::kTooLarge, "the results are too large; read less in one request");
-  Committed record{txn.id, {}, txn.token, txn.attempt, txn.content, txn.acked_below};
+  Committed record{txn.id, {}, txn.token, txn.attempt, txn.content, txn.acked_below, txn.begin_wall_us};
   for (const Branch& branch : txn.branches) {
     if (branch.state != BranchState::kYes) continue;
     record.participants.push_back(Participant{branch.peer.foreign, branch.peer.group, branch.writing});
@@ -228,7 +228,7 @@ void CoordinatorCore::DecideCommit(Transaction& txn) {
   if (record.participants.empty()) {  // C6: nothing was written, so no record
     ++stats_.read_only;
     AnswerWaiters(txn, Ending{Outcome::kCommitted, txn.subject, txn.age, AbortReason::kNone, "",
-                              std::move(*results), false, BirthNow()});
+                              std::move(*results), false, GroupClock()});
     Remember(txn, Outcome::kCommitted, AbortReason::kNone, "");
     Close(txn);
     return Erase(txn.id);
@@ -249,7 +249,7 @@ void CoordinatorCore::Abort(Transaction& txn, AbortReason reason, const std::str
   ASSENT_CHECK(txn.state < TxnState::kOnePhase, "cannot abort", ToString(txn.id), txn.state);  // C1, C6
   ++stats_.aborted;
   if (txn.token.valid()) RefuseAttempt(txn.token, txn.attempt, txn.acked_below);
-  AbortWaiters(txn, Ending{Outcome::kAborted, txn.subject, txn.age, reason, detail, {}, false, BirthNow()});
+  AbortWaiters(txn, Ending{Outcome::kAborted, txn.subject, txn.age, reason, detail, {}, false, GroupClock()});
   Remember(txn, Outcome::kAborted, reason, detail);
   Close(txn);
   txn.state = TxnState::kAborting;
@@ -269,7 +269,10 @@ void CoordinatorCore::Close(Transaction& txn) {
   ASSENT_CHECK(txn.waiters.empty(), ToString(txn.id));
   SetDeadline(txn, 0);
   ages_.erase(txn.age);
-  if (txn.token.valid()) live_tokens_.erase(TokenKey{txn.token.client, txn.token.seq});
+  if (txn.token.valid()) {
+    live_tokens_.erase(TokenKey{txn.token.client, txn.token.seq});
+    live_births_.erase(live_births_.find(txn.token.birth_us));
+  }
   marks_.OnSettled(txn.id);
   for (const Branch& branch : txn.branches) resends_.Cancel(branch.peer, txn.id);
   DropBytes(txn);

@@ -17,7 +17,7 @@ constexpr size_t kEndedDuringScanMax = 100'000;
 void CoordinatorCore::BecomePhaseTwo(Transaction& txn) {
   ++stats_.committed;
   AnswerWaiters(txn, Ending{Outcome::kCommitted, txn.subject, txn.age, AbortReason::kNone, "",
-                            std::move(txn.results), false, BirthNow()});
+                            std::move(txn.results), false, GroupClock()});
   Remember(txn, Outcome::kCommitted, AbortReason::kNone, "");
   txn.results = {};
   Close(txn);
@@ -81,7 +81,7 @@ void CoordinatorCore::OnInquire(GroupId from, const TxnId& id) {
     // Live, or its COMMIT is appended and may yet be lost (C1).
     const bool appended = txn->state == TxnState::kCommitting && !Mutated(Mutant::kAbortAfterCommitAppended);
     if (IsUndecided(txn->state) || appended) {
-      return SendShard(from, MarkNews{marks_.MarkFor(from, NextId()), told_horizon_us_});
+      return SendShard(from, MarkNews{marks_.MarkFor(from, NextId()), ToldHorizon()});
     }
     if (txn->state == TxnState::kPhaseTwo) decision = Decision::kCommit;
   } else if (ending_.contains(id)) {

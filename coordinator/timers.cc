@@ -10,9 +10,9 @@
 namespace assent::coordinator {
 namespace {
 
-constexpr size_t kTimeoutsPerTick = 1'024;        // each aborts; the next tick comes at once
-constexpr uint64_t kHorizonCheckUs = 10'000'000;  // of a step of a minute
-constexpr uint64_t kHorizonMoreUs = 100'000;      // while rows below it are left to drop
+constexpr size_t kTimeoutsPerTick = 1'024;    // each aborts; the next tick comes at once
+constexpr uint64_t kHorizonChecks = 6;        // a step
+constexpr uint64_t kHorizonMoreUs = 100'000;  // while rows below it are left to drop
 
 }  // namespace
 
@@ -43,20 +43,13 @@ void CoordinatorCore::ExpireDeadlines() {
         Abort(*txn, AbortReason::kExpired, "the transaction lived too long");
         break;
       case TxnState::kReading:
-      case TxnState::kPreparing: {
-        std::string missing;
-        for (const Branch& branch : txn->branches) {
-          if (branch.state != BranchState::kAsked) continue;
-          if (!missing.empty()) missing += ", ";
-          missing += branch.peer.is_foreign() ? branch.peer.foreign : ToString(branch.peer.group);
-        }
+      case TxnState::kPreparing:
         Reached(Situation::kVoteTimeout);
-        Abort(*txn, AbortReason::kVoteTimeout, "no answer in time from " + missing);
+        Abort(*txn, AbortReason::kVoteTimeout, "no answer in time from " + MissingOf(*txn));
         break;
-      }
       case TxnState::kOnePhase:
       case TxnState::kSettling:
-        GiveUpOnShard(*txn);
+        GiveUpOnShards(*txn);
         break;
       case TxnState::kCommitting:
       case TxnState::kPhaseTwo:
@@ -64,6 +57,17 @@ void CoordinatorCore::ExpireDeadlines() {
         ASSENT_CHECK(false, "a deadline on a decided transaction", ToString(id));
     }
   }
+}
+
+// Who has not answered, for people.
+std::string CoordinatorCore::MissingOf(const Transaction& txn) {
+  std::string missing;
+  for (const Branch& branch : txn.branches) {
+    if (branch.state != BranchState::kAsked) continue;
+    if (!missing.empty()) missing += ", ";
+    missing += branch.peer.is_foreign() ? branch.peer.foreign : ToString(branch.peer.group);
+  }
+  return missing;
 }
 
 void CoordinatorCore::ResendDue() {
@@ -87,9 +91,9 @@ void CoordinatorCore::TellMarks() {
   for (const GroupId shard : placement_.shards()) {
     const ShardLink& link = links_[shard];
     const TxnId mark = marks_.MarkFor(shard, NextId());
-    const bool risen = link.mark_sent < mark || link.horizon_sent < told_horizon_us_;
+    const bool risen = link.mark_sent < mark || link.horizon_sent < ToldHorizon();
     const uint64_t silence_us = risen ? config_.times.mark_news_us : config_.times.mark_refresh_us;
-    if (now_.mono_us >= link.last_sent_us + silence_us) SendShard(shard, MarkNews{mark, told_horizon_us_});
+    if (now_.mono_us >= link.last_sent_us + silence_us) SendShard(shard, MarkNews{mark, ToldHorizon()});
   }
 }
 
@@ -97,8 +101,7 @@ uint64_t CoordinatorCore::NextMarkNews() const {
   uint64_t next = UINT64_MAX;
   for (const GroupId shard : placement_.shards()) {
     const ShardLink& link = links_.at(shard);
-    const bool risen =
-        link.mark_sent < marks_.MarkFor(shard, NextId()) || link.horizon_sent < told_horizon_us_;
+    const bool risen = link.mark_sent < marks_.MarkFor(shard, NextId()) || link.horizon_sent < ToldHorizon();
     next = std::min(next,
                     link.last_sent_us + (risen ? config_.times.mark_news_us : config_.times.mark_refresh_us));
   }
@@ -107,15 +110,17 @@ uint64_t CoordinatorCore::NextMarkNews() const {
 
 void CoordinatorCore::RaiseHorizon() {
   if (now_.mono_us < next_horizon_check_us_) return;
-  const uint64_t oldest_us = now_.wall_us - std::min(now_.wall_us, config_.times.retention_us);
-  const uint64_t target_us = oldest_us - oldest_us % Tokens::kBirthBucketUs;
+  const uint64_t oldest_us = GroupClock() - std::min(GroupClock(), config_.times.retention_us);
+  const uint64_t target_us = oldest_us - oldest_us % config_.times.horizon_step_us;
   if (target_us > tokens_.horizon_us() || tokens_.HasMoreToDrop()) {
     const uint64_t horizon_us = std::max(target_us, tokens_.horizon_us());  // C5: it never falls
     const Lsn lsn = AppendRecord(HorizonRaised{horizon_us});
     pending_horizons_.emplace_back(lsn,
                                    horizon_us);  // shards drop by it, so they hear of it once it holds (R1)
   }
-  next_horizon_check_us_ = now_.mono_us + (tokens_.HasMoreToDrop() ? kHorizonMoreUs : kHorizonCheckUs);
+  next_horizon_check_us_ =
+      now_.mono_us +
+      (tokens_.HasMoreToDrop() ? kHorizonMoreUs : config_.times.horizon_step_us / kHorizonChecks);
 }
 
 void CoordinatorCore::ScanForeign() {

@@ -26,14 +26,6 @@ uint64_t FromBigEndian(std::string_view bytes) {
   return number;
 }
 
-uint64_t BucketOf(uint64_t birth_us) {
-  return birth_us / Tokens::kBirthBucketUs;
-}
-
-std::string BornKey(const Token& token) {
-  return std::string(kBornPrefix) + BigEndian(BucketOf(token.birth_us)) + ClientKey(token);
-}
-
 // Of the same client.
 Token WithSeq(Token token, uint64_t seq) {
   token.seq = seq;
@@ -50,9 +42,18 @@ T Decoded(Result<T> row) {
 
 }  // namespace
 
-Tokens::Tokens(Overlay& overlay, size_t known_floors_max)
-    : overlay_(overlay), known_floors_max_(known_floors_max) {
+Tokens::Tokens(Overlay& overlay, size_t known_floors_max, uint64_t step_us)
+    : overlay_(overlay), step_us_(step_us), known_floors_max_(known_floors_max) {
   if (const auto row = overlay_.Get(Table::kMeta, kHorizonName)) horizon_us_ = FromBigEndian(row->value);
+}
+
+std::string Tokens::BornKey(const Token& token) const {
+  return BornBefore(token.birth_us) + ClientKey(token);
+}
+
+// Behind all keys of earlier buckets.
+std::string Tokens::BornBefore(uint64_t birth_us) const {
+  return std::string(kBornPrefix) + BigEndian(birth_us / step_us_);
 }
 
 void Tokens::OnCommitted(Lsn lsn, const Committed& record) {
@@ -131,11 +132,10 @@ void Tokens::OnHorizon(Lsn lsn, const HorizonRaised& record) {
     overlay_.Put(Table::kMeta, std::string(kHorizonName), BigEndian(horizon_us_), lsn);
   }
   std::vector<std::string> born;
-  overlay_.Scan(Table::kMeta, kBornPrefix, std::string(kBornPrefix) + BigEndian(BucketOf(horizon_us_)),
-                [&](std::string_view key, const Row&) {
-                  born.emplace_back(key);
-                  return born.size() < kDropsPerRecord;
-                });
+  overlay_.Scan(Table::kMeta, kBornPrefix, BornBefore(horizon_us_), [&](std::string_view key, const Row&) {
+    born.emplace_back(key);
+    return born.size() < kDropsPerRecord;
+  });
   size_t drops = 0;
   for (std::string& index : born) {
     const std::string client = index.substr(kBornPrefix.size() + 8);
@@ -160,11 +160,10 @@ void Tokens::OnHorizon(Lsn lsn, const HorizonRaised& record) {
 
 bool Tokens::HasMoreToDrop() const {
   bool more = false;
-  overlay_.Scan(Table::kMeta, kBornPrefix, std::string(kBornPrefix) + BigEndian(BucketOf(horizon_us_)),
-                [&](std::string_view, const Row&) {
-                  more = true;
-                  return false;
-                });
+  overlay_.Scan(Table::kMeta, kBornPrefix, BornBefore(horizon_us_), [&](std::string_view, const Row&) {
+    more = true;
+    return false;
+  });
   return more;
 }
 

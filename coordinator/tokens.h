@@ -22,18 +22,18 @@ namespace assent::coordinator {
 //   - the horizon never falls.
 //
 // How rows born before the horizon are found without a scan over all: births fall into buckets of
-// kBirthBucketUs, and kMeta has a row "born/<bucket><client>" for each client that had a record born in that
-// bucket, which is one row a client and minute, not one a token. HorizonRaised walks these in order, up to
+// a step each, and kMeta has a row "born/<bucket><client>" for each client that had a record born in that
+// bucket, which is one row a client and step, not one a token. HorizonRaised walks these in order, up to
 // the horizon, which lies on a bucket's edge. A client's outcomes are walked in sequence order and only while
 // they were born before the horizon: a younger one has an index row of its own, which finds what lies behind
 // it in its turn. One record drops at most kDropsPerRecord rows; the primary appends the next while
 // HasMoreToDrop.
 class Tokens {
  public:
-  static constexpr uint64_t kBirthBucketUs = 60'000'000;
   static constexpr size_t kDropsPerRecord = 1'024;
 
-  Tokens(Overlay& overlay, size_t known_floors_max);
+  // `step_us`: of the horizon and of births; the same whenever this group runs.
+  Tokens(Overlay& overlay, size_t known_floors_max, uint64_t step_us);
 
   // ---- Records; the same on every replica ----
   void OnCommitted(Lsn lsn, const Committed& record);
@@ -73,7 +73,11 @@ class Tokens {
   uint64_t LoggedFloor(const Token& token) const;
   uint64_t FloorOf(const Token& token) const;
 
+  std::string BornKey(const Token& token) const;
+  std::string BornBefore(uint64_t birth_us) const;
+
   Overlay& overlay_;
+  const uint64_t step_us_;
   uint64_t horizon_us_ = 0;
   const size_t known_floors_max_;
   std::map<ClientId, uint64_t> known_floors_;

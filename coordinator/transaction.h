@@ -28,14 +28,14 @@ struct Peer {
 //   Execute ──> kReading ──> kPreparing ──all yes──> kCommitting ──Replicated──> kPhaseTwo ──all acks──> gone
 //       │                       │ no, timeout, wound                                 (C4: END)
 //       │                       └──────────> kAborting ──acks, or enough resends──> gone
-//       └──> kOnePhase, kSettling ──the shard's answer, or timeout (UNKNOWN)──> gone
+//       └──> kOnePhase, kSettling ──the shards' answers, or timeout (UNKNOWN)──> gone
 enum class TxnState : uint8_t {
   kActive = 1,  // interactive, between calls
   kWorking,     // interactive, operations are out
   kReading,     // one-shot over several shards without a write: operations are out
   kPreparing,   // phase one: votes are awaited
   kOnePhase,    // the only shard decides (C6)
-  kSettling,    // the only shard is asked what it decided (C6)
+  kSettling,    // of an unknown transaction's commit: shards are asked whether one decided it (C3, C6)
   kCommitting,  // COMMIT is appended: it can no longer abort (C1)
   kPhaseTwo,    // COMMIT is replicated: acknowledgements are awaited (C4)
   kAborting,    // aborted: acknowledgements are awaited, for a while
@@ -51,7 +51,7 @@ enum class BranchState : uint8_t {
   kAsked,         // an answer is awaited
   kYes,           // voted
   kReadOnly,      // voted, and let go
-  kAcknowledged,  // the decision is durable there
+  kAcknowledged,  // the decision is durable there; in kSettling: the refusal of the attempt
 };
 
 struct Branch {
@@ -85,6 +85,7 @@ struct Transaction {
   std::vector<RequestId> waiters;
   std::vector<OperationResult> results;  // merged, until Committed is replicated
   uint64_t begun_us = 0;                 // mono; 0 = restored from the log
+  uint64_t begin_wall_us = 0;            // 0 = not known
   uint64_t deadline_us = 0;              // 0 = none
   size_t bytes = 0;                      // accounted against bytes_max
 };

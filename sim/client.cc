@@ -94,7 +94,7 @@ Flow<std::optional<ClientReply>> Client::Ask(ClientRequest request, uint64_t pat
     if (refusal->code == RefusalCode::kStaleEpoch && refusal->epoch <= epoch_) leader_.reset();
     epoch_ = std::max(epoch_, refusal->epoch);
   } else if (const auto* ending = std::get_if<Ending>(&*reply)) {
-    if (ending->birth_us != 0) birth_us_ = ending->birth_us;
+    if (ending->birth_us != 0 && !Chance(plan_.stale_births)) birth_us_ = ending->birth_us;
   }
   if (world_.trace().prints()) Trace("is told", reply ? Describe(*reply) : "nothing");
   co_return reply;
@@ -133,11 +133,21 @@ Flow<Outcome> Client::Settle(ClientRequest request) {
                           one_shot ? 1 + static_cast<int>(Below(kAttemptsMax)) : 1);
   last_results_.clear();
   last_repeated_ = false;
+  int sends = 0;
   for (;;) {
     CommitTag& tag = one_shot ? std::get<Execute>(request).tag : std::get<Commit>(request).tag;
     tag.sent_to = epoch_;
     tag.attempt = progress.attempt();
     if (one_shot) std::get<Execute>(request).retry_of = progress.retry_of();
+    if (!one_shot && sends++ > 0 &&
+        Chance(plan_.forgets)) {  // which shards it was, as clients of others' make may
+      std::vector<GroupId>& shards = std::get<Commit>(request).shards;
+      if (shards.size() > 1) {
+        shards.pop_back();
+      } else {
+        shards.clear();
+      }
+    }
     if (!calm_ && Chance(plan_.quits)) {  // it dies; the request goes its way
       world_.CallOverNetwork(Target(), plan_.coordinator, request, [](const auto&) {});
       client_.reset();
@@ -352,6 +362,7 @@ Flow<bool> Client::Interactive(Kind kind) {
   }
   last_age_ = begun->age;
   const TxnId txn = begun->txn;
+  const uint64_t key = begun->key;
   std::string marker;
   std::vector<Operations> steps = DrawSteps(kind, marker);
   std::vector<GroupId> shards;
@@ -360,7 +371,7 @@ Flow<bool> Client::Interactive(Kind kind) {
       put->value = NextValue(put->key);
     }
     if (Chance(0.3)) co_await Pause(world_, Below(60 * kMs));
-    request = Work{txn, operations};
+    request = Work{txn, operations, key};
     reply = co_await Ask(std::move(request), 4'000 * kMs);
     const WorkDone* done = reply ? std::get_if<WorkDone>(&*reply) : nullptr;
     Record(operations, done != nullptr ? &done->results : nullptr);
@@ -368,7 +379,7 @@ Flow<bool> Client::Interactive(Kind kind) {
       if (reply) NoteAbort(*reply);
       // As the library does, unless it dies; a calm one goes on until it meets the leader.
       for (int tries = calm_ ? kRollbacksMax : Chance(0.5) ? 1 : 0; tries > 0; --tries) {
-        request = Rollback{txn};
+        request = Rollback{txn, key};
         reply = co_await Ask(std::move(request), 300 * kMs);
         const auto* refusal = reply ? std::get_if<Refusal>(&*reply) : nullptr;
         if (reply && (refusal == nullptr || refusal->code == RefusalCode::kNoSuchTxn)) break;
@@ -379,7 +390,7 @@ Flow<bool> Client::Interactive(Kind kind) {
     shards = done->shards;
   }
   if (kind == Kind::kRollBack) {
-    request = Rollback{txn};
+    request = Rollback{txn, key};
     reply = co_await Ask(std::move(request), 1'000 * kMs);
     EndRecord(Outcome::kAborted);
     co_return true;
@@ -388,6 +399,7 @@ Flow<bool> Client::Interactive(Kind kind) {
   commit.tag = NextTag();
   commit.txn = txn;
   commit.shards = shards;
+  commit.key = key;
   commit.foreign = DrawForeign(marker);
   const size_t told = told_.size();
   told_.push_back({commit.tag.token, marker, Outcome::kUnknown, !commit.foreign.empty()});

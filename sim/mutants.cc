@@ -158,6 +158,16 @@ constexpr std::array kMutants = {
     MutantInfo{Mutant::kAckByLength, "ack by length",
                "acknowledgements name the log's length, also where it was not matched with the primary's",
                "I-R1 I-R3 I-A5", ""},
+    MutantInfo{Mutant::kHorizonPassesLiveTokens, "horizon passes live tokens",
+               "a shard is told a horizon above a token that is live, forgets what became of it, and the "
+               "client hears "
+               "that it was not run",
+               "I-U1 I-X1", ""},
+    MutantInfo{Mutant::kAbortedOnAFewShardsWord, "aborted on a few shards' word",
+               "of the commit of an unknown transaction only the shards that the client names are asked, or "
+               "any if it "
+               "names none",
+               "I-U1", ""},
 };
 
 constexpr bool AreInOrder() {

@@ -114,6 +114,7 @@ class OneRun {
     options.tight_coordinators = random_() % 6 == 0;
     options.tight_shards = random_() % 6 == 0;
     options.foreign = random_() % 3 == 0;
+    options.forgetful = random_() % 4 == 0;
     options.trace = options_.trace;
     return options;
   }

@@ -18,6 +18,10 @@ namespace {
 // Shorter than in production, where people may think between two calls: what clients left open when the
 // faults end must be over 10 s later.
 constexpr uint64_t kIdleCoordinatorUs = 5'000'000;
+// Of a forgetful world.
+constexpr uint64_t kRetentionUs = 2'000'000;
+constexpr uint64_t kHorizonStepUs = 100'000;
+constexpr uint64_t kMarkDelayUs = 20'000;
 constexpr uint64_t kIdleShardUs = 8'000'000;
 
 // Bounds that a handful of clients reach. Which ones differs from seed to seed, so that one that is reached
@@ -90,17 +94,26 @@ std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& stat
     for (uint64_t* time : {&config.idle_timeout_us, &config.lock_timeout_us, &config.inquiry_first_us,
                            &config.inquiry_max_us, &config.mark_delay_us})
       *time /= by;
+    if (options_.forgetful) {
+      config.horizon_step_us = kHorizonStepUs;
+      config.mark_delay_us = kMarkDelayUs;
+    }
     if (options_.tight_shards) Tighten(config);
     return std::make_unique<participant::ParticipantCore>(config, state);
   }
   CoordinatorConfig config;
   config.group = group;
   config.seed = seed_;
+  config.secret = {seed_, 1};
   config.times.idle_timeout_us = kIdleCoordinatorUs;
   for (uint64_t* time : {&config.times.vote_timeout_us, &config.times.idle_timeout_us,
                          &config.times.life_max_us, &config.times.resend_max_us, &config.times.mark_news_us,
                          &config.times.foreign_call_us, &config.times.foreign_scan_us}) {
     *time /= by;
+  }
+  if (options_.forgetful) {
+    config.times.retention_us = kRetentionUs;
+    config.times.horizon_step_us = kHorizonStepUs;
   }
   if (options_.foreign) config.resource_managers.emplace_back(kForeignName);
   if (options_.tight_coordinators) Tighten(config);

@@ -13,8 +13,14 @@
  *    generated clients do not check sequence ids: close the connection after any transport error or timeout).
  *  - A connection is served strictly in order. Do not share one between calls that may wait for each other.
  *  - No field is `required`. A field that must be there says so; without it the request is refused as INVALID.
- *  - Times are microseconds since 1970 by the wall clock of a coordinator; durations carry their unit in the name.
+ *  - Times are microseconds since 1970 by the wall clock of a coordinator, but births (see Token) by a clock of the
+ *    group's own, which may differ from it; durations carry their unit in the name.
  *  - Keys and values are bytes. Text is UTF-8.
+ *  - Placement: a key lies on the shard of its slot, SlotOf(key) = h(FNV-1a of 64 bits over the key) with
+ *    h(x) = (x xor x >> 32) mod 1024. Of a key with a tag only the tag counts: the bytes between its first '{' and the
+ *    next '}', if there are any between them. So `{alice}/cart` and `{alice}/orders` lie on one shard, and a transaction
+ *    over them alone is committed by that shard in one phase. Which shard has which slot: Admin.placement. No client
+ *    needs to know.
  */
 cpp_include "thrift/shared_bytes.h"
 
@@ -31,6 +37,12 @@ const i32 SCAN_ROWS_MAX = 4096
 const i32 FOREIGN_PAYLOAD_BYTES_MAX = 65536
 const i32 NAME_BYTES_MAX = 128             // resource managers, cluster ids
 const i32 DETAIL_BYTES_MAX = 1024          // texts for people; longer ones are cut
+
+// Times that a client plans by. Milliseconds.
+const i32 ANSWER_MS_MAX = 12000            // a node answers each call within this, or it hangs (or the network does)
+const i32 IDLE_MS = 10000                  // an interactive transaction without a call is rolled back; unless
+const i32 LIFE_MS = 60000                  // BeginReply says otherwise. And so long after its begin in any case
+const i32 RETENTION_MS = 3600000           // outcomes are kept for so long after a token's birth, unless configured otherwise
 
 /** A replicated group: kind * 65536 + number. Kind 1: coordinator group ("c1" = 65537), kind 2: shard ("s1" = 131073). */
 typedef i32 GroupId
@@ -50,12 +62,19 @@ struct TxnId {
   3: i64 seq          // from 1 within the epoch
 }
 
-/** Names one commit request of one client for ever: whatever is retried under it takes effect once. */
+/**
+ * Names one commit request of one client for ever: whatever is retried under it takes effect once. All four fields are
+ * the token: who stores one stores all of them, and sends them unchanged each time. The same client and seq with another
+ * birth is another use of the token (TOKEN_MISMATCH). A client id is a secret of its client: who knows it can acknowledge,
+ * and so use up, the client's tokens. Ids are drawn at random by the cluster. One that no open_session gave is taken as
+ * it is; whoever invents the same one shares its tokens.
+ */
 struct Token {
   1: GroupId group    // coordinator group that handed out `client`; the only one to send it to
   2: i64 client       // from open_session
   3: i64 seq          // from 1, rising by one with each new request of the client
-  4: i64 birth_us     // from the latest reply of that group that carried one (open_session, or an Ending)
+  4: i64 birth_us     // from the latest reply of that group that carried one (open_session, or an Ending). Not to be
+                      // invented: an old one is refused, and so is one that lies more than RETENTION_MS ahead
 }
 
 /** Where a log record stands: the epoch that wrote it, and its number. (0, 0) stands before the first. */
@@ -109,8 +128,9 @@ struct OperationResult {
 enum Outcome {
   UNSPECIFIED = 0
   COMMITTED = 1
-  ABORTED = 2         // this attempt, and all before it, had no effect and never will
-  UNKNOWN = 3         // either may be; send the same request again: same token, same attempt
+  ABORTED = 2         // this attempt of the token, and all before it, had no effect and never will
+  UNKNOWN = 3         // either may be. Send the same request again: same token, same attempt. But where the reason is
+                      // TOKEN_EXPIRED the outcome is forgotten: asking again brings nothing
 }
 
 enum AbortReason {
@@ -120,38 +140,47 @@ enum AbortReason {
   NOT_A_NUMBER = 3    // ADD on a value that does not lead with an integer, or overflow
   WOUNDED = 4         // an older transaction needed a lock. Transient
   LOCK_TIMEOUT = 5    // transient
-  BRANCH_LOST = 6     // a shard restarted or failed over in mid-transaction. Transient
+  BRANCH_LOST = 6     // a shard, or the coordinator, restarted or failed over in mid-transaction. Transient
   VOTE_TIMEOUT = 7    // a participant did not vote in time. Transient
   EXPIRED = 8         // lived too long, or idled. Transient
   ROLLED_BACK = 9     // by the client
   FOREIGN_REFUSED = 10  // a foreign resource manager voted no
   TOO_LARGE = 11      // a branch is over its limits
   BELOW_MARK = 12     // the shard may have forgotten this id. Transient
-  REFUSED_ATTEMPT = 13  // this attempt of the token was ended before. Transient
+  REFUSED_ATTEMPT = 13  // this attempt of the token was ended before: raise it. Transient
   OVERLOADED = 14     // a bound of a participant was reached. Transient
-  TOKEN_EXPIRED = 15  // between nodes only: no proof of an abort
+  TOKEN_EXPIRED = 15  // with UNKNOWN only: what became of the token is forgotten
 }
 
 /** Why a request was not run: nothing was done for it, and nothing will be. */
 enum RefusalCode {
   UNSPECIFIED = 0
-  INVALID = 1         // bad operations, unknown resource manager, over a limit: `detail` says what to change
-  NO_SUCH_TXN = 2     // of work, commit, rollback: not, or no longer, live at this coordinator
-  TOKEN_EXPIRED = 3   // acknowledged before, or older than what the group remembers
+  INVALID = 1         // bad operations, unknown resource manager, over a limit, shards of a commit that are not those of
+                      // the transaction: `detail` says what to change. An open transaction stays open
+  NO_SUCH_TXN = 2     // of work, commit, rollback: not, or no longer, live at this coordinator, never begun here, or
+                      // another key than its own
+  TOKEN_EXPIRED = 3   // acknowledged before, or older than what the group remembers. (A token that was acknowledged may
+                      // still be answered with its recorded outcome)
   TOKEN_MISMATCH = 4  // the token was used with other content
-  STALE_EPOCH = 5     // sent to an older epoch than `epoch`: send again with that, as the same attempt
+  STALE_EPOCH = 5     // `sent_to` is not `epoch`, the one that this node leads in. Lower than `epoch`: send again with
+                      // that, as the same attempt. Higher: this node is behind; ask where_is for the leader
   OVERLOADED = 6      // retry later
   NOT_SERVING = 7     // this node does not lead the group (now): ask where_is
   WRONG_CLUSTER = 8   // this node belongs to another cluster: `detail` names it
+  BUSY = 9            // another call of the transaction has not been answered. It stays open, with its locks: wait for
+                      // that answer, or roll back
 }
 
 struct Refusal {
   1: RefusalCode code
   2: string detail          // for people
-  3: optional Epoch epoch   // STALE_EPOCH: the group's current one
+  3: optional Epoch epoch   // the group's current one; always with STALE_EPOCH
 }
 
-/** Age of a transaction: the older goes first where two need the same lock. Opaque: copy it from a reply. */
+/**
+ * Age of a transaction: the older goes first where two need the same lock. Opaque: copy it from a reply. Of several, for
+ * attempts at the same thing, keep the one with the least begin_us: that is its place in line.
+ */
 struct Age {
   1: i64 begin_us
   2: TxnId txn
@@ -163,11 +192,17 @@ struct ForeignWork {
   2: binary payload            // handed to its prepare; up to FOREIGN_PAYLOAD_BYTES_MAX
 }
 
-/** What makes a commit request safe to repeat. */
+/**
+ * What makes a commit request safe to repeat. It may be repeated as long as its content is the same: of execute,
+ * `operations`, in their order, and `foreign`; of commit, `txn` and `foreign`. `sent_to`, `acked_below`, `retry_of`,
+ * `shards` and `key` are not content. After ABORTED a new attempt may have other content; the token then stands for that,
+ * and an older attempt with the old content is refused as TOKEN_MISMATCH once the new one has committed.
+ */
 struct CommitTag {
   1: Token token            // must be set
   2: Epoch sent_to          // the epoch of the coordinator group that the client believes current; from 1
-  3: i32 attempt            // from 1. Higher only after ABORTED was answered for the one before
+  3: i32 attempt            // from 1. Higher only after ABORTED was answered for the one before. A first send may be a
+                            // higher one: an ABORTED of it ends those below it, too
   4: i64 acked_below        // the client will never again ask about its tokens with a lower sequence; 0 or 1: none
 }
 
@@ -215,11 +250,13 @@ struct ExecuteRequest {
 struct Ending {
   1: Outcome outcome
   2: optional TxnId txn
-  3: optional Age age               // for retry_of
-  4: optional AbortReason reason    // ABORTED
+  3: optional Age age               // for retry_of; unset where it is not known (after a failover): keep what you have
+  4: optional AbortReason reason    // ABORTED; or UNKNOWN for TOKEN_EXPIRED
   5: string detail                  // for people
   6: list<OperationResult> results  // of execute, in the order of its operations; empty if `repeated`
-  7: bool repeated                  // the outcome was recorded by an earlier send of the same token
+  7: bool repeated                  // the outcome was recorded by an earlier send of the same token. Reads alone leave no
+                                    // record: execute sent again reads again, and this is false; commit sent again, after
+                                    // a failover, may be answered ABORTED: there was nothing to do
   8: i64 birth_us                   // for the client's next tokens; 0: keep the last
 }
 
@@ -240,29 +277,44 @@ struct BeginReply {
   1: optional Refusal refusal
   2: TxnId txn
   3: Age age
+  4: i64 key                // the owner's: work, commit and rollback of `txn` must bring it. Not 0
+  5: i32 idle_ms            // without a call for so long the transaction is rolled back,
+  6: i32 life_ms            // and so long after it began in any case, unless its commit was decided
 }
 
 struct WorkRequest {
   1: string cluster
   2: TxnId txn
-  3: list<Operation> operations
+  3: list<Operation> operations     // at least one
+  4: i64 key                        // as BeginReply gave it
 }
 
-/** One of three. `ending`: the transaction aborted on the way, or (UNKNOWN) whether this ran is not known: roll back. */
+/**
+ * One of three. `ending`: the transaction aborted on the way, or (UNKNOWN) whether this ran is not known: roll back.
+ * `refusal`: nothing of this was run. After NO_SUCH_TXN the transaction is over. NOT_SERVING, WRONG_CLUSTER: ask the
+ * leader, if its epoch still is `txn.epoch`; else the transaction is over. After any other it stays open as it was.
+ */
 struct WorkReply {
   1: optional Refusal refusal
   2: optional Ending ending
   3: TxnId txn                      // echoed
   4: list<OperationResult> results
-  5: list<GroupId> shards           // all that the transaction touched so far: for commit
+  5: list<GroupId> shards           // all that the transaction touched so far, in a refusal as well: for commit. Empty
+                                    // in a refusal that does not know them: those of the reply before hold
 }
 
+/**
+ * Repeated, it is the same request only with the same token: under another one the answer may be ABORTED, of that token,
+ * though the transaction is committed.
+ */
 struct CommitRequest {
   1: string cluster
   2: TxnId txn
   3: CommitTag tag
   4: list<ForeignWork> foreign
-  5: list<GroupId> shards           // as the last reply to work named them
+  5: list<GroupId> shards           // must be those that the replies to work named, in any order. Where they are not,
+                                    // an open transaction is not committed (INVALID)
+  6: i64 key                        // as BeginReply gave it
 }
 
 struct CommitReply {
@@ -275,6 +327,7 @@ struct CommitReply {
 struct RollbackRequest {
   1: string cluster
   2: TxnId txn
+  3: i64 key                        // as BeginReply gave it
 }
 
 struct RollbackReply {
@@ -286,20 +339,39 @@ struct RollbackReply {
  * For applications. Any node answers where_is; the rest is for the leader of a coordinator group.
  *
  * Outcome rules for a client. A reply lost (any error after the request began to be sent): the outcome is unknown.
- * Repeat the request, same token and same attempt, to the current leader: it joins a run that is under way, returns
- * a recorded outcome, or runs what never ran. A Refusal means that *this send* did nothing; an earlier, unanswered
- * send of the same attempt may still have done something, which only COMMITTED or ABORTED can tell.
+ *
+ *  - execute, commit: repeat the request, same token and same attempt, to the current leader: it joins a run that is
+ *    under way, returns a recorded outcome, or runs what never ran. A Refusal means that *this send* did nothing; an
+ *    earlier, unanswered send of the same attempt may still have done something, which only COMMITTED or ABORTED can
+ *    tell: a request that is refused for good after an unanswered send has ended as UNKNOWN.
+ *  - open_session, begin_txn: call again. What was opened and never heard of costs nothing, and idles out.
+ *  - work: it may have run, so do not repeat it, nor commit: roll back, and begin anew. The same after UNKNOWN.
+ *  - rollback: repeat it until it is answered, RollbackReply or NO_SUCH_TXN; or leave it: the locks of the transaction
+ *    are then held until it idles out.
+ *
+ * A call waits for locks, so a long silence says nothing by itself. A client should wait for an answer for a little longer
+ * than ANSWER_MS_MAX, then close the connection and treat the reply as lost. Meanwhile it may ask other nodes, once a
+ * second say, where the leader is: once one of them names a higher epoch the old leader's answer is not worth waiting for.
+ *
+ * An interactive transaction belongs to one leader's epoch. Once the group has a higher one it can no longer be worked on,
+ * and is gone unless its commit was decided, which a commit sent again, with its `sent_to` raised, finds out: the new
+ * leader asks the shards, those of `shards` first. All have to answer before it can say ABORTED; until then UNKNOWN.
+ * Work or commit of a transaction that was aborted is answered ABORTED for as long as that is remembered, then
+ * NO_SUCH_TXN (work), or ABORTED (commit).
  */
 service TransactionManager {
   WhereIsReply where_is(1: WhereIsRequest request)
+  /** A client id, for any number of tokens. Sessions need no closing. */
   OpenSessionReply open_session(1: OpenSessionRequest request)
   /** A whole transaction in one round trip. */
   ExecuteReply execute(1: ExecuteRequest request)
   /** Opens an interactive transaction. It is rolled back if left idle, or if it lives too long. */
   BeginReply begin_txn(1: BeginRequest request)
-  /** Reads and writes. Answered once the locks are held and the reads done. */
+  /** Reads and writes. Answered once the locks are held and the reads done. One call of a transaction at a time. */
   WorkReply work(1: WorkRequest request)
+  /** Ends an interactive transaction. Sent while its work is unanswered it is refused as BUSY. */
   CommitReply commit(1: CommitRequest request)
+  /** Gives an interactive transaction up, also one whose work is unanswered. BUSY once its commit is under way. */
   RollbackReply rollback(1: RollbackRequest request)
 }
 
@@ -756,7 +828,7 @@ struct TxnSummary {
   1: TxnId txn
   2: GroupId at                 // who says so: its coordinator group, or a shard with a branch
   3: TxnState state
-  4: i64 age_us
+  4: optional i64 age_us        // since it began, or, in doubt at a shard, since it voted; unset: not known
   5: optional Decision decision
   6: list<Branch> participants
   7: string waiting_on          // for people

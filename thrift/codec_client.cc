@@ -185,6 +185,7 @@ wire::WorkRequest EncodeRequest(const std::string& cluster, Work&& request) {
   out.cluster = cluster;
   out.txn = Encode(request.txn);
   out.operations = Encode(std::move(request.operations));
+  out.key = Number(request.key);
   return out;
 }
 
@@ -196,6 +197,7 @@ wire::CommitRequest EncodeRequest(const std::string& cluster, Commit&& request) 
   out.foreign = EncodeForeign(std::move(request.foreign));
   out.shards.reserve(request.shards.size());
   for (const GroupId shard : request.shards) out.shards.push_back(Encode(shard));
+  out.key = Number(request.key);
   return out;
 }
 
@@ -203,6 +205,7 @@ wire::RollbackRequest EncodeRequest(const std::string& cluster, const Rollback& 
   wire::RollbackRequest out;
   out.cluster = cluster;
   out.txn = Encode(request.txn);
+  out.key = Number(request.key);
   return out;
 }
 
@@ -230,7 +233,11 @@ Result<ClientReply> DecodeReply(wire::BeginReply&& in) {
   ClientReply out;
   if (!TakeRefusal(in, out, fault)) {
     auto& begun = out.emplace<Begun>();
-    Decode(in.txn, begun.txn, fault) && Decode(in.age, begun.age, fault);
+    Decode(in.txn, begun.txn, fault) && Decode(in.age, begun.age, fault) &&
+        DecodeNumber(in.key, begun.key, fault) && DecodeSmallNumber(in.idle_ms, begun.idle_us, fault) &&
+        DecodeSmallNumber(in.life_ms, begun.life_us, fault);
+    begun.idle_us *= 1'000;
+    begun.life_us *= 1'000;
   }
   return Finish(std::move(out), fault);
 }
@@ -243,7 +250,10 @@ Result<ClientReply> DecodeReply(wire::WorkReply&& in, const TxnId& asked) {
     fault.Set("reply to another request");
     return Invalid(fault);
   }
-  if (TakeRefusal(in, out, fault)) return Finish(std::move(out), fault);
+  if (TakeRefusal(in, out, fault)) {
+    DecodeGroups(in.shards, std::get<Refusal>(out).shards, fault);
+    return Finish(std::move(out), fault);
+  }
   if (in.__isset.ending) {
     DecodeEnding(in.ending, out.emplace<Ending>(), fault);
     return Finish(std::move(out), fault);
@@ -309,7 +319,8 @@ Result<AddressedRequest> DecodeRequest(wire::WorkRequest&& in) {
   AddressedRequest out{{}, Work{}};
   auto& work = std::get<Work>(out.request);
   Fault fault;
-  if (!Decode(in.txn, work.txn, fault) || !Decode(in.operations, work.operations, fault))
+  if (!Decode(in.txn, work.txn, fault) || !Decode(in.operations, work.operations, fault) ||
+      !DecodeNumber(in.key, work.key, fault))
     return Invalid(fault);
   if (work.operations.empty()) {
     fault.Set("work without operations");
@@ -324,7 +335,8 @@ Result<AddressedRequest> DecodeRequest(wire::CommitRequest&& in) {
   auto& commit = std::get<Commit>(out.request);
   Fault fault;
   if (!Decode(in.txn, commit.txn, fault) || !DecodeTag(in.tag, commit.tag, fault) ||
-      !DecodeForeign(in.foreign, commit.foreign, fault) || !DecodeGroups(in.shards, commit.shards, fault)) {
+      !DecodeForeign(in.foreign, commit.foreign, fault) || !DecodeGroups(in.shards, commit.shards, fault) ||
+      !DecodeNumber(in.key, commit.key, fault)) {
     return Invalid(fault);
   }
   if (commit.shards.size() > kParticipantsMax) fault.Set("more shards than there are slots");
@@ -343,7 +355,8 @@ Result<AddressedRequest> DecodeRequest(wire::RollbackRequest&& in) {
   AddressedRequest out{{}, Rollback{}};
   auto& rollback = std::get<Rollback>(out.request);
   Fault fault;
-  if (!Decode(in.txn, rollback.txn, fault)) return Invalid(fault);
+  if (!Decode(in.txn, rollback.txn, fault) || !DecodeNumber(in.key, rollback.key, fault))
+    return Invalid(fault);
   out.group = rollback.txn.coordinator;
   return out;
 }
@@ -386,14 +399,21 @@ void EncodeReply(ClientReply&& reply, wire::BeginReply& out) {
   const auto& begun = As<Begun>(reply);
   out.txn = Encode(begun.txn);
   out.age = Encode(begun.age);
+  out.key = Number(begun.key);
+  out.idle_ms = SmallNumber(begun.idle_us / 1'000);
+  out.life_ms = SmallNumber(begun.life_us / 1'000);
 }
 
 void EncodeReply(ClientReply&& reply, wire::WorkReply& out) {
+  const auto set_shards = [&out](const std::vector<GroupId>& shards) {
+    for (const GroupId shard : shards) out.shards.push_back(Encode(shard));
+  };
+  if (const auto* const refusal = std::get_if<Refusal>(&reply)) set_shards(refusal->shards);
   if (EncodedRefusal(reply, out)) return;
   if (auto* const ending = std::get_if<Ending>(&reply)) return SetEnding(std::move(*ending), out);
   auto& done = As<WorkDone>(reply);
   out.results = Encode(std::move(done.results));
-  for (const GroupId shard : done.shards) out.shards.push_back(Encode(shard));
+  set_shards(done.shards);
 }
 
 void EncodeReply(ClientReply&& reply, wire::CommitReply& out) {

@@ -242,6 +242,8 @@ wire::RefusalCode::type Encode(RefusalCode code) {
       return wire::RefusalCode::OVERLOADED;
     case RefusalCode::kNotServing:
       return wire::RefusalCode::NOT_SERVING;
+    case RefusalCode::kBusy:
+      return wire::RefusalCode::BUSY;
   }
   return wire::RefusalCode::UNSPECIFIED;
 }
@@ -268,6 +270,9 @@ bool Decode(wire::RefusalCode::type in, RefusalCode& out, Fault& fault) {
       return true;
     case wire::RefusalCode::NOT_SERVING:
       out = RefusalCode::kNotServing;
+      return true;
+    case wire::RefusalCode::BUSY:
+      out = RefusalCode::kBusy;
       return true;
     // To a caller a node of another cluster is one that does not lead its group: to be looked for elsewhere.
     case wire::RefusalCode::WRONG_CLUSTER:

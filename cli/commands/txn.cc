@@ -65,6 +65,7 @@ std::vector<std::string> BranchesOf(const Merged& merged) {
 }
 
 Table::Cell AgeOf(const wire::TxnSummary& summary) {
+  if (!summary.__isset.age_us) return Table::None();  // not known
   return Table::Duration(static_cast<uint64_t>(std::max<int64_t>(0, summary.age_us)));
 }
 

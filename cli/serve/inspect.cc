@@ -53,7 +53,7 @@ wire::TxnSummary SummaryOf(GroupId at, const coordinator::TxnInfo& info, const I
   out.__set_txn(codec::Encode(info.txn));
   out.__set_at(codec::Encode(at));
   out.__set_state(StateOf(info.state));
-  out.__set_age_us(info.begun_us == 0 ? 0 : static_cast<int64_t>(now.mono_us - info.begun_us));
+  if (const auto age_us = AgeOf(info, now)) out.__set_age_us(static_cast<int64_t>(*age_us));
   if (IsInDoubt(info.state)) out.__set_decision(wire::Decision::COMMIT);
   if (info.state == coordinator::TxnState::kAborting) out.__set_decision(wire::Decision::ABORT);
   std::vector<wire::Branch> branches;
@@ -87,8 +87,8 @@ RoleGauges GaugesOf(const Replica& replica, const Instant& now) {
     out.live = core->live_count();
     out.in_doubt = core->unended_count();
     for (const auto& info : core->ListTransactions(SIZE_MAX)) {
-      if (!IsInDoubt(info.state) || info.begun_us == 0) continue;
-      out.oldest_in_doubt_us = std::max(out.oldest_in_doubt_us, now.mono_us - info.begun_us);
+      if (!IsInDoubt(info.state)) continue;
+      out.oldest_in_doubt_us = std::max(out.oldest_in_doubt_us, AgeOf(info, now).value_or(0));
     }
   } else if (const auto* shard =
                  dynamic_cast<const participant::ParticipantCore*>(replica.state().find_role())) {

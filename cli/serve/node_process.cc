@@ -2,6 +2,7 @@
 
 #include <glog/logging.h>
 #include <pthread.h>
+#include <sys/random.h>
 #include <thrift/processor/TMultiplexedProcessor.h>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include "Admin.h"
 #include "Peer.h"
 #include "cli/serve/admin_service.h"
+#include "common/check.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/foreign_caller.h"
 #include "coordinator/server.h"
@@ -74,6 +76,7 @@ std::unique_ptr<RoleCore> MakeRole(const NodeConfig& config, GroupId group, cons
   coordinator.times.retention_us = config.token_retention_ms * 1'000;
   coordinator.times.foreign_call_us =
       std::max(coordinator.times.foreign_call_us, 2 * coordinator.times.vote_timeout_us);
+  ASSENT_CHECK(getrandom(&coordinator.secret, sizeof coordinator.secret, 0) == sizeof coordinator.secret);
   for (const ResourceManagerEntry& rm : config.resource_managers)
     coordinator.resource_managers.push_back(rm.name);
   return std::make_unique<coordinator::CoordinatorCore>(coordinator, placement, state);

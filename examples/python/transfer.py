@@ -120,7 +120,9 @@ def execute(nodes, operations, foreign, token, deadline):
             return Outcome.COMMITTED, "", token
         elif reply.ending is not None and reply.ending.outcome == Outcome.ABORTED:
             ending, why = reply.ending, reply.ending.detail
-            attempt, age = attempt + 1, ending.age or age
+            attempt = attempt + 1
+            if ending.age is not None and (age is None or ending.age.begin_us < age.begin_us):
+                age = ending.age  # the oldest is the place in line
             if ending.reason == AbortReason.REFUSED_ATTEMPT and sent_before:
                 continue  # the earlier run may have sent the next attempt: ask about that one
             maybe_sent = sent_before = False
@@ -130,6 +132,8 @@ def execute(nodes, operations, foreign, token, deadline):
             time.sleep(0.01)
         else:
             maybe_sent = True
+            if reply.ending is not None and reply.ending.reason == AbortReason.TOKEN_EXPIRED:
+                return Outcome.UNKNOWN, reply.ending.detail, token  # forgotten: asking again brings nothing
             time.sleep(0.1)
     return (Outcome.UNKNOWN if maybe_sent else Outcome.ABORTED), f"no answer in time: {why}", token
 

@@ -292,6 +292,11 @@ wire::OperationResult Coordinator::ResultOf(const wire::Operation& operation) co
   return result;
 }
 
+// Only who has heard it says it.
+int64_t Coordinator::KeyOf(const wire::TxnId& txn) {
+  return 1'000 + txn.seq;
+}
+
 void Coordinator::begin_txn(wire::BeginReply& out, const wire::BeginRequest&) {
   std::lock_guard lock(mutex_);
   ++begun_;
@@ -300,6 +305,7 @@ void Coordinator::begin_txn(wire::BeginReply& out, const wire::BeginRequest&) {
   out.txn.seq = next_txn_++;
   out.age.begin_us = 400;
   out.age.txn = out.txn;
+  out.key = KeyOf(out.txn);
   open_.insert(out.txn.seq);
 }
 
@@ -321,7 +327,8 @@ void Coordinator::work(wire::WorkReply& out, const wire::WorkRequest& request) {
     ending.__set_reason(wire::AbortReason::WOUNDED);
     return out.__set_ending(ending);
   }
-  if (open_.count(request.txn.seq) == 0) return out.__set_refusal(Refuse(wire::RefusalCode::NO_SUCH_TXN));
+  if (request.key != KeyOf(request.txn) || open_.count(request.txn.seq) == 0)
+    return out.__set_refusal(Refuse(wire::RefusalCode::NO_SUCH_TXN));
   last_work_ = request.operations;
   out.results.resize(request.operations.size());
   for (size_t i = 0; i < request.operations.size(); ++i) out.results[i] = ResultOf(request.operations[i]);
@@ -332,7 +339,7 @@ void Coordinator::commit(wire::CommitReply& out, const wire::CommitRequest& requ
   {
     std::lock_guard lock(mutex_);
     const bool known = tokens_.count({request.tag.token.client, request.tag.token.seq}) != 0;
-    if (open_.erase(request.txn.seq) == 0 && !known) {
+    if (request.key != KeyOf(request.txn) || (open_.erase(request.txn.seq) == 0 && !known)) {
       out.__set_token(request.tag.token);
       out.__set_attempt(request.tag.attempt);
       return out.__set_refusal(Refuse(wire::RefusalCode::NO_SUCH_TXN));
@@ -345,7 +352,8 @@ void Coordinator::rollback(wire::RollbackReply& out, const wire::RollbackRequest
   std::lock_guard lock(mutex_);
   out.txn = request.txn;
   ++rolled_back_;
-  if (open_.erase(request.txn.seq) == 0) out.__set_refusal(Refuse(wire::RefusalCode::NO_SUCH_TXN));
+  if (request.key != KeyOf(request.txn) || open_.erase(request.txn.seq) == 0)
+    out.__set_refusal(Refuse(wire::RefusalCode::NO_SUCH_TXN));
 }
 
 ClientOptions Quick() {

@@ -96,6 +96,7 @@ class Coordinator final : public wire::TransactionManagerIf {
   void Judge(Reply& out, const wire::CommitTag& tag, Fault fault, size_t results);
   void Hang(std::unique_lock<std::mutex>& lock);
   wire::Refusal Refuse(wire::RefusalCode::type code) const;
+  static int64_t KeyOf(const wire::TxnId& txn);
   wire::OperationResult ResultOf(const wire::Operation& operation) const;
 
   mutable std::mutex mutex_;

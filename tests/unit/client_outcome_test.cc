@@ -80,6 +80,34 @@ TEST(CommitProgress, UnknownNamesTheTransactionThatIsOpenAndNoOther) {
   EXPECT_EQ(result.attempts, 1u);
 }
 
+// Not even with another token: the send that was answered so may have taken effect.
+TEST(CommitProgress, ForgottenOutcomeIsUnknownForGood) {  // C5, I-U1
+  Ending forgotten;
+  forgotten.outcome = Outcome::kUnknown;
+  forgotten.reason = AbortReason::kTokenExpired;
+  for (const Kind kind : {Kind::kFresh, Kind::kGiven, Kind::kSentBefore}) {
+    CommitProgress progress(kind, 16);
+    EXPECT_EQ(progress.OnReply(ClientReply(forgotten)), Next::kDone);
+    const CommitResult result = progress.TakeResult();
+    EXPECT_EQ(result.outcome, Outcome::kUnknown);
+    EXPECT_EQ(result.refused.code(), StatusCode::kConflict);
+  }
+}
+
+TEST(CommitProgress, OldestAgeIsKept) {  // P2: after a failover it may not be known, or be a new one
+  CommitProgress progress(Kind::kFresh, 16);
+  progress.OnReply(Aborted(AbortReason::kWounded));
+  ASSERT_EQ(progress.retry_of().begin_us, 77u);
+  Ending ending;
+  ending.outcome = Outcome::kAborted;
+  ending.reason = AbortReason::kBranchLost;
+  progress.OnReply(ClientReply(ending));
+  EXPECT_EQ(progress.retry_of().begin_us, 77u);
+  ending.age = Age{78, TxnId{{GroupKind::kCoordinator, 1}, Epoch{2}, 1}};
+  progress.OnReply(ClientReply(ending));
+  EXPECT_EQ(progress.retry_of().begin_us, 77u);
+}
+
 TEST(CommitProgress, RefusalsSayNothingAboutAnEarlierSend) {  // I-U1
   for (const RefusalCode code : {RefusalCode::kInvalid, RefusalCode::kNoSuchTxn, RefusalCode::kTokenExpired,
                                  RefusalCode::kTokenMismatch}) {
@@ -91,7 +119,7 @@ TEST(CommitProgress, RefusalsSayNothingAboutAnEarlierSend) {  // I-U1
     EXPECT_FALSE(result.refused.ok());
   }
   for (const RefusalCode code :
-       {RefusalCode::kOverloaded, RefusalCode::kNotServing, RefusalCode::kStaleEpoch}) {
+       {RefusalCode::kOverloaded, RefusalCode::kNotServing, RefusalCode::kStaleEpoch, RefusalCode::kBusy}) {
     CommitProgress progress(Kind::kFresh, 16);
     progress.OnLost(kAway);
     EXPECT_NE(progress.OnReply(Refused(code)), Next::kDone);

@@ -1,5 +1,5 @@
 assent_test(common_ids_test common_ids_test.cc LINK assent_common)
-assent_test(common_operations_test common_operations_test.cc common_number_test.cc LINK assent_common)
+assent_test(common_operations_test common_operations_test.cc common_number_test.cc common_siphash_test.cc LINK assent_common)
 assent_test(common_placement_test common_placement_test.cc LINK assent_common)
 assent_test(common_overlay_test common_overlay_test.cc LINK assent_common)
 assent_test(common_records_test common_records_test.cc LINK assent_common)

@@ -68,7 +68,8 @@ class Draw {
       case 5:
         return MarkRaised{Txn(), Number()};
       case 6:
-        return Committed{Txn(), Participants(), AToken(), Attempt(), Number(), Number()};
+        return Committed{Txn(),    Participants(),       AToken(), Attempt(), Number(),
+                         Number(), Flip() ? Number() : 0};
       case 7:
         return Ended{Txn()};
       case 8:
@@ -104,6 +105,21 @@ TEST(Records, EveryTypeRoundTrips) {
     ASSERT_EQ(*again, record) << Describe(record);
   }
   EXPECT_EQ(types.size(), std::variant_size_v<LogRecord>);
+}
+
+// What versions wrote that did not note when a transaction began.
+TEST(Records, CommittedWithoutItsBeginIsRead) {
+  Committed record{
+      TxnId{kCoordinator, Epoch{2}, 5}, {{"", kShard, true}}, {kCoordinator, ClientId{7}, 8, 9}, 1, 2, 3};
+  std::string bytes = EncodeRecord(record);
+  EXPECT_EQ(bytes[0], 7);
+  EXPECT_EQ(DecodeRecord(bytes).value(), LogRecord(record));
+  record.begin_us = 1'700'000'000'000'000;
+  bytes = EncodeRecord(record);
+  EXPECT_EQ(bytes[0], 11);
+  EXPECT_EQ(DecodeRecord(bytes).value(), LogRecord(record));
+  bytes.replace(bytes.size() - 8, 8, 8, '\0');  // there is one way to write each record
+  EXPECT_FALSE(DecodeRecord(bytes).ok());
 }
 
 TEST(Records, EveryTruncationAndExtensionIsDamage) {

@@ -85,6 +85,9 @@ class Harness {
         ASSERT_EQ(Raw(append->lsn), log.size() + 1);
         log.emplace_back(append->lsn, append->record);
       }
+      if (const auto* answer = std::get_if<Answer>(&effect)) {
+        if (const auto* begun = std::get_if<Begun>(&answer->reply)) keys_[begun->txn] = begun->key;
+      }
       effects.push_back(std::move(effect));
     }
   }
@@ -110,7 +113,13 @@ class Harness {
     now.wall_us += end - now.mono_us;
     now.mono_us = end;
   }
+  // Of a transaction begun here, its owner calls unless a key is given.
   RequestId Call(ClientRequest request) {
+    std::visit(
+        [this](auto& one) {
+          if constexpr (requires { one.key; }) one.key = one.key == 0 ? keys_[one.txn] : one.key;
+        },
+        request);
     const RequestId id{next_request_++};
     Step(ClientCall{id, std::move(request)});
     return id;
@@ -253,6 +262,7 @@ class Harness {
   Epoch epoch_{};
 
  private:
+  std::map<TxnId, uint64_t> keys_;
   uint64_t next_request_ = 1;
   int stuck_ = 0;
 };

@@ -6,6 +6,9 @@
 namespace assent::coordinator {
 namespace {
 
+constexpr uint64_t kStep = 60 * kSecond;
+static_assert(kStep == CoordinatorTimes{}.horizon_step_us);
+
 size_t RowsOf(const Harness& h, Table table, const std::string& prefix = "") {
   size_t rows = 0;
   h.core->overlay().Scan(table, prefix, prefix.empty() ? "" : PrefixEnd(prefix),
@@ -36,18 +39,122 @@ TEST(CoordinatorHorizon, RisesWithTimeInSteps) {
   EXPECT_GT(LastHorizon(h), first);
 }
 
-TEST(CoordinatorHorizon, NeverFalls) {
+uint64_t BirthNow(Harness& h) {
+  return h.AnswerTo<SessionOpened>(h.Call(OpenSession{})).birth_us;
+}
+
+TEST(CoordinatorHorizon, NeverFallsAndGoesOnWithElapsedTime) {
   Harness h;
   h.Pass(0);
+  h.Replicate();
   const uint64_t before = LastHorizon(h);
-  h.now.wall_us -= 5 * kHour;  // someone set the clock
+  const uint64_t birth = BirthNow(h);
+  h.now.wall_us -= 5 * kHour;  // someone set the clock: nobody notices
   h.Pass(120 * kSecond);
-  EXPECT_EQ(LastHorizon(h), before);
+  EXPECT_EQ(LastHorizon(h), before + 2 * kStep);
+  EXPECT_EQ(BirthNow(h), birth + 120 * kSecond);
+  h.Replicate();
   h.Restart(2, 99);
+  EXPECT_EQ(LastHorizon(h), before + 2 * kStep);
   h.Pass(120 * kSecond);
-  EXPECT_EQ(LastHorizon(h), before);
-  // Births stay above it, or every new token would be born expired.
-  EXPECT_GE(h.AnswerTo<SessionOpened>(h.Call(OpenSession{})).birth_us, before);
+  EXPECT_GE(LastHorizon(h), before + 3 * kStep);
+  EXPECT_LE(LastHorizon(h), before + 4 * kStep);
+  EXPECT_GE(BirthNow(h), birth + 180 * kSecond);  // what a change of primary loses is less than a step
+}
+
+TEST(CoordinatorHorizon, ClockSetAheadWhileItRunsEndsNothing) {
+  Harness h;
+  h.Pass(0);
+  h.Replicate();
+  const CommitTag tag = h.Tag(1);
+  h.PhaseTwo(1);
+  h.now.wall_us += 70 * 365 * 24 * kHour;
+  h.Pass(10 * 60 * kSecond);
+  EXPECT_EQ(h.AnswerTo<Ending>(h.Call(h.Puts(tag, {kS1, kS2}))).outcome, Outcome::kCommitted);
+  EXPECT_LE(LastHorizon(h), tag.token.birth_us - kHour + 10 * 60 * kSecond);
+}
+
+// Outcomes are dropped after an hour of elapsed time, whenever the clock thought that it was.
+TEST(CoordinatorHorizon, ClockThatWasOnceFarAheadDoesNotEndExpiry) {
+  Harness h;
+  h.now.wall_us += 70 * 365 * 24 * kHour;
+  h.Restart(2);
+  h.Pass(20 * kSecond);
+  h.Replicate();
+  h.now.wall_us -= 70 * 365 * 24 * kHour;
+  h.Restart(3);
+  h.Pass(20 * kSecond);
+  CommitTag tag = h.Tag(1);
+  tag.token.birth_us = BirthNow(h);
+  h.Call(h.Puts(tag, {kS1, kS2}));
+  const TxnId txn = h.LastTxn();
+  h.VoteFrom(kS1, txn, Vote::kYes);
+  h.VoteFrom(kS2, txn, Vote::kYes);
+  h.Replicate();
+  h.AckFrom(kS1, txn, Decision::kCommit);
+  h.AckFrom(kS2, txn, Decision::kCommit);
+  h.Pass(kHour - kStep);
+  EXPECT_EQ(RowsOf(h, Table::kOutcome), 1u);
+  h.Pass(4 * kStep);
+  EXPECT_EQ(RowsOf(h, Table::kOutcome), 0u);
+  EXPECT_EQ(RowsOf(h, Table::kMeta, "born/"), 0u);
+}
+
+TEST(CoordinatorHorizon, NewPrimaryWhoseClockIsAheadEndsNothing) {
+  Harness h;
+  h.Pass(0);
+  h.PhaseTwo(1);
+  const CommitTag tag = h.Tag(1);
+  h.Replicate();
+  h.now.wall_us += 8 * kHour;
+  h.Restart(2);
+  h.Pass(5 * kStep);
+  CommitTag again = tag;
+  again.sent_to = Epoch{2};
+  EXPECT_EQ(h.AnswerTo<Ending>(h.Call(h.Puts(again, {kS1, kS2}))).outcome, Outcome::kCommitted);
+}
+
+// However often the primary changes, time goes on.
+TEST(CoordinatorHorizon, RisesThoughNoPrimaryLastsForAStep) {
+  Harness h;
+  h.Pass(0);
+  h.Replicate();
+  const uint64_t before = LastHorizon(h);
+  for (uint64_t epoch = 2; epoch < 62; ++epoch) {
+    h.Pass(30 * kSecond);
+    h.Restart(epoch, 99);
+  }
+  EXPECT_GE(LastHorizon(h), before + 20 * kStep);
+}
+
+// The shard would drop what became of it, and then be asked.
+TEST(CoordinatorHorizon, ShardsAreNotToldOneAboveALiveToken) {  // C5, C6
+  Harness h;
+  h.Pass(0);
+  h.Replicate();
+  const uint64_t first = LastHorizon(h);
+  CommitTag tag = h.Tag(1);
+  tag.token.birth_us = first + kSecond;
+  h.Call(h.Puts(tag, {kS1}));
+  h.Clear();
+  for (int i = 0; i < 90; ++i) {
+    h.Pass(100 * kMs);
+    h.Replicate();
+  }
+  ASSERT_FALSE(h.Sent<CommitOnePhase>().empty());
+  h.now.mono_us += 120 * kSecond;  // the process was stopped
+  h.Clear();
+  const RequestId other = h.Call(h.Puts(h.Tag(2), {kS2}));
+  EXPECT_LE(h.SentTo<CommitOnePhase>(kS2).header.horizon_us, tag.token.birth_us);
+  EXPECT_FALSE(h.Answered(other));
+  h.Clear();
+  h.Pass(0);  // the first has waited for too long: UNKNOWN
+  h.Replicate();
+  ASSERT_GT(LastHorizon(h), tag.token.birth_us);
+  h.Pass(35 * kSecond);
+  uint64_t told = 0;
+  for (const auto& [to, news] : h.Sent<MarkNews>()) told = std::max(told, news.horizon_us);
+  EXPECT_GT(told, tag.token.birth_us);
 }
 
 TEST(CoordinatorHorizon, OlderTokensAreRefused) {
@@ -88,7 +195,7 @@ TEST(CoordinatorHorizon, ShardsHearOfItOnlyOnceItIsReplicated) {  // R1
 struct Table_ {
   MapState store;
   Overlay overlay{store};
-  Tokens tokens{overlay, 100};
+  Tokens tokens{overlay, 100, kStep};
   uint64_t lsn = 0;
 
   static Token TokenOf(uint64_t client, uint64_t seq, uint64_t birth_us) {
@@ -108,7 +215,7 @@ struct Table_ {
     return rows;
   }
 };
-constexpr uint64_t kBucket = Tokens::kBirthBucketUs;
+constexpr uint64_t kBucket = kStep;
 
 TEST(CoordinatorHorizon, OneRecordDropsABoundedNumberOfRows) {  // G8
   Table_ t;
@@ -167,7 +274,7 @@ TEST(CoordinatorHorizon, LowerHorizonChangesNothing) {
   t.Raise(3 * kBucket);
   t.Raise(2 * kBucket);
   EXPECT_EQ(t.tokens.horizon_us(), 3 * kBucket);
-  EXPECT_EQ(Tokens(t.overlay, 1).horizon_us(), 3 * kBucket);
+  EXPECT_EQ(Tokens(t.overlay, 1, kStep).horizon_us(), 3 * kBucket);
 }
 
 TEST(CoordinatorHorizon, FloorDropsABoundedNumberOfRows) {  // G8

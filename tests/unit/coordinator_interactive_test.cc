@@ -78,8 +78,69 @@ TEST(CoordinatorInteractive, OneCallAtATime) {
   Harness h;
   const TxnId txn = Begun_(h);
   h.Call(Work{txn, {GetOp{KeyOn(kS1)}}});
-  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Work{txn, {GetOp{KeyOn(kS1)}}})).code, RefusalCode::kInvalid);
-  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Commit{h.Tag(1), txn, {}, {kS1}})).code, RefusalCode::kInvalid);
+  const Refusal work = h.AnswerTo<Refusal>(h.Call(Work{txn, {GetOp{KeyOn(kS1)}}}));
+  EXPECT_EQ(work.code, RefusalCode::kBusy);
+  EXPECT_EQ(work.shards, std::vector{kS1});
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Commit{h.Tag(1), txn, {}, {kS1}})).code, RefusalCode::kBusy);
+  EXPECT_EQ(h.StateOf(txn), TxnState::kWorking);
+}
+
+// A client that takes the shards from any reply names the right ones at commit.
+TEST(CoordinatorInteractive, RefusedWorkNamesTheShardsAndChangesNothing) {
+  Harness h;
+  const TxnId txn = Begun_(h);
+  WorkOn(h, txn, kS2, true);
+  WorkOn(h, txn, kS1, true);
+  const Refusal refusal = h.AnswerTo<Refusal>(h.Call(Work{txn, {GetOp{""}}}));
+  EXPECT_EQ(refusal.code, RefusalCode::kInvalid);
+  EXPECT_EQ(refusal.shards, (std::vector{kS1, kS2}));
+  h.Call(Commit{h.Tag(1), txn, {}, refusal.shards});
+  EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
+}
+
+TEST(CoordinatorInteractive, CommitThatNamesOtherShardsIsRefusedAndTheTransactionStaysOpen) {  // C3
+  Harness h;
+  const TxnId txn = Begun_(h);
+  WorkOn(h, txn, kS1, true);
+  WorkOn(h, txn, kS2, true);
+  h.Clear();
+  for (const std::vector<GroupId>& wrong :
+       {std::vector<GroupId>{}, {kS1}, {kS1, kS3}, {kS1, kS2, kS3}, {kS1, kS2, kS2}}) {
+    const Refusal refusal = h.AnswerTo<Refusal>(h.Call(Commit{h.Tag(1), txn, {}, wrong}));
+    EXPECT_EQ(refusal.code, RefusalCode::kInvalid);
+    EXPECT_NE(refusal.detail.find("has touched s1, s2"), std::string::npos) << refusal.detail;
+  }
+  EXPECT_EQ(h.SendCount(), 0u);
+  EXPECT_EQ(h.StateOf(txn), TxnState::kActive);
+  h.Call(Commit{h.Tag(1), txn, {}, {kS2, kS1}});
+  EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
+}
+
+// Ids can be counted up; what ends a transaction is its key.
+TEST(CoordinatorInteractive, WhoDoesNotHaveTheKeyDoesNotSeeTheTransaction) {
+  Harness h;
+  const Begun begun = h.AnswerTo<Begun>(h.Call(Begin{}));
+  const TxnId txn = begun.txn;
+  EXPECT_NE(begun.key, 0u);
+  EXPECT_EQ(begun.idle_us, h.config_.times.idle_timeout_us);
+  EXPECT_EQ(begun.life_us, h.config_.times.life_max_us);
+  const Begun other = h.AnswerTo<Begun>(h.Call(Begin{}));
+  EXPECT_NE(other.key, begun.key);
+  h.Clear();
+  for (const uint64_t key : {other.key, begun.key + 1, uint64_t{1}}) {
+    EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Work{txn, {PutOp{KeyOn(kS1), "v"}}, key})).code,
+              RefusalCode::kNoSuchTxn);
+    EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Commit{h.Tag(1), txn, {}, {}, key})).code, RefusalCode::kNoSuchTxn);
+    EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Rollback{txn, key})).code, RefusalCode::kNoSuchTxn);
+  }
+  EXPECT_EQ(h.SendCount(), 0u);
+  EXPECT_EQ(h.StateOf(txn), TxnState::kActive);
+  CoordinatorConfig elsewhere = Harness::DefaultConfig();
+  elsewhere.secret = {1, 2};
+  Harness same_ids(1, elsewhere);
+  const Begun twin = same_ids.AnswerTo<Begun>(same_ids.Call(Begin{}));
+  EXPECT_EQ(twin.txn, txn);
+  EXPECT_NE(twin.key, begun.key);
 }
 
 TEST(CoordinatorInteractive, CommitOverTwoShardsPreparesWithTheLastNumber) {  // P3, P9
@@ -152,7 +213,7 @@ TEST(CoordinatorInteractive, DuplicateCommitIsJoined) {  // C5
   const RequestId second = h.Call(commit);
   Commit other = commit;
   other.tag = h.Tag(2);
-  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(other)).code, RefusalCode::kInvalid);
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(other)).code, RefusalCode::kBusy);
   EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
   h.VoteFrom(kS1, txn, Vote::kYes, 0);
   h.VoteFrom(kS2, txn, Vote::kYes, 0);
@@ -201,7 +262,7 @@ TEST(CoordinatorInteractive, UnknownTransactionIsRefused) {
   const TxnId never{kGroup, Epoch{1}, 9};
   EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Work{never, {GetOp{"k"}}})).code, RefusalCode::kNoSuchTxn);
   EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Rollback{never})).code, RefusalCode::kNoSuchTxn);
-  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Commit{h.Tag(1), never, {}, {kS1}})).code, RefusalCode::kInvalid);
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Commit{h.Tag(1), never, {}, {kS1}})).code, RefusalCode::kNoSuchTxn);
   const TxnId one_shot = [&] {
     h.Call(h.Puts(h.Tag(2), {kS1, kS2}));
     return h.LastTxn();

@@ -111,6 +111,23 @@ TEST(CoordinatorRecovery,
   EXPECT_EQ(h.SentTo<Decide>(kS1).decision, Decision::kCommit);
 }
 
+// How long it has been stuck is what an operator looks at.
+TEST(CoordinatorRecovery, AgeOfAnUnendedCommitSurvivesAFailover) {
+  Harness h;
+  const TxnId txn = h.PhaseTwo(1);
+  for (uint64_t epoch = 2; epoch <= 3; ++epoch) {
+    h.Pass(300 * kSecond);
+    h.Replicate();
+    h.Restart(epoch);
+  }
+  h.now.mono_us -= 900 * kSecond;  // on another machine, which has another mono time
+  EXPECT_EQ(AgeOf(*h.core->FindTransaction(txn), h.now), 600 * kSecond);
+  h.log.emplace_back(Lsn{h.log.size() + 1},
+                     Committed{TxnId{kGroup, Epoch{1}, 9}, {}, h.Tag(2).token, 1, 7, 0});
+  h.Open();  // a version that did not note it wrote that
+  EXPECT_EQ(AgeOf(*h.core->FindTransaction(TxnId{kGroup, Epoch{1}, 9}), h.now), std::nullopt);
+}
+
 TEST(CoordinatorRecovery, IdsAreNeverReused) {  // I-X2
   Harness h;
   h.Call(h.Puts(h.Tag(1), {kS1, kS2}));

@@ -1,6 +1,8 @@
 // C5: a token takes effect once.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "coordinator_harness.h"
 
 namespace assent::coordinator {
@@ -8,22 +10,29 @@ namespace {
 
 TEST(CoordinatorTokens, SessionsGetDistinctClientsAndABirth) {
   Harness h;
-  const auto first = h.AnswerTo<SessionOpened>(h.Call(OpenSession{}));
-  const auto second = h.AnswerTo<SessionOpened>(h.Call(OpenSession{}));
-  EXPECT_EQ(first.client, ClientId{1ull << 32 | 1});
-  EXPECT_NE(first.client, second.client);
-  EXPECT_EQ(first.birth_us, h.now.wall_us);
-  EXPECT_EQ(first.epoch, Epoch{1});
-  h.Restart(2);
-  EXPECT_EQ(h.AnswerTo<SessionOpened>(h.Call(OpenSession{})).client, ClientId{2ull << 32 | 1});
+  std::set<ClientId> clients;
+  for (const uint64_t epoch : {1u, 2u}) {
+    if (epoch == 2) h.Restart(epoch);
+    for (int i = 0; i < 1'000; ++i) {
+      const auto opened = h.AnswerTo<SessionOpened>(h.Call(OpenSession{}));
+      EXPECT_TRUE(clients.insert(opened.client).second);
+      EXPECT_EQ(opened.birth_us, h.now.wall_us);
+      EXPECT_EQ(opened.epoch, Epoch{epoch});
+      EXPECT_LE(Raw(opened.client), uint64_t{INT64_MAX});  // as the wire has it
+      h.Clear();
+    }
+  }
 }
 
-TEST(CoordinatorTokens, SessionsEndWhereClientIdsDo) {  // 32 bits of them are the epoch
-  Harness last(UINT32_MAX);
-  EXPECT_EQ(last.AnswerTo<SessionOpened>(last.Call(OpenSession{})).client,
-            ClientId{uint64_t{UINT32_MAX} << 32 | 1});
-  Harness beyond(uint64_t{UINT32_MAX} + 1);
-  EXPECT_EQ(beyond.AnswerTo<Refusal>(beyond.Call(OpenSession{})).code, RefusalCode::kOverloaded);
+// A stranger who knows a client's id could use its tokens up.
+TEST(CoordinatorTokens, ClientIdsComeOfTheSecret) {
+  CoordinatorConfig config = Harness::DefaultConfig();
+  std::set<ClientId> clients;
+  for (uint64_t secret = 1; secret <= 3; ++secret) {
+    config.secret = {secret, 7};
+    Harness h(1, config);
+    EXPECT_TRUE(clients.insert(h.AnswerTo<SessionOpened>(h.Call(OpenSession{})).client).second);
+  }
 }
 
 TEST(CoordinatorTokens, BadTagsAreRefused) {
@@ -45,13 +54,13 @@ TEST(CoordinatorTokens, BadTagsAreRefused) {
   EXPECT_EQ(h.SendCount(), 0u);
 }
 
-// It would be kept for ever. Its client may have it from us, before the clock was set back, and a fresh one
-// helps it.
+// It would be kept for long. Its client may have it from an earlier primary, whose clock ran ahead, and a
+// fresh one helps it.
 TEST(CoordinatorTokens, TokenBornInTheFutureIsExpiredNotInvalid) {
   Harness h;
-  const CommitTag ours = h.Tag(1);
-  h.now.wall_us -= 2 * kHour;
-  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(h.Puts(ours, {kS1, kS2}))).code, RefusalCode::kTokenExpired);
+  CommitTag ahead = h.Tag(1);
+  ahead.token.birth_us += 2 * kHour;
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(h.Puts(ahead, {kS1, kS2}))).code, RefusalCode::kTokenExpired);
   EXPECT_EQ(h.SendCount(), 0u);
   CommitTag fresh = h.Tag(1);
   fresh.token.birth_us = h.AnswerTo<SessionOpened>(h.Call(OpenSession{})).birth_us;
@@ -221,6 +230,36 @@ TEST(CoordinatorTokens, StalledDuplicateOfAnAbortedAttemptNeverRuns) {
   h.VoteFrom(kS2, txn, Vote::kYes);
   h.Replicate();
   EXPECT_EQ(h.AnswerTo<Ending>(third).outcome, Outcome::kCommitted);
+}
+
+// A node that is behind must not be taken for one that is ahead.
+TEST(CoordinatorTokens, HigherEpochThanItsOwnSendsTheClientToWhereIs) {
+  Harness h;
+  CommitTag tag = h.Tag(1);
+  tag.sent_to = Epoch{2};
+  const Refusal refusal = h.AnswerTo<Refusal>(h.Call(h.Puts(tag, {kS1, kS2})));
+  EXPECT_EQ(refusal.code, RefusalCode::kStaleEpoch);
+  EXPECT_EQ(refusal.epoch, Epoch{1});
+  EXPECT_NE(refusal.detail.find("has not heard of"), std::string::npos) << refusal.detail;
+}
+
+// Its sender hears what becomes of the run that is under way, not that it is forgotten.
+TEST(CoordinatorTokens, LiveTokenIsJoinedAlsoBelowTheHorizon) {
+  Harness h;
+  h.Pass(kSecond);
+  h.Replicate();
+  CommitTag tag = h.Tag(1);
+  tag.token.birth_us -= kHour - kSecond;
+  const RequestId first = h.Call(h.Puts(tag, {kS1, kS2}));
+  ASSERT_EQ(h.Sent<Prepare>().size(), 2u);
+  h.Step(Tick{});
+  h.Pass(5 * kSecond);
+  const RequestId second = h.Call(h.Puts(tag, {kS1, kS2}));
+  h.VoteFrom(kS1, h.LastTxn(), Vote::kYes);
+  h.VoteFrom(kS2, h.LastTxn(), Vote::kYes);
+  h.Replicate();
+  EXPECT_EQ(h.AnswerTo<Ending>(first).outcome, Outcome::kCommitted);
+  EXPECT_EQ(h.AnswerTo<Ending>(second).outcome, Outcome::kCommitted);
 }
 
 TEST(CoordinatorTokens, StalledDuplicateAfterAFailoverThatLostTheRefusal) {

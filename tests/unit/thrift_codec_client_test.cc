@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include "assent_constants.h"
+#include "coordinator/config.h"
+#include "coordinator/server.h"
 #include "thrift/codec_client.h"
 #include "thrift/codec_fields.h"
 #include "thrift_samples.h"
@@ -80,7 +82,9 @@ TEST(CodecClient, EveryReplySurvivesTheWire) {
     work.txn = codec::Encode(txn);
     wire::RollbackReply rollback;
     rollback.txn = codec::Encode(txn);
-    const Refusal refusal{static_cast<RefusalCode>(1 + i % 7), "why", Epoch{static_cast<uint64_t>(i)}};
+    const Refusal refusal{static_cast<RefusalCode>(1 + i % 8), "why", Epoch{static_cast<uint64_t>(i)}};
+    Refusal of_work = refusal;
+    of_work.shards = {{GroupKind::kShard, 1}, {GroupKind::kShard, 2}};
     const auto same = [](const ClientReply& sent, const Result<ClientReply>& back) {
       ASSERT_TRUE(back.ok()) << back.status().message();
       ASSERT_EQ(samples::TextOf(*back), samples::TextOf(sent));
@@ -88,6 +92,8 @@ TEST(CodecClient, EveryReplySurvivesTheWire) {
     for (const ClientReply& reply : {ClientReply(samples::RandomEnding(random)), ClientReply(refusal)}) {
       same(reply, AtTheClient(reply, Echoing<wire::ExecuteReply>(tag), tag));
       same(reply, AtTheClient(reply, Echoing<wire::CommitReply>(tag), tag));
+    }
+    for (const ClientReply& reply : {ClientReply(samples::RandomEnding(random)), ClientReply(of_work)}) {
       same(reply, AtTheClient(reply, work, txn));
     }
     for (const ClientReply& reply :
@@ -95,7 +101,7 @@ TEST(CodecClient, EveryReplySurvivesTheWire) {
       same(reply, AtTheClient(reply, wire::OpenSessionReply{}));
     }
     for (const ClientReply& reply :
-         {ClientReply(Begun{txn, samples::RandomAge(random)}), ClientReply(refusal)}) {
+         {ClientReply(Begun{txn, samples::RandomAge(random), 5, 6'000, 7'000}), ClientReply(refusal)}) {
       same(reply, AtTheClient(reply, wire::BeginReply{}));
     }
     const ClientReply done = WorkDone{samples::RandomResults(random), {{GroupKind::kShard, 1}}};
@@ -232,6 +238,11 @@ TEST(CodecClient, IdlConstantsAreTheLimitsThatHold) {
   EXPECT_EQ(static_cast<size_t>(idl.FOREIGN_PAYLOAD_BYTES_MAX), codec::kForeignPayloadBytesMax);
   EXPECT_EQ(static_cast<size_t>(idl.NAME_BYTES_MAX), codec::kNameBytesMax);
   EXPECT_EQ(static_cast<size_t>(idl.DETAIL_BYTES_MAX), codec::kDetailBytesMax);
+  const CoordinatorTimes times;
+  EXPECT_EQ(static_cast<uint64_t>(idl.IDLE_MS) * 1'000, times.idle_timeout_us);
+  EXPECT_EQ(static_cast<uint64_t>(idl.LIFE_MS) * 1'000, times.life_max_us);
+  EXPECT_EQ(static_cast<uint64_t>(idl.RETENTION_MS) * 1'000, times.retention_us);
+  EXPECT_GE(static_cast<uint64_t>(idl.ANSWER_MS_MAX) * 1'000, TransactionManagerOptions{}.answer_timeout_us);
 }
 
 }  // namespace

@@ -182,23 +182,24 @@ std::string Fields(const Begin& v) {
   return Join(v.retry_of);
 }
 std::string Fields(const Work& v) {
-  const auto& [a, b] = v;
-  return Join(a, b);
+  const auto& [a, b, c] = v;
+  return Join(a, b, c);
 }
 std::string Fields(const Commit& v) {
-  const auto& [a, b, c, d] = v;
-  return Join(a, b, c, d);
+  const auto& [a, b, c, d, e] = v;
+  return Join(a, b, c, d, e);
 }
 std::string Fields(const Rollback& v) {
-  return Join(v.txn);
+  const auto& [a, b] = v;
+  return Join(a, b);
 }
 std::string Fields(const SessionOpened& v) {
   const auto& [a, b, c] = v;
   return Join(a, b, c);
 }
 std::string Fields(const Begun& v) {
-  const auto& [a, b] = v;
-  return Join(a, b);
+  const auto& [a, b, c, d, e] = v;
+  return Join(a, b, c, d, e);
 }
 std::string Fields(const WorkDone& v) {
   const auto& [a, b] = v;
@@ -209,8 +210,8 @@ std::string Fields(const Ending& v) {
   return Join(a, b, c, d, e, f, g, h);
 }
 std::string Fields(const Refusal& v) {
-  const auto& [a, b, c] = v;
-  return Join(a, b, c);
+  const auto& [a, b, c, d] = v;
+  return Join(a, b, c, d);
 }
 
 template <typename T>
@@ -551,19 +552,19 @@ ClientRequest RandomRequest(size_t type, Random& random) {
     case 2:
       return Begin{Coin(random) ? RandomAge(random) : Age{}};
     case 3: {
-      Work work{RandomTxn(random), RandomOperations(random)};
+      Work work{RandomTxn(random), RandomOperations(random), Big(random)};
       if (work.operations.empty()) work.operations.emplace_back(GetOp{"k"});
       return work;
     }
     case 4: {
-      Commit commit{RandomTag(random), RandomTxn(random), Foreign(random), {}};
+      Commit commit{RandomTag(random), RandomTxn(random), Foreign(random), {}, Big(random)};
       commit.txn.coordinator = commit.tag.token.coordinator;
       commit.shards.resize(Upto(random, 4));
       for (GroupId& shard : commit.shards) shard = Shard(random);
       return commit;
     }
     default:
-      return Rollback{RandomTxn(random)};
+      return Rollback{RandomTxn(random), Big(random)};
   }
 }
 

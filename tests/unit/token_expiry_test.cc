@@ -1,0 +1,94 @@
+// C5, C6: coordinator and shard together, where a one-phase commit's token grows old while its answer is
+// lost.
+#include <gtest/gtest.h>
+
+#include "client/outcome.h"
+#include "coordinator_harness.h"
+#include "participant_testing.h"
+
+namespace assent {
+namespace {
+
+using coordinator::Harness;
+using coordinator::kGroup;
+using coordinator::kHour;
+using coordinator::kMs;
+using coordinator::kS1;
+using coordinator::kSecond;
+using participant::Shard;
+
+struct World {
+  Harness c;
+  Shard s;
+  const std::string key = coordinator::KeyOn(kS1);
+
+  World() {
+    c.now.wall_us += 50 * kSecond;
+    c.Restart(2);  // with this clock
+    c.Pass(7'500 * kMs);
+    c.Replicate();
+    c.Clear();
+  }
+  Execute AddOne(const Token& token) {
+    Execute request;
+    request.tag = CommitTag{token, c.epoch_, 1, 0};
+    request.operations.push_back(AddOp{key, 1, std::nullopt});
+    return request;
+  }
+  std::vector<Message> FromShard() {
+    std::vector<Message> back;
+    for (const RoleEffect& effect : s.effects()) {
+      if (const auto* send = std::get_if<Send>(&effect)) back.push_back(send->message);
+    }
+    return back;
+  }
+  // What the coordinator has said arrives; what the shard answers, also once its records are replicated, does
+  // if `both_ways`.
+  void Exchange(bool both_ways) {
+    std::vector<Message> said;
+    for (const RoleEffect& effect : c.effects) {
+      const auto* send = std::get_if<Send>(&effect);
+      if (send != nullptr && send->to == kS1) said.push_back(send->message);
+    }
+    std::erase_if(c.effects,
+                  [](const RoleEffect& effect) { return !std::holds_alternative<Answer>(effect); });
+    std::vector<Message> back;
+    const auto hear = [&] {
+      for (Message& message : FromShard()) back.push_back(std::move(message));
+    };
+    for (const Message& message : said) {
+      s.From(kGroup, message);
+      hear();
+    }
+    s.Replicate();
+    hear();
+    if (!both_ways) return;
+    for (Message& message : back) c.From(kS1, std::move(message));
+  }
+};
+
+TEST(TokenExpiry, HorizonDoesNotPassACommitWhoseAnswerIsLost) {  // G4
+  World w;
+  const Token token{kGroup, ClientId{7}, 1, w.c.now.wall_us - kHour + 100 * kMs};
+  const RequestId call = w.c.Call(w.AddOne(token));
+  w.Exchange(false);
+  ASSERT_EQ(w.s.Value(w.key), "1");
+  for (int i = 0; i < 60; ++i) {  // resends, the horizon and marks go on
+    w.c.Pass(100 * kMs);
+    w.c.Replicate();
+    w.Exchange(false);
+    w.s.Wait(100 * kMs);
+    w.s.Replicate();
+  }
+  ASSERT_FALSE(w.c.Answered(call));
+  for (int i = 0; i < 40 && !w.c.Answered(call); ++i) {
+    w.c.Pass(100 * kMs);
+    w.Exchange(true);
+  }
+  const Ending ending = w.c.AnswerTo<Ending>(call);
+  EXPECT_EQ(ending.outcome, Outcome::kCommitted);
+  EXPECT_TRUE(ending.repeated);
+}
+
+}  // namespace
+}  // namespace assent
