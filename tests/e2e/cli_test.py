@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from local import ABORTED, ABSENT, ERROR, OK, PROGRAM, UNAVAILABLE, USAGE  # noqa: E402
-from local import Cluster, ClusterTest, Ports, new_directory, run  # noqa: E402
+from local import ClusterTest, Ports, run  # noqa: E402
 
 TRANSFER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "python", "transfer.py")
 COMMANDS = ["node", "dev", "demo", "status", "get", "put", "delete", "scan", "exec", "shell", "txn", "group", "wal",
@@ -290,29 +289,6 @@ class Unreachable(unittest.TestCase):
         code, _, err = run("status", "--connect", "nonsense")
         self.assertEqual(code, USAGE)
         self.assertIn("nonsense", err)
-
-
-class Dev(unittest.TestCase):
-    def test_stops_on_interrupt_and_takes_up_its_data_again(self):
-        cluster = Cluster("dev")
-        try:
-            self.assertEqual(cluster.run("put", "kept", "1")[0], OK)
-            self.assertEqual(cluster.stop(), OK)
-            before = cluster.connect
-            cluster.start()
-            self.assertEqual(cluster.connect, before)
-            self.assertEqual(cluster.run("get", "kept")[:2], (OK, "1\n"))
-        finally:
-            cluster.close()
-
-    def test_directory_of_something_else_is_refused(self):
-        directory = new_directory("other")
-        self.addCleanup(shutil.rmtree, directory)
-        with open(os.path.join(directory, "letter"), "w"):
-            pass
-        code, _, err = run("dev", "--dir", directory)
-        self.assertEqual(code, USAGE)
-        self.assertIn("--dir", err)
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ class Nodes:
         def are_members():
             _, out, _ = self.run("group", "show", "-o", "json")
             views = [row for row in json.loads(out or "[]") if row["group"] == group]
-            return bool(views) and {views[0]["primary"], *views[0]["backups"].split()} == set(nodes)
+            return bool(views) and {views[0]["primary"], *views[0]["backups"]} == set(nodes)
         self.await_that(f"{group} on {nodes}", are_members)
 
     def close(self, keep=False):
