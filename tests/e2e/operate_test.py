@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from assent import Participant  # noqa: E402
 from assent.ttypes import (CommitTag, ExecuteRequest, FinishReply, ForeignWork, Outcome,  # noqa: E402
                            ParticipantStatus, PrepareReply, RecoverReply, Vote)
 from bad_input_test import Session  # noqa: E402
+from local import ABSENT, DEADLINE, PROGRAM, die_with_parent  # noqa: E402
 from nodes import Nodes  # noqa: E402
 
 OK, ERROR, USAGE, UNAVAILABLE = 0, 1, 2, 6
@@ -288,6 +290,27 @@ class Bench(Case):
         txn, = [row["txn"] for row in json.loads(self.check(OK, "txn", "list", "--state", "in-doubt", "-o", "json"))]
         self.check(OK, "bench", "transfer", "--rows", "100", "--seconds", "1", "--warmup", "0", "--clients", "2")
         self.assertIn(f"in doubt since before this run, and left alone: {txn} (waits for inv)", self.err)
+
+
+class Times(Case):
+    groups = {"c1": ["n1"], "s1": ["n1"]}
+    count = 1
+
+    def test_idle_limit_is_that_of_the_configuration(self):
+        with open(self.nodes.path("n1.toml"), "a") as file:
+            file.write("[transactions]\nidle_timeout_ms = 300\n")
+        self.nodes.start_all()
+        shell = subprocess.Popen([PROGRAM, "shell", "--connect", self.nodes.connect], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                 preexec_fn=die_with_parent)
+        shell.stdin.write("begin\nput a 1\nget a\n")
+        shell.stdin.flush()
+        self.assertRegex(shell.stdout.readline(), "^begun ")
+        self.nodes.await_that("ended", lambda: "no transactions" in self.check(OK, "txn", "list"))
+        _, err = shell.communicate("commit\n", timeout=DEADLINE)
+        self.assertNotEqual(shell.returncode, OK)
+        self.assertIn("idle", err)
+        self.check(ABSENT, "get", "a")
 
 
 class Files(Case):
