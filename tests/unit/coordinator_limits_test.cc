@@ -127,8 +127,19 @@ TEST(CoordinatorLimits, SlowStoreStopsRefusalsOfUnknownCommits) {  // each leave
   CoordinatorConfig config = Harness::DefaultConfig();
   config.limits.overlay_bytes_max = 1'000;
   Harness h(2, config);
-  const auto commit = [&](uint64_t seq) {
-    return h.Call(Commit{h.Tag(seq), TxnId{kGroup, Epoch{1}, seq}, {}, {kS1, kS2}});
+  const auto commit = [&](uint64_t seq) {  // which no shard knows either
+    const CommitTag tag = h.Tag(seq);
+    const TxnId txn{kGroup, Epoch{1}, seq};
+    const RequestId call = h.Call(Commit{tag, txn, {}, {kS1, kS2}});
+    for (const GroupId shard : {kS1, kS2, kS3}) {
+      OnePhaseReply no;
+      no.txn = txn;
+      no.token = tag.token;
+      no.attempt = 1;
+      no.reason = AbortReason::kRefusedAttempt;
+      h.From(shard, no);
+    }
+    return call;
   };
   for (uint64_t seq = 1; seq <= 100; ++seq) commit(seq);
   EXPECT_LT(h.log.size(), 50u);

@@ -246,14 +246,14 @@ TEST(CoordinatorTokens, HigherEpochThanItsOwnSendsTheClientToWhereIs) {
 // Its sender hears what becomes of the run that is under way, not that it is forgotten.
 TEST(CoordinatorTokens, LiveTokenIsJoinedAlsoBelowTheHorizon) {
   Harness h;
-  h.Pass(kSecond);
+  h.Pass(55 * kSecond);  // a horizon is due 5 s later
   h.Replicate();
   CommitTag tag = h.Tag(1);
   tag.token.birth_us -= kHour - kSecond;
   const RequestId first = h.Call(h.Puts(tag, {kS1, kS2}));
   ASSERT_EQ(h.Sent<Prepare>().size(), 2u);
-  h.Step(Tick{});
-  h.Pass(5 * kSecond);
+  h.Pass(6 * kSecond);
+  ASSERT_GT(h.Appended<HorizonRaised>().back().horizon_us, tag.token.birth_us);
   const RequestId second = h.Call(h.Puts(tag, {kS1, kS2}));
   h.VoteFrom(kS1, h.LastTxn(), Vote::kYes);
   h.VoteFrom(kS2, h.LastTxn(), Vote::kYes);
