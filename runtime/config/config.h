@@ -92,10 +92,11 @@ struct NodeConfig {
   std::vector<GroupEntry> OwnGroups() const;
 };
 
-// Parsers of TOML go as deep as keys are dotted; this keeps that to what a stack holds, and is room for as
-// many nodes and groups as there may be.
+// Of a file: room for as many nodes and groups as there may be.
 inline constexpr size_t kConfigBytesMax = 64 * 1024;
-inline constexpr size_t kConfigLineBytesMax = 4 * 1024;
+// The parser's recursion is as deep as keys are dotted, here or there in a file, all in all; with some 25,000
+// a stack of 8 MiB is full. Addresses and paths of the largest file have fewer than this.
+inline constexpr size_t kConfigDotsMax = 10'000;
 
 struct ConfigFlags {
   bool insecure = false;  // --insecure: plaintext on addresses beyond loopback is wanted
@@ -103,7 +104,7 @@ struct ConfigFlags {
 
 // kNotFound or kIo where the file cannot be read; kInvalid otherwise. Relative paths are resolved.
 Result<NodeConfig> LoadConfig(const std::string& path, ConfigFlags flags);
-// At most kConfigBytesMax, in lines of at most kConfigLineBytesMax. `name` stands for the file in messages.
+// `name` stands for the file in messages.
 // Paths are left as they are.
 Result<NodeConfig> ParseConfig(std::string_view text, const std::string& name, ConfigFlags flags);
 // Checks a config that was put together in memory. Without line numbers.

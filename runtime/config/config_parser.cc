@@ -272,14 +272,9 @@ Result<ParsedConfig> ParseConfigText(std::string_view text, const std::string& n
                                             std::to_string(kConfigBytesMax) +
                                             " bytes; is it the right file?");
   }
-  size_t line = 1;
-  for (size_t begin = 0; begin < text.size(); ++line) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    if (end - begin > kConfigLineBytesMax) {
-      return Status(StatusCode::kInvalid, name + ":" + std::to_string(line) + ": a line of more than " +
-                                              std::to_string(kConfigLineBytesMax) + " bytes");
-    }
-    begin = end + 1;
+  if (std::count(text.begin(), text.end(), '.') > static_cast<ptrdiff_t>(kConfigDotsMax)) {
+    return Status(StatusCode::kInvalid, name + ": a configuration of more than " +
+                                            std::to_string(kConfigDotsMax) + " dots; is it the right file?");
   }
   try {
     const toml::table root = toml::parse(text, name);

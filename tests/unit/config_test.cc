@@ -227,17 +227,19 @@ TEST(ConfigError, EveryTruncationAndManyFlipsEndInAMessage) {
 
 // A parser that recurses would end the process.
 TEST(ConfigError, DeepKeysEndInAMessage) {
-  std::string dotted = "x";
-  while (dotted.size() < kConfigLineBytesMax - 10) dotted += ".x";
-  const std::string too_long = dotted + dotted + " = 1\n";
-  EXPECT_EQ(ErrorOf(With("[limits]", too_long + "[limits]")),
-            "config.toml:24: a line of more than 4096 bytes");
-  EXPECT_NE(ErrorOf(dotted + " = 1\n" + kGood).find("unknown key x"), std::string::npos);
-  EXPECT_NE(ErrorOf("[" + dotted + "]\n" + dotted + " = 1\n").find("config.toml:"), std::string::npos);
-  // As deep as lines of that length make it.
-  std::string nested = dotted + " = [\n";
-  while (nested.size() + 2 * kConfigLineBytesMax < kConfigBytesMax) nested += "{" + dotted + " = [\n";
-  EXPECT_NE(ErrorOf(nested).find("config.toml:"), std::string::npos);
+  const auto dotted = [](size_t dots) {
+    std::string key = "x";
+    for (size_t i = 0; i < dots; ++i) key += ".x";
+    return key;
+  };
+  EXPECT_NE(ErrorOf(dotted(kConfigDotsMax) + " = 1\n").find("unknown key x"), std::string::npos);
+  const std::string too_many = "config.toml: a configuration of more than 10000 dots; is it the right file?";
+  EXPECT_EQ(ErrorOf(dotted(kConfigDotsMax + 1) + " = 1\n"), too_many);
+  // Deep by many keys, none of which is.
+  std::string nested = "x = 1";
+  while (nested.size() < kConfigBytesMax - 8'000)
+    nested = "x = [{" + dotted(1'000) + " = [{" + nested + "}]}]";
+  EXPECT_EQ(ErrorOf(nested), too_many);
   EXPECT_EQ(ErrorOf(std::string(kConfigBytesMax + 1, '\n')),
             "config.toml: a configuration of more than 65536 bytes; is it the right file?");
 }
