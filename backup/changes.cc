@@ -84,7 +84,7 @@ void ReplicationCore::RemoveReplica(const OperatorChange& event) {
   next.removed.push_back(*out);
   std::sort(next.removed.begin(), next.removed.end());
   change_ = Change{event.id, event.kind, *out, false, now_us_};
-  Propose(std::move(next));
+  Propose(std::move(next), /*planned=*/true);
 }
 
 void ReplicationCore::AddReplica(const OperatorChange& event) {
@@ -143,7 +143,7 @@ void ReplicationCore::ProposeWith(const Member& joining) {
   next.members.push_back(joining);
   std::sort(next.members.begin(), next.members.end());
   std::erase_if(next.removed, [&](const Member& member) { return member.node == joining.node; });
-  Propose(std::move(next));
+  Propose(std::move(next), /*planned=*/true);
 }
 
 uint64_t ReplicationCore::ChangeDeadline() const {

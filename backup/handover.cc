@@ -28,9 +28,13 @@ void ReplicationCore::Promote(const OperatorChange& event) {
     change.member = *named;
     change.drain_until_us = now_us_ + event.drain_us;
     change.force = event.force;
-    change_ = change;
-    Emit(Drain{true});
+    BeginPromoting(change);
   }
+}
+
+void ReplicationCore::BeginPromoting(Change change) {
+  change_ = std::move(change);
+  Emit(Drain{true});
 }
 
 void ReplicationCore::On(const Drained&) {
@@ -58,6 +62,7 @@ void ReplicationCore::SendHandOver() {
 }
 
 void ReplicationCore::OnHandOver(NodeId from) {
+  if (role_ == Role::kPrimary) return NoteLeaving(from);
   if (role_ != Role::kBackup || from != view_->primary || ViewIsChanging()) return;
   if (ForceAge() > kForceAgeMaxUs) return;  // R11
   Reached(Situation::kHandedOver);

@@ -149,6 +149,8 @@ void ReplicationCore::OnBeacon(NodeId from, const Beacon& beacon) {
   if (!IsFollower() || from != view_->primary) return;
   // R11: a primary whose disk hangs is as good as dead; it must not be told otherwise, nor go on by our word.
   if (beacon.force_age_us > kForceAgeMaxUs) return Reached(Situation::kWedgedDiskGaveUp);
+  // It would be taken back in.
+  if (leaving_since_us_ != 0 && role_ == Role::kLearner) return;
   // Bound by the view that it proposed, or won and is about to enter: it may lead that one by now (R3).
   if (ViewIsChanging()) return;
   // One that the network kept back is no sign of life: the answer to a later one has said more.

@@ -54,6 +54,9 @@ struct PeerProgress {
   // yet.
   uint64_t beacon_sent_us = 0;
   uint64_t beacon_acked_us = 0;
+  // Since when it says that it is about to stop, and when it last did; 0 = it does not.
+  uint64_t leaving_since_us = 0;
+  uint64_t leaving_heard_us = 0;
   uint64_t last_durable_us = 0;  // `acked` rose, or the first of what is outstanding was sent
   uint64_t last_ack_us = 0;
   uint64_t last_sent_us = 0;

@@ -162,19 +162,21 @@ void ReplicationCore::On(const LocalAppend& event) {
 void ReplicationCore::On(const Tick&) {
   if (!directory_busy_ && now_us_ >= next_read_us_) WantRead();
   TakeOverIfDue();
+  TickLeave();
   if (role_ != Role::kPrimary) return;
   SendBeacons();
   TickPeers();
   TickChange();
   TickHandOver();
   RemoveSilentBackups();
+  RemoveLeaving();
 }
 
 uint64_t ReplicationCore::NextDeadline() const {
   if (role_ == Role::kHalted) return UINT64_MAX;
   uint64_t deadline = directory_busy_ ? UINT64_MAX : next_read_us_;
   if (!directory_busy_ && want_propose_) deadline = std::min(deadline, bound_until_us_);
-  deadline = std::min(deadline, TakeoverDeadline());
+  deadline = std::min({deadline, TakeoverDeadline(), LeaveDeadline()});
   if (role_ == Role::kPrimary) {
     deadline = std::min({deadline, PeersDeadline(), ChangeDeadline(), HandOverDeadline(), next_beacon_us_});
   }

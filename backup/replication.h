@@ -111,6 +111,8 @@ class ReplicationCore {
   bool serving() const { return serving_; }  // primary, and R4 done in this epoch
   // R5: the lease of this epoch is given up for good; another is asked to lead.
   bool handed_over() const { return handed_over_us_ != 0; }
+  // After Leave: nothing more can be given to others; nobody waits for this replica, or nobody can be helped.
+  bool MayStop() const;
   // R5: whether what was read before `now_us` may leave. Asked after the reading was done; where it does not
   // hold, the answer waits until it does again in the same epoch, or is lost with the epoch.
   bool LeaseHolds(uint64_t now_us) const {
@@ -136,7 +138,7 @@ class ReplicationCore {
   // A change of the members on its way (R6), by an operator, or the return of a replica that a fault took
   // out.
   struct Change {
-    std::optional<RequestId> id;  // of the operator who waits for it; none: a re-admission by itself
+    std::optional<RequestId> id;  // of the operator who waits for it; none: it comes about by itself
     ChangeKind kind{};
     Member member;
     bool required = false;          // the learner's ack is needed for every new record
@@ -162,6 +164,7 @@ class ReplicationCore {
   void On(const PeerEpoch& event);
   void On(const LocalAppend& event);
   void On(const Drained& event);
+  void On(const Leave& event);
   void On(const Tick& event);
   void NoteAppended(const LogEntry& entry);
   void Append(std::vector<LogEntry> entries);
@@ -181,7 +184,7 @@ class ReplicationCore {
   void SawEpoch(Epoch epoch);
   void FoundGroup(const ViewRead& event);
   void Adopt(const View& view);
-  void Propose(View view);
+  void Propose(View view, bool planned = false);
   void WantRead();
   void IssueDirectoryWork();
   void EnterIfReady();
@@ -229,6 +232,7 @@ class ReplicationCore {
 
   // --- handover.cc: an operator's change of the primary (R3, R5) ---
   void Promote(const OperatorChange& event);
+  void BeginPromoting(Change change);
   void HandOverIfQuiet();
   void GiveUpLease();
   void SendHandOver();
@@ -236,6 +240,14 @@ class ReplicationCore {
   void TickHandOver();
   uint64_t HandOverDeadline() const;
   bool IsPromoting() const { return change_ && change_->kind == ChangeKind::kPromote; }
+
+  // --- leaving.cc: a planned stop (R3) ---
+  void TickLeave();
+  uint64_t LeaveDeadline() const { return leaving_since_us_ == 0 ? UINT64_MAX : next_leave_us_; }
+  const PeerProgress* Heir() const;
+  void NoteLeaving(NodeId from);
+  bool IsLeaving(const PeerProgress& peer) const;
+  void RemoveLeaving();
 
   // --- changes.cc: an operator's changes, snapshots out (R6) ---
   void On(const OperatorChange& event);
@@ -307,10 +319,15 @@ class ReplicationCore {
   uint64_t directory_epoch_us_ = 0;
   std::optional<View> proposed_;  // its fate is not known: bound by it, and by view_ (R3)
   bool want_propose_ = false;     // proposed_ is to be sent (again)
+  bool planned_ = false;          // and it can wait for a moment
   uint64_t bound_until_us_ = 0;   // and not before this (R5)
   std::optional<View> entering_;  // read or won; acted in once persisted and the log is at rest
   Role entering_role_ = Role::kStarting;
   bool persisting_ = false;
+
+  uint64_t leaving_since_us_ = 0;  // 0: this process is not about to stop
+  uint64_t next_leave_us_ = 0;
+  bool hands_over_ = false;
 
   // Primary.
   bool serving_ = false;

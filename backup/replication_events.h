@@ -114,6 +114,13 @@ struct OperatorChange {
 // Since the last Drain{true} the role core has become quiet.
 struct Drained {};
 
+// This process is about to stop: whatever this replica has in the view is to go to others. Its lead only once
+// `hands_over` came: of two groups that are handed over at the same time, each may hold work back that the
+// other waits for. The driver stops once MayStop() holds, or when its patience ends.
+struct Leave {
+  bool hands_over = false;
+};
+
 // Answers ReadSnapshot: the piece at `piece.offset`, empty and `done` at the snapshot's end. The first one
 // fixes `at` (the store's applied position); all until StopSnapshot are of that same snapshot. An `at` below
 // the log's base is refused, and another snapshot asked for.
@@ -141,7 +148,7 @@ struct SnapshotInstalled {
 struct Tick {};
 
 using Event = std::variant<Started, ViewRead, ViewUnread, CasDone, ViewPersisted, ForceDone, TruncateDone,
-                           Received, PeerEpoch, LocalAppend, OperatorChange, Drained, SnapshotRead,
+                           Received, PeerEpoch, LocalAppend, OperatorChange, Drained, Leave, SnapshotRead,
                            SnapshotFailed, SnapshotWritten, SnapshotInstalled, Tick>;
 
 // ---- Effects
@@ -188,6 +195,9 @@ struct ReadDirectory {};
 // Nothing that depends on it has happened.
 struct ProposeView {
   View view;
+  // Nobody waits for it, so open work may come to its end first, for a moment: what the role core has not
+  // finished ends with the epoch.
+  bool planned = false;
 };
 // Record the incarnation of this replica. No answer: a later ReadDirectory shows it.
 struct Register {

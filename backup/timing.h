@@ -42,6 +42,10 @@ inline constexpr uint64_t kAwayUs = 500 * kMillisecond;
 inline constexpr uint64_t kReadmissionPauseUs = 2000 * kMillisecond;
 // A backup that was handed the lead and has not taken it is given up after so long.
 inline constexpr uint64_t kHandOverUs = 1500 * kMillisecond;
+// A planned stop. Whether more of the group stop at the same time shows within kLeaveSettleUs, so the view is
+// not changed before; and open work may take kLeaveDrainUs to end before the lead is handed over.
+inline constexpr uint64_t kLeaveSettleUs = 200 * kMillisecond;
+inline constexpr uint64_t kLeaveDrainUs = 1000 * kMillisecond;
 // Of several backups the first in the view tries first.
 inline constexpr uint64_t kTakeoverStaggerUs = 200 * kMillisecond;
 // How often a primary without backups reads the directory, for its lease.

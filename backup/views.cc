@@ -26,7 +26,7 @@ void ReplicationCore::IssueDirectoryWork() {
     want_propose_ = false;
     directory_busy_ = true;
     directory_asked_us_ = now_us_;
-    Emit(ProposeView{*proposed_});
+    Emit(ProposeView{*proposed_, std::exchange(planned_, false)});
   } else if (want_read_) {
     want_read_ = false;
     directory_busy_ = true;
@@ -130,7 +130,8 @@ void ReplicationCore::FoundGroup(const ViewRead& event) {
   Propose(proposed_ ? *proposed_ : first);
 }
 
-void ReplicationCore::Propose(View view) {
+void ReplicationCore::Propose(View view, bool planned) {
+  planned_ = planned;
   waiting_for_ = "the directory to accept " + Brief(view);
   proposed_ = std::move(view);
   want_propose_ = true;

@@ -78,8 +78,8 @@ struct BeaconAck {
   uint64_t force_age_us = 0;
   Incarnation incarnation{};
 };
-// A primary to the backup that is to lead in its place: it has given its lease up for good, and will say
-// nothing more in this epoch (R5). Repeated, since nothing answers it but a new view.
+// A primary to the backup that is to lead in its place, its lease given up for good (R5); or a backup that is
+// about to stop to its primary: go on without. Repeated, since nothing answers it but a new view.
 struct HandOver {};
 // A learner's snapshot (R6): a piece of the group's SQLite file as of `at`. Pieces come in order; `done` on
 // the last.

@@ -25,6 +25,7 @@ Status Failed(int error, const std::string& doing, const std::string& path) {
   if (error == ENOSPC || error == EDQUOT) code = StatusCode::kDiskFull;
   if (error == ENOENT) code = StatusCode::kNotFound;
   if (error == EEXIST) code = StatusCode::kConflict;
+  if (error == EMFILE || error == ENFILE) code = StatusCode::kUnavailable;
   return Status(code, doing + " " + path + ": " + std::strerror(error));
 }
 
@@ -41,6 +42,24 @@ class Descriptor {
 
  private:
   int fd_;
+};
+
+// A directory whose next change is to be made durable. Opened before the change: a change that then cannot be
+// synced for want of a descriptor would pass for made when it is looked at again (R7).
+class SyncedDirectory {
+ public:
+  explicit SyncedDirectory(const std::string& path)
+      : path_(path), directory_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), error_(errno) {}
+  Status opened() const { return directory_.open() ? Status() : Failed(error_, "opening", path_); }
+  Status Sync() const {
+    if (::fsync(directory_.get()) != 0) return Failed(errno, "syncing", path_);
+    return {};
+  }
+
+ private:
+  const std::string& path_;
+  const Descriptor directory_;
+  const int error_;
 };
 
 std::string ParentOf(const std::string& path) {
@@ -124,21 +143,25 @@ Result<std::string> ReadSmallFile(const std::string& path, size_t bytes_max) {
 
 Status CreateFileOnce(const std::string& path, std::string_view contents) {
   const std::string directory = ParentOf(path);
+  const SyncedDirectory synced(directory);
+  ASSENT_RETURN_IF_ERROR(synced.opened());
   Temporary temporary(directory);
   ASSENT_RETURN_IF_ERROR(temporary.Write(contents));
   // R12: whole and durable before it has its name, and the name is given at most once.
   if (::link(temporary.path().c_str(), path.c_str()) != 0) {
     return Failed(errno, "linking", path);
   }
-  return SyncDirectory(directory);
+  return synced.Sync();
 }
 
 Status ReplaceFile(const std::string& path, std::string_view contents) {
   const std::string directory = ParentOf(path);
+  const SyncedDirectory synced(directory);
+  ASSENT_RETURN_IF_ERROR(synced.opened());
   Temporary temporary(directory);
   ASSENT_RETURN_IF_ERROR(temporary.Write(contents));
   if (std::rename(temporary.path().c_str(), path.c_str()) != 0) return Failed(errno, "renaming to", path);
-  return SyncDirectory(directory);
+  return synced.Sync();
 }
 
 Status MakeDirectories(const std::string& path) {
@@ -162,10 +185,9 @@ Status MakeDirectories(const std::string& path) {
 }
 
 Status SyncDirectory(const std::string& path) {
-  const Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!directory.open()) return Failed(errno, "opening", path);
-  if (::fsync(directory.get()) != 0) return Failed(errno, "syncing", path);
-  return {};
+  const SyncedDirectory directory(path);
+  ASSENT_RETURN_IF_ERROR(directory.opened());
+  return directory.Sync();
 }
 
 Result<std::vector<std::string>> ListDirectory(const std::string& path) {

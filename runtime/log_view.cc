@@ -97,7 +97,9 @@ std::vector<LogEntry> LogView::Read(Lsn from, size_t bytes_max) const {
       while (!entries->empty() && entries->back().position.lsn >= end) entries->pop_back();
       return std::move(entries).value();
     }
-    if (entries.status().code() != StatusCode::kNotFound && status_.ok()) status_ = entries.status();
+    const StatusCode code = entries.status().code();
+    const bool passes = code == StatusCode::kNotFound || code == StatusCode::kUnavailable;
+    if (!passes && status_.ok()) status_ = entries.status();
     return {};
   }
   std::vector<LogEntry> entries;

@@ -1,9 +1,18 @@
 #include "runtime/log_writer.h"
 
+#include <glog/logging.h>
+
+#include <chrono>
 #include <iterator>
 #include <utility>
 
 namespace assent {
+namespace {
+
+// Between two tries of what lacked a descriptor.
+constexpr std::chrono::milliseconds kPause{50};
+
+}  // namespace
 
 LogWriter::LogWriter(std::unique_ptr<wal::Log> log, DoneFn done)
     : log_(std::move(log)), done_(std::move(done)), thread_([this] { Run(); }) {}
@@ -37,7 +46,8 @@ bool LogWriter::Prepare() {
     // It shows to others when the segment is needed. Trying again after each force would fill the disk each
     // time.
     disk_full_ = true;
-  } else {
+  } else if (more.status().code() !=
+             StatusCode::kUnavailable) {  // else it is tried again after the next force
     done_({LogDone::What::kForced, more.status(), log_->durable()});
   }
   return false;
@@ -63,6 +73,21 @@ void LogWriter::Run() {
   }
 }
 
+// No descriptor is left in the process or the system: nothing was done, so it is done again until there is
+// one, or this ends. To others the log is one whose disk hangs (R11).
+template <typename Call>
+Status LogWriter::UntilDescriptors(Call call) {
+  Status status = call();
+  while (status.code() == StatusCode::kUnavailable) {
+    LOG_EVERY_T(WARNING, 10) << "a log waits: " << status.message() << "; raise the limit (ulimit -n)";
+    std::unique_lock lock(mutex_);
+    if (wake_.wait_for(lock, kPause, [this] { return stopping_; })) break;
+    lock.unlock();
+    status = call();
+  }
+  return status;
+}
+
 void LogWriter::Perform(std::span<LogCommand> commands) {
   for (size_t i = 0; i < commands.size(); ++i) {
     LogDone done;
@@ -77,18 +102,18 @@ void LogWriter::Perform(std::span<LogCommand> commands) {
         ++i;
       }
       done.what = LogDone::What::kForced;
-      done.status = log_->AppendAndForce(entries);
+      done.status = UntilDescriptors([&] { return log_->AppendAndForce(entries); });
       forces_.fetch_add(1, std::memory_order_relaxed);
     } else if (const auto* truncate = std::get_if<TruncateLog>(&commands[i])) {
       done.what = LogDone::What::kTruncated;
-      done.status = log_->Truncate(truncate->after);
+      done.status = UntilDescriptors([&] { return log_->Truncate(truncate->after); });
     } else if (const auto* trim = std::get_if<TrimLog>(&commands[i])) {
       done.what = LogDone::What::kTrimmed;
       done.status = log_->Trim(trim->below);
       disk_full_ = false;
     } else if (const auto* reset = std::get_if<ResetLog>(&commands[i])) {
       done.what = LogDone::What::kReset;
-      done.status = log_->Reset(reset->base);
+      done.status = UntilDescriptors([&] { return log_->Reset(reset->base); });
     }
     done.durable = log_->durable();
     done_(std::move(done));

@@ -31,6 +31,8 @@ class LogWriter final : public LogPort {
   void Run();
   bool Prepare();
   void Perform(std::span<LogCommand> commands);
+  template <typename Call>
+  Status UntilDescriptors(Call call);
 
   const std::unique_ptr<wal::Log> log_;
   const DoneFn done_;

@@ -8,6 +8,7 @@
 
 #include "common/check.h"
 #include "directory/embedded.h"
+#include "runtime/transport/socket.h"
 #include "thrift/peer_wire.h"
 
 namespace assent {
@@ -19,6 +20,10 @@ constexpr uint64_t kRefreshUs = 500'000;
 
 // How often it is said again that the directory does not answer.
 constexpr uint64_t kTroubleRepeatUs = 60'000'000;
+
+// A planned stop: for so long others are asked to take over, and so often it is looked whether they have.
+constexpr uint64_t kLeaveMaxUs = 20'000'000;
+constexpr uint64_t kLeavePollUs = 10'000;
 
 // Messages that wait for the loop. A loop that is busy for a second, at a checkpoint say, gets about this
 // from the links of a fast network.
@@ -99,7 +104,9 @@ Status Node::OpenAll() {
 
   for (const NodeEntry& peer : config.nodes) {
     if (peer.id == config.node) continue;
-    links_[peer.id] = std::make_unique<PeerLink>(peer.address, config.cluster, config.node, peer.id);
+    auto& link = links_[peer.id];
+    link = std::make_unique<PeerLink>(peer.address, config.cluster, config.node, peer.id);
+    if (!link->valid()) return NoDescriptors();
   }
   for (const GroupEntry& group : config.OwnGroups()) ASSENT_RETURN_IF_ERROR(OpenReplica(group));
   loop_.SetIdleHook([this] { FlushAll(); });
@@ -241,6 +248,29 @@ Status Node::Run() {
 
 void Node::Stop() {
   loop_.Stop();
+}
+
+void Node::Leave() {
+  loop_.Post([this] {
+    for (auto& [id, hosted] : hosted_) hosted.replica->OnReplicationEvent(backup::Leave{});
+    StopOnceLeft(Now().mono_us + kLeaveMaxUs);
+  });
+}
+
+void Node::StopOnceLeft(uint64_t until_us) {
+  const uint64_t now_us = Now().mono_us;
+  bool left = true;
+  bool hands_over = false;
+  for (auto& [id, hosted] : hosted_) {
+    if (hosted.replica->MayStop()) continue;
+    left = false;
+    // One at a time: see backup::Leave.
+    const bool leads = hosted.replica->replication().role() == backup::Role::kPrimary;
+    if (!leads || std::exchange(hands_over, true)) continue;
+    hosted.replica->OnReplicationEvent(backup::Leave{.hands_over = true});
+  }
+  if (left || now_us >= until_us) return Stop();
+  loop_.PostAt(now_us + kLeavePollUs, [this, until_us] { StopOnceLeft(until_us); });
 }
 
 // ---- Any thread ----

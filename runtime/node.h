@@ -49,6 +49,9 @@ class Node final : public ReplicaHost {
   // Runs the loop until Stop(). On return all replicas are closed; an error if one could not be.
   Status Run();
   void Stop();  // any thread
+  // Any thread. Gives to others what this node has in the views of its groups (backup/leaving.cc), then
+  // stops.
+  void Leave();
 
   // ---- Any thread ----
 
@@ -103,6 +106,7 @@ class Node final : public ReplicaHost {
   void RefreshViews();
   void RefreshPeriodically();
   void NoteDirectory(const Status& status);
+  void StopOnceLeft(uint64_t until_us);
 
   // ReplicaHost.
   Instant Now() override { return Loop::Now(); }

@@ -18,7 +18,7 @@ struct PeerLink::Impl {
   Impl(const Address& peer_address, const std::string& cluster, NodeId self, NodeId peer)
       : route{cluster, self, peer},
         link(
-            {.peer = peer_address, .service = "Peer", .limits = kPeerLimits}, LinkOptions{},
+            {.peer = peer_address, .service = "Peer", .limits = kPeerLimits}, LinkOptions{.greets = true},
             [this](wire::PeerClient& client, std::vector<Envelope>& batch) {
               client.send_deliver(TakeDeliverRequest(route, batch, kPeerLimits.frame_bytes_max - kFrameRoom));
             },
@@ -35,6 +35,10 @@ PeerLink::PeerLink(const Address& peer_address, const std::string& cluster, Node
     : impl_(std::make_unique<Impl>(peer_address, cluster, self, peer)) {}
 
 PeerLink::~PeerLink() = default;
+
+bool PeerLink::valid() const {
+  return impl_->link.valid();
+}
 
 void PeerLink::Post(Envelope envelope) {
   const size_t bytes = WireBytes(envelope);

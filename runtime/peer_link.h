@@ -17,6 +17,7 @@ class PeerLink {
   PeerLink(const PeerLink&) = delete;
   PeerLink& operator=(const PeerLink&) = delete;
 
+  bool valid() const;            // false: there was no descriptor for it
   void Post(Envelope envelope);  // any thread; never blocks
   void Stop();                   // idempotent
 

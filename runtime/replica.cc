@@ -206,6 +206,7 @@ void Replica::OnReplicationEvent(backup::Event event) {
     open_changes_.insert(change->id);
   }
   if (halted_) return;
+  if (const auto* cas = std::get_if<backup::CasDone>(&event)) EndQuiet(cas->outcome);
   Enqueue(std::move(event));
   Run();
 }
@@ -255,6 +256,7 @@ void Replica::OnLogDone(const LogDone& done) {
 void Replica::OnTime() {
   if (halted_ || !started_) return;
   const uint64_t now_us = host_.Now().mono_us;
+  SeeToViews(now_us);
   if (role_serves_ && state_.role().NextDeadline() <= now_us) Enqueue(RoleEvent(Tick{}));
   if (replication_.NextDeadline() <= LeaseClock()) Enqueue(backup::Event(backup::Tick{}));
   Run();
@@ -276,7 +278,8 @@ uint64_t Replica::ReplicationDeadline() const {
 uint64_t Replica::NextDeadline() const {
   if (halted_ || !started_) return UINT64_MAX;
   if (HasSnapshotWork()) return 0;
-  uint64_t deadline = std::min({ReplicationDeadline(), append_deadline_us_, state_.ApplyDeadline()});
+  uint64_t deadline = std::min(
+      {ReplicationDeadline(), append_deadline_us_, persist_at_us_, propose_at_us_, state_.ApplyDeadline()});
   if (role_serves_) deadline = std::min(deadline, state_.find_role()->NextDeadline());
   return deadline;
 }
@@ -448,6 +451,7 @@ void Replica::LetGoWhatWaited() {
 void Replica::TellIfQuiet() {
   if (!draining_ || !waiting_.empty() || !state_.role().IsQuiet()) return;
   draining_ = false;
+  if (proposal_) return LetGoProposal();
   Enqueue(backup::Event(backup::Drained{}));
 }
 
@@ -471,11 +475,6 @@ void Replica::Perform(backup::TruncateLog& effect) {
   port_.Submit(TruncateLog{effect.after.lsn});
 }
 
-void Replica::Perform(backup::PersistView& effect) {
-  if (!Mutated(Mutant::kEpochNotPersisted)) HaltUnless(host_.PersistView(group(), effect));
-  Enqueue(backup::Event(backup::ViewPersisted{effect.seen_epoch}));
-}
-
 void Replica::Perform(backup::SendTo& effect) {
   Envelope envelope;
   envelope.from_group = group();
@@ -495,16 +494,6 @@ void Replica::Perform(backup::AnswerStaleEpoch& effect) {
   envelope.to_group = group();
   envelope.message = EpochNews{};
   host_.Transmit(effect.to, std::move(envelope));
-}
-
-void Replica::Perform(backup::ReadDirectory&) {
-  host_.ReadDirectory(group());
-}
-void Replica::Perform(backup::ProposeView& effect) {
-  host_.ProposeView(effect.view);
-}
-void Replica::Perform(backup::Register& effect) {
-  host_.Register(group(), effect.self);
 }
 
 void Replica::Perform(backup::ReplicatedUpTo& effect) {

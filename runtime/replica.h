@@ -79,6 +79,8 @@ class Replica {
   GroupId group() const { return config_.replication.group; }
   bool serving() const { return !halted_ && replication_.serving(); }
   bool halted() const { return halted_; }
+  // After backup::Leave: nobody counts on this replica any more, or nobody can be helped.
+  bool MayStop() const { return halted_ || !started_ || replication_.MayStop(); }
   const std::string& halt_reason() const { return halt_reason_; }
   const backup::ReplicationCore& replication() const { return replication_; }
   const StateMachine& state() const { return state_; }
@@ -99,6 +101,9 @@ class Replica {
   void LetGo(Leaving& effect);
   void LetGoWhatWaited();
   void TellIfQuiet();
+  void LetGoProposal();
+  void EndQuiet(backup::CasOutcome outcome);
+  void SeeToViews(uint64_t now_us);
   void StopServing();
   void HaltUnless(const Status& status);
   void ApplyToStore(bool force);
@@ -151,7 +156,7 @@ class Replica {
   std::string halt_reason_;
   bool role_serves_ = false;   // the role core was told Serving, in this epoch
   bool role_is_fresh_ = true;  // it never was: it has only followed
-  bool draining_ = false;      // replication waits until the role core is quiet
+  bool draining_ = false;      // replication, or proposal_, waits until the role core is quiet
 
   // Of clients, that the role core has not answered: what to say if it never will.
   std::map<RequestId, ClientReply> open_calls_;
@@ -173,6 +178,15 @@ class Replica {
   uint64_t append_deadline_us_ = UINT64_MAX;
 
   uint64_t log_bytes_ = 0;  // appended since the last checkpoint
+
+  // A view that could not be made durable for want of a descriptor, and when to try again.
+  std::optional<backup::PersistView> unpersisted_;
+  uint64_t persist_at_us_ = UINT64_MAX;
+
+  // A planned change of the view waits for open work to end, until then.
+  std::optional<View> proposal_;
+  uint64_t propose_at_us_ = UINT64_MAX;
+  bool quieted_for_view_ = false;  // the role core takes nothing new on until the change's fate is known
 
   std::optional<LogPosition> truncating_;  // the log thread has not answered yet
 

@@ -38,7 +38,8 @@ class ReplicaHost {
   virtual void ReadDirectory(GroupId group) = 0;
   virtual void ProposeView(const View& view) = 0;
   virtual void Register(GroupId group, const Member& self) = 0;
-  // Durably, before it returns: a rename and two syncs, at view changes only.
+  // Durably, before it returns: a rename and two syncs, at view changes only. kUnavailable: not done, for
+  // want of a descriptor; asked again later.
   virtual Status PersistView(GroupId group, const backup::PersistView& seen) = 0;
 
   virtual void AnswerClient(RequestId id, ClientReply reply) = 0;

@@ -11,6 +11,7 @@
  *    valid answer: a peer that knows an enum's later value not at all must not take it for an earlier one.
  *  - Replies echo transaction ids and epochs, so that a caller can tell an answer that is not its own (Thrift's
  *    generated clients do not check sequence ids: close the connection after any transport error or timeout).
+ *  - A node closes a connection that names no service within 5 s, and may close one that idles for 5 s: connect again.
  *  - A connection is served strictly in order. Do not share one between calls that may wait for each other.
  *  - No field is `required`. A field that must be there says so; without it the request is refused as INVALID.
  *  - Times are microseconds since 1970 by the wall clock of a coordinator, but births (see Token) by a clock of the
@@ -533,7 +534,7 @@ struct BeaconAck {
   3: i64 incarnation
 }
 
-/** The sender has given up its lease for good: the receiver may lead at once. */
+/** From the primary, which has given up its lease for good: lead at once. From a backup, which stops: go on without. */
 struct HandOver {
   1: bool given_up               // true
 }

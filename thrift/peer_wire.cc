@@ -86,7 +86,6 @@ size_t WireBytes(const Envelope& envelope) {
 
 wire::DeliverRequest TakeDeliverRequest(const PeerRoute& route, std::vector<Envelope>& batch,
                                         size_t bytes_max) {
-  ASSENT_CHECK(!batch.empty());
   size_t count = 0;
   for (size_t bytes = 0; count < batch.size() && count < kDeliverEnvelopesMax; ++count) {
     bytes += WireBytes(batch[count]);

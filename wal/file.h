@@ -24,7 +24,9 @@
 //   reading
 //     it back shows what the disk holds. A caller never retries it (R7).
 // Errors: kDiskFull for ENOSPC and EDQUOT, kNotFound for a missing file, kConflict for one that exists
-// already, kIo for everything else. Messages name the operation and the path.
+// already, kUnavailable where the process or the system has no descriptor left to open it with (EMFILE,
+// ENFILE): nothing was done, and the same call may succeed later; kIo for everything else. Messages name the
+// operation and the path.
 namespace assent::wal {
 
 inline constexpr uint64_t kSectorBytes = 512;

@@ -44,6 +44,11 @@ Log::Log(FileSystem& files, std::string directory, LogOptions options)
       options_(std::move(options)),
       segment_files_(files_, directory_, options_.segment_bytes, options_.spare_segments_max) {}
 
+// R7: what failed is no write and no sync, and left nothing behind: the same call may succeed later.
+bool Log::MayRepeat(const Status& failed) {
+  return failed.code() == StatusCode::kDiskFull || failed.code() == StatusCode::kUnavailable;
+}
+
 Result<Log::Opened> Log::Open(FileSystem& files, const std::string& directory, LogOptions options) {
   ASSENT_RETURN_IF_ERROR(CheckOptions(options));
   Opened opened{std::unique_ptr<Log>(new Log(files, directory, std::move(options))), {}};
@@ -186,7 +191,7 @@ Status Log::Append(std::span<const LogEntry> entries) {
   // All the room is found before anything is written, so that a full disk leaves nothing of this call in the
   // log.
   if (Status status = segment_files_.EnsureSpares(CountRolls(entries)); !status.ok()) {
-    return status.code() == StatusCode::kDiskFull ? status : Poison(std::move(status));
+    return MayRepeat(status) ? status : Poison(std::move(status));
   }
   while (!entries.empty()) {
     const size_t count = FitBatch(entries, tail_bytes_ - tail_offset_);
@@ -247,7 +252,7 @@ Result<bool> Log::StepNextSegment() {
   if (!status_.ok()) return status_;
   if (tail_offset_ < tail_bytes_ / 2 || options_.spare_segments_max == 0) return false;
   Result<bool> more = segment_files_.StepTowardsSpares(1);
-  if (more.ok() || more.status().code() == StatusCode::kDiskFull) return more;
+  if (more.ok() || MayRepeat(more.status())) return more;
   return Poison(more.status());
 }
 
@@ -293,7 +298,7 @@ Status Log::Truncate(Lsn after) {
   }
   if (after >= last_.lsn) return Status();
   if (Status status = segment_files_.EnsureSpares(1); !status.ok()) {
-    return status.code() == StatusCode::kDiskFull ? status : Poison(std::move(status));
+    return MayRepeat(status) ? status : Poison(std::move(status));
   }
   // What stays is durable before the new segment says that it is.
   ASSENT_RETURN_IF_ERROR(Force());
@@ -303,7 +308,7 @@ Status Log::Truncate(Lsn after) {
 Status Log::Reset(LogPosition base) {
   if (!status_.ok()) return status_;
   if (Status status = segment_files_.EnsureSpares(1); !status.ok()) {
-    return status.code() == StatusCode::kDiskFull ? status : Poison(std::move(status));
+    return MayRepeat(status) ? status : Poison(std::move(status));
   }
   return Roll(base, /*starts=*/true);
 }

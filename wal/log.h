@@ -33,8 +33,9 @@
 //       returns. Each batch carries the LSN that was durable when it was written.
 //   R9  Nothing that an earlier life of a recycled segment held is ever read back. Epochs never fall.
 //   R10 Force covers everything appended before it.
-// A full disk (kDiskFull) while a new segment is made is no failed write: the fragment is removed, nothing of
-// the call is in the log, and the same call may succeed later.
+// A full disk (kDiskFull) while a new segment is made, or no descriptor to open it with (kUnavailable), is no
+// failed write: the fragment is removed, nothing of the call is in the log, and the same call may succeed
+// later.
 //
 // Threads: one log thread calls Append, Force, PrepareNextSegment, Truncate, Trim and Reset. Read and the
 // const queries may be called from any thread at any time, also while the log thread is inside a call.
@@ -91,7 +92,7 @@ class Log {
   Status AppendAndForce(std::span<const LogEntry> entries);
 
   // When idle: makes the next segment ahead of need if the current one is more than half full and there is no
-  // spare. kDiskFull is harmless here.
+  // spare. kDiskFull and kUnavailable are harmless here.
   Status PrepareNextSegment();
   // The same in steps, each about as long as a force, so that an append that comes meanwhile need not wait
   // for all of it. True: there is more to do.
@@ -109,7 +110,7 @@ class Log {
 
   // Durable entries from `from` on, in order: at least one if there is one, then up to about `bytes_max` of
   // payload. Empty: `from` is above durable(). kNotFound: at or below the base, or trimmed or truncated
-  // meanwhile. kDamaged: bytes went bad since Open.
+  // meanwhile. kDamaged: bytes went bad since Open. kUnavailable: no descriptor to read it with.
   Result<std::vector<LogEntry>> Read(Lsn from, size_t bytes_max) const;
 
   LogPosition base() const;  // the record before the first one held; (0, 0) in a log never trimmed or reset
@@ -152,6 +153,7 @@ class Log {
   // How many new segments it takes to append `entries`.
   size_t CountRolls(std::span<const LogEntry> entries) const;
   Status RecycleSegments(const std::vector<uint64_t>& numbers, bool one_by_one);
+  static bool MayRepeat(const Status& failed);
   Status Poison(Status status);
   Status ReadExtent(const Extent& extent, Lsn from, size_t bytes_max, std::vector<LogEntry>& entries,
                     size_t& payload_bytes) const;

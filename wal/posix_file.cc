@@ -19,6 +19,7 @@ Status ErrnoStatus(std::string_view operation, const std::string& path, int erro
   if (error == ENOSPC || error == EDQUOT) code = StatusCode::kDiskFull;
   if (error == ENOENT) code = StatusCode::kNotFound;
   if (error == EEXIST) code = StatusCode::kConflict;
+  if (error == EMFILE || error == ENFILE) code = StatusCode::kUnavailable;
   return Status(code, std::string(operation) + " " + path + ": " + std::generic_category().message(error));
 }
 
@@ -140,14 +141,36 @@ Result<std::vector<std::string>> PosixFileSystem::List(const std::string& direct
   return names;
 }
 
+PosixFileSystem::~PosixFileSystem() {
+  for (const auto& [path, descriptor] : directories_) (void)::close(descriptor);
+}
+
 Status PosixFileSystem::SyncDirectory(const std::string& directory) {
+  const auto descriptor = OpenDirectory(directory);
+  if (!descriptor.ok()) return descriptor.status();
+  if (::fsync(*descriptor) != 0) return ErrnoStatus("fsync of directory", directory, errno);
+  return Status();
+}
+
+// Once opened it stays: what was created, renamed or removed must not wait for a descriptor to be synced
+// (R7).
+Result<int> PosixFileSystem::OpenDirectory(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  const auto held = directories_.find(path);
+  if (held != directories_.end()) {
+    struct stat here {
+    }, there{};
+    const bool same = ::fstat(held->second, &here) == 0 && ::stat(path.c_str(), &there) == 0 &&
+                      here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+    if (same) return held->second;
+    (void)::close(held->second);  // another was put in its place
+    directories_.erase(held);
+  }
   const int descriptor =
-      RetryInterrupted([&] { return ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
-  if (descriptor < 0) return ErrnoStatus("open directory", directory, errno);
-  Status status;
-  if (::fsync(descriptor) != 0) status = ErrnoStatus("fsync of directory", directory, errno);
-  (void)::close(descriptor);
-  return status;
+      RetryInterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+  if (descriptor < 0) return ErrnoStatus("open directory", path, errno);
+  directories_.emplace(path, descriptor);
+  return descriptor;
 }
 
 }  // namespace assent::wal

@@ -65,7 +65,7 @@ Status SegmentFiles::Load() {
       usable = *size == segment_bytes_;
     }
     if (usable) {
-      spares_.push_back(name->number);
+      spares_.push_back({name->number, nullptr});
     } else {
       ASSENT_RETURN_IF_ERROR(files_.Remove(Path(*name)));
     }
@@ -77,12 +77,26 @@ Status SegmentFiles::Load() {
 
 Status SegmentFiles::EnsureSpares(size_t count) {
   while (spares_.size() < count) ASSENT_RETURN_IF_ERROR(GrowSpare(segment_bytes_));
-  return Status();
+  return OpenSpares(count);
 }
 
 Result<bool> SegmentFiles::StepTowardsSpares(size_t count) {
   if (spares_.size() < count) ASSENT_RETURN_IF_ERROR(GrowSpare(kStepBytes));
-  return spares_.size() < count;
+  if (spares_.size() < count) return true;
+  ASSENT_RETURN_IF_ERROR(OpenSpares(count));
+  return false;
+}
+
+// Those that MakeLive() takes next.
+Status SegmentFiles::OpenSpares(size_t count) {
+  for (size_t i = spares_.size() - count; i < spares_.size(); ++i) {
+    Spare& spare = spares_[i];
+    if (spare.file != nullptr) continue;
+    auto file = files_.Open(Path({SegmentFileKind::kSpare, spare.number}), OpenMode::kReadWrite);
+    if (!file.ok()) return file.status();
+    spare.file = std::move(*file);
+  }
+  return Status();
 }
 
 // Writes up to `bytes` more of the spare that is being made, or begins one.
@@ -106,7 +120,7 @@ Status SegmentFiles::GrowSpare(uint64_t bytes) {
     (void)files_.Remove(fresh);
     return status;
   }
-  spares_.push_back(number);
+  spares_.push_back({number, nullptr});
   return Status();
 }
 
@@ -134,11 +148,11 @@ Result<std::unique_ptr<File>> SegmentFiles::MakeLive(const SegmentHeader& header
   // The spare may have been a live segment until a moment ago. Were its old name to come back in a crash,
   // with the new header inside, it would read as damage.
   ASSENT_CHECK(!directory_dirty_);
-  const std::string spare = Path({SegmentFileKind::kSpare, spares_.back()});
-  Result<std::unique_ptr<File>> file = files_.Open(spare, OpenMode::kReadWrite);
-  if (!file.ok()) return file;
-  ASSENT_RETURN_IF_ERROR((*file)->WriteAt(0, EncodeSegmentHeader(header)));
-  ASSENT_RETURN_IF_ERROR((*file)->Sync());
+  std::unique_ptr<File> file = std::move(spares_.back().file);
+  ASSENT_CHECK(file != nullptr, "a spare that was not opened", spares_.back().number);
+  const std::string spare = Path({SegmentFileKind::kSpare, spares_.back().number});
+  ASSENT_RETURN_IF_ERROR(file->WriteAt(0, EncodeSegmentHeader(header)));
+  ASSENT_RETURN_IF_ERROR(file->Sync());
   ASSENT_RETURN_IF_ERROR(files_.Rename(spare, Path({SegmentFileKind::kLive, header.number})));
   spares_.pop_back();
   ++next_number_;
@@ -152,7 +166,7 @@ Status SegmentFiles::Recycle(uint64_t number) {
   directory_dirty_ = true;
   if (spares_.size() >= spares_max_) return files_.Remove(live);
   ASSENT_RETURN_IF_ERROR(files_.Rename(live, Path({SegmentFileKind::kSpare, number})));
-  spares_.push_back(number);
+  spares_.push_back({number, nullptr});
   return Status();
 }
 

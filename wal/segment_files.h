@@ -32,7 +32,8 @@ struct SegmentFileName {
 std::string FormatSegmentFileName(SegmentFileName name);
 std::optional<SegmentFileName> ParseSegmentFileName(const std::string& text);
 
-// On the log thread. A kDiskFull leaves no fragment and may be tried again; any other error is final (R7).
+// On the log thread. A kDiskFull or a kUnavailable leaves no fragment and may be tried again; any other error
+// is final (R7).
 class SegmentFiles {
  public:
   SegmentFiles(FileSystem& files, std::string directory, uint64_t segment_bytes, size_t spares_max);
@@ -40,7 +41,8 @@ class SegmentFiles {
   // Takes stock: removes what an interrupted creation left and spares of another size.
   Status Load();
 
-  // Makes spares until there are `count`: the slow part of a new segment, off the commit path.
+  // Makes spares until there are `count`, and opens as many: the slow part of a new segment, off the commit
+  // path, and all of it that may have to be tried again.
   Status EnsureSpares(size_t count);
   // Likewise, but does only the next part of it, which takes about as long as a force. True: there is more to
   // do.
@@ -50,7 +52,7 @@ class SegmentFiles {
   // Above every number in the directory: the number for the next live segment.
   uint64_t next_number() const { return next_number_; }
 
-  // Turns a spare into the live segment that `header` describes, durably. REQUIRES: there is a spare; the
+  // Turns a spare into the live segment that `header` describes, durably. REQUIRES: EnsureSpares(); the
   // header has next_number(); what was recycled is durably so. The segment's appearance in the directory is
   // the moment at which a truncation or a reset has happened.
   Result<std::unique_ptr<File>> MakeLive(const SegmentHeader& header);
@@ -63,6 +65,10 @@ class SegmentFiles {
   std::string Path(SegmentFileName name) const;
 
  private:
+  struct Spare {
+    uint64_t number = 0;         // in its name
+    std::unique_ptr<File> file;  // once it was opened
+  };
   // A spare that is being written through.
   struct Growing {
     uint64_t number = 0;
@@ -71,13 +77,14 @@ class SegmentFiles {
   };
 
   Status GrowSpare(uint64_t bytes);
+  Status OpenSpares(size_t count);
   Status WriteZeros(uint64_t bytes);
 
   FileSystem& files_;
   const std::string directory_;
   const uint64_t segment_bytes_;
   const size_t spares_max_;
-  std::vector<uint64_t> spares_;  // numbers in the names of the spares
+  std::vector<Spare> spares_;
   std::optional<Growing> growing_;
   uint64_t next_number_ = 1;      // above every number in the directory
   bool directory_dirty_ = false;  // a segment's rename or removal is not durable yet

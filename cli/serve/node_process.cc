@@ -1,11 +1,15 @@
 #include "cli/serve/node_process.h"
 
 #include <glog/logging.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/random.h>
+#include <sys/signalfd.h>
 #include <thrift/processor/TMultiplexedProcessor.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <memory>
 #include <optional>
@@ -16,11 +20,13 @@
 #include "Admin.h"
 #include "Peer.h"
 #include "cli/serve/admin_service.h"
+#include "cli/serve/descriptors.h"
 #include "common/check.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/foreign_caller.h"
 #include "coordinator/server.h"
 #include "participant/participant.h"
+#include "runtime/log_lines.h"
 #include "runtime/node.h"
 #include "runtime/peer_service.h"
 #include "runtime/transport/server.h"
@@ -30,6 +36,8 @@ namespace {
 
 // Calls that may wait in a node at once; each has a connection's thread anyway.
 constexpr size_t kWaitersMax = 4096;
+// A reader of the log that stands still holds a stop up for no longer.
+constexpr std::chrono::milliseconds kLastLines{1'000};
 
 class Gateway final : public ClientGateway {
  public:
@@ -82,17 +90,73 @@ std::unique_ptr<RoleCore> MakeRole(const NodeConfig& config, GroupId group, cons
   return std::make_unique<coordinator::CoordinatorCore>(coordinator, placement, state);
 }
 
-}  // namespace
+// Waits for what ends a node, on a thread of its own, which logs nothing before the node was told. The first
+// signal has the node leave its groups and stop. A second one ends the process at once, and so does a stop
+// that does not come to its end in kStopMax: after a crash nothing is lost either.
+class StopSignals {
+ public:
+  // Blocks the signals in this thread and those that it starts from now on.
+  explicit StopSignals(Node& node) : node_(node) {}
+  Status Start() {
+    sigset_t signals = Signals();
+    signal_fd_ = OwnedFd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    done_ = MakeEventFd();
+    if (!signal_fd_.valid() || !done_.valid()) return NoDescriptors();
+    thread_ = std::thread([this] { Run(); });
+    return {};
+  }
+  ~StopSignals() {
+    SignalEventFd(done_.get());
+    if (thread_.joinable()) thread_.join();
+  }
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
 
-Status RunNode(const NodeProcessOptions& options) {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
+  static sigset_t Signals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    return signals;
+  }
 
+ private:
+  void Run() {
+    pollfd waits[2] = {{done_.get(), POLLIN, 0}, {signal_fd_.get(), POLLIN, 0}};
+    int timeout_ms = -1;
+    while (true) {
+      const int ready = poll(waits, 2, timeout_ms);
+      if (waits[0].revents != 0) return;
+      if (ready < 0) continue;
+      if (timeout_ms >= 0) break;  // the second, or too late
+      signalfd_siginfo info{};
+      if (read(signal_fd_.get(), &info, sizeof(info)) != sizeof(info)) continue;
+      node_.Leave();
+      LOG(INFO) << "stopping: what this node leads is handed over first; another signal ends it at once";
+      timeout_ms = kStopMaxMs;
+    }
+    LOG(WARNING) << "stopped short of its end; the next start recovers";
+    LogLines::FlushTaken(kLastLines);
+    _exit(kStoppedShort);
+  }
+
+  static constexpr int kStopMaxMs = 30'000;
+  static constexpr int kStoppedShort = 128 + SIGTERM;
+
+  Node& node_;
+  OwnedFd signal_fd_;
+  OwnedFd done_;
+  std::thread thread_;
+};
+
+Status Serve(const NodeProcessOptions& options, const DescriptorPlan& descriptors) {
   const NodeConfig& config = options.config;
+  if (descriptors.connections_max < config.connections_max) {
+    LOG(WARNING) << "limits.connections_max is " << config.connections_max
+                 << ", but this process may have only " << descriptors.limit
+                 << " files open (ulimit -n): it serves " << descriptors.connections_max
+                 << " clients at once";
+  }
   std::unique_ptr<ForeignCaller> foreign;  // set below, before the loop runs
   NodeOptions node_options;
   node_options.config = config;
@@ -119,38 +183,53 @@ Status RunNode(const NodeProcessOptions& options) {
   Gateway gateway(node);
   auto processor = std::make_shared<apache::thrift::TMultiplexedProcessor>();
   processor->registerProcessor("TransactionManager",
-                               LimitFrames(MakeTransactionManager({.cluster = config.cluster}, gateway, gate),
-                                           kClientLimits.frame_bytes_max));
+                               MakeTransactionManager({.cluster = config.cluster}, gateway, gate));
   processor->registerProcessor("Peer",
                                std::make_shared<wire::PeerProcessor>(std::make_shared<PeerService>(node)));
   processor->registerProcessor(
-      "Admin", LimitFrames(std::make_shared<wire::AdminProcessor>(std::make_shared<AdminService>(node, gate)),
-                           kClientLimits.frame_bytes_max));
+      "Admin", std::make_shared<wire::AdminProcessor>(std::make_shared<AdminService>(node, gate)));
   ServerOptions server_options;
   server_options.listen = config.listen;
-  server_options.connections_max = config.connections_max;
+  server_options.connections_max = descriptors.connections_max;
+  server_options.operators_max = descriptors.operators_max;
+  server_options.peers_max = descriptors.peers_max;
+  server_options.unclaimed_max = descriptors.unclaimed_max;
+  server_options.services = {{"TransactionManager", {Seat::kClient, kRequestLimits}},
+                             {"Admin", {Seat::kOperator, kRequestLimits}},
+                             {"Peer", {Seat::kPeer, kPeerLimits}}};
   auto server = Server::Start(server_options, processor);
   if (!server.ok()) return server.status();
 
-  // The first signal stops the node, a second one ends the process at once.
-  std::thread signal_thread([&node, signals] {
-    int signal = 0;
-    sigwait(&signals, &signal);
-    LOG(INFO) << "stopping";
-    node.Stop();
-    sigset_t again = signals;
-    pthread_sigmask(SIG_UNBLOCK, &again, nullptr);
-  });
-  signal_thread.detach();
-
-  if (options.ready) options.ready(ToString((*server)->address()));
-  LOG(INFO) << ToString(config.node) << " of cluster " << config.cluster << " listens on "
-            << ToString((*server)->address());
-  const Status closed = node.Run();
-  gate.Close();
-  (*server)->Stop();
-  foreign.reset();
+  Status closed;
+  {
+    StopSignals stop_signals(node);
+    ASSENT_RETURN_IF_ERROR(stop_signals.Start());
+    if (options.ready) options.ready(ToString((*server)->address()));
+    LOG(INFO) << ToString(config.node) << " of cluster " << config.cluster << " listens on "
+              << ToString((*server)->address());
+    closed = node.Run();
+    gate.Close();
+    (*server)->Stop();
+    foreign.reset();
+  }  // and only now the node goes, to which the other thread spoke
   return closed;
+}
+
+}  // namespace
+
+Status RunNode(const NodeProcessOptions& options) {
+  const sigset_t signals = StopSignals::Signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);  // the terminal that it was started from may go
+
+  // Before anything is opened: what does not fit is told of now, and not by whatever opens the last file.
+  auto descriptors = PlanDescriptors(options.config, RaiseDescriptorLimit());
+  if (!descriptors.ok()) return descriptors.status();
+  LogLines::TakeOver(STDERR_FILENO);
+  const Status status = Serve(options, *descriptors);
+  LogLines::FlushTaken(kLastLines);
+  return status;
 }
 
 }  // namespace assent::cli

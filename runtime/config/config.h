@@ -74,7 +74,7 @@ struct NodeConfig {
   std::vector<NodeEntry> nodes;    // in the file's order, as all lists here
   std::vector<GroupEntry> groups;  // of the whole cluster
   std::vector<ResourceManagerEntry> resource_managers;
-  uint32_t connections_max = 256;                // of clients and peers together; each costs a thread (G8)
+  uint32_t connections_max = 256;                // of clients; peers and operators have their own (G8)
   uint32_t replicas_min = 1;                     // a view smaller than this does not serve (R3)
   uint64_t segment_bytes = 16ull * 1024 * 1024;  // of each log file
   // SQLite's -wal file, and the log that a restart replays, grow to about this between two checkpoints.

@@ -27,6 +27,12 @@ constexpr size_t kLengthBytes = 4;
 // Read-ahead, and what an idle connection keeps: larger buffers go back after each message, so that a
 // thousand idle connections hold tens of MiB and not a frame each.
 constexpr size_t kIdleBytes = 16 << 10;
+// Lists so short cost nothing, whatever their elements are: so what is merely wrong is answered as such.
+constexpr uint32_t kUncheckedItems = 64;
+// No service and method of ours has a longer name.
+constexpr size_t kNameBytesMax = 64;
+// Of a message: version and type, then the name's length.
+constexpr size_t kNameAt = 8;
 
 std::shared_ptr<TConfiguration> MakeConfiguration(const WireLimits& limits) {
   return std::make_shared<TConfiguration>(limits.frame_bytes_max, limits.frame_bytes_max, limits.depth_max);
@@ -34,7 +40,8 @@ std::shared_ptr<TConfiguration> MakeConfiguration(const WireLimits& limits) {
 
 // Adds what Thrift's binary protocol leaves out:
 //   - it checks a container's announced length against the message's only for elements of a known least size,
-//     which a struct (and void) has not: two billion of them fit into no bytes at all. Here each needs one;
+//     which a struct (and void) has not: two billion of them fit into no bytes at all. Here each needs
+//     struct_bytes_min, and anything else one;
 //   - it makes enums of type bytes before it looks at them, which is undefined for those that name no type.
 class LimitedProtocol final : public TBinaryProtocolT<FramedTransport> {
  public:
@@ -42,7 +49,8 @@ class LimitedProtocol final : public TBinaryProtocolT<FramedTransport> {
 
   LimitedProtocol(const std::shared_ptr<FramedTransport>& transport, const WireLimits& limits)
       : Base(transport, limits.string_bytes_max, limits.container_items_max, /*strict_read=*/true,
-             /*strict_write=*/true) {}
+             /*strict_write=*/true),
+        struct_bytes_min_(static_cast<uint32_t>(limits.struct_bytes_min)) {}
 
   // Both forms of each: generated code calls the virtual ones, skip() the plain ones.
   uint32_t readMessageBegin(std::string& name, TMessageType& type, int32_t& seqid) {
@@ -56,15 +64,21 @@ class LimitedProtocol final : public TBinaryProtocolT<FramedTransport> {
   }
   uint32_t readListBegin(TType& element, uint32_t& size) {
     CheckTypes(1);
-    return Checked(size, Base::readListBegin(element, size));
+    const uint32_t read = Base::readListBegin(element, size);
+    CheckSize(size, BytesMin(element));
+    return read;
   }
   uint32_t readSetBegin(TType& element, uint32_t& size) {
     CheckTypes(1);
-    return Checked(size, Base::readSetBegin(element, size));
+    const uint32_t read = Base::readSetBegin(element, size);
+    CheckSize(size, BytesMin(element));
+    return read;
   }
   uint32_t readMapBegin(TType& key, TType& value, uint32_t& size) {
     CheckTypes(2);
-    return Checked(size, Base::readMapBegin(key, value, size));
+    const uint32_t read = Base::readMapBegin(key, value, size);
+    CheckSize(size, BytesMin(key) + BytesMin(value));
+    return read;
   }
   uint32_t readMessageBegin_virt(std::string& name, TMessageType& type, int32_t& seqid) override {
     return readMessageBegin(name, type, seqid);
@@ -93,14 +107,18 @@ class LimitedProtocol final : public TBinaryProtocolT<FramedTransport> {
   [[noreturn]] static void RefuseType() {
     throw TProtocolException(TProtocolException::INVALID_DATA, "no such type in Thrift");
   }
-  // `size` by reference: reading it was the argument before.
-  uint32_t Checked(const uint32_t& size, uint32_t read) {
-    if (size > trans_->frame_bytes_left()) {
+  uint64_t BytesMin(TType element) const {
+    return element == apache::thrift::protocol::T_STRUCT ? struct_bytes_min_ : 1;
+  }
+  void CheckSize(uint32_t size, uint64_t element_bytes_min) {
+    const uint64_t bytes_min = size > kUncheckedItems ? size * element_bytes_min : size;
+    if (bytes_min > trans_->frame_bytes_left()) {
       throw TProtocolException(TProtocolException::SIZE_LIMIT,
                                "a container announces more than its message holds");
     }
-    return read;
   }
+
+  const uint32_t struct_bytes_min_;
 };
 
 }  // namespace
@@ -122,7 +140,8 @@ void FramedTransport::Buffer::Resize(size_t size_new, size_t keep_from, size_t k
 FramedTransport::FramedTransport(std::shared_ptr<TTransport> inner, const WireLimits& limits)
     : TVirtualTransport(MakeConfiguration(limits)),
       inner_(std::move(inner)),
-      frame_bytes_max_(static_cast<size_t>(limits.frame_bytes_max)) {
+      frame_bytes_max_(static_cast<size_t>(limits.frame_bytes_max)),
+      receive_bytes_max_(frame_bytes_max_) {
   ASSENT_CHECK(limits.frame_bytes_max > 0 && limits.string_bytes_max > 0 && limits.container_items_max > 0 &&
                limits.depth_max > 0);
   in_.Resize(kIdleBytes, 0, 0);
@@ -208,11 +227,10 @@ uint32_t FramedTransport::readEnd() {
 }
 
 bool FramedTransport::ReadFrame() {
+  if (in_message_) return true;
   if (!FillTo(kLengthBytes)) return false;
-  uint32_t announced = 0;
-  std::memcpy(&announced, in_.bytes.get() + frame_end_, sizeof(announced));
-  const size_t length = ntohl(announced);
-  if (length > frame_bytes_max_) throw FrameTooLarge(/*ours=*/false, length, frame_bytes_max_);
+  const size_t length = PeekFrameBytes();
+  if (length > receive_bytes_max_) throw FrameTooLarge(/*ours=*/false, length, receive_bytes_max_);
   if (length == 0) throw TTransportException(TTransportException::CORRUPTED_DATA, "an empty frame");
   FillTo(kLengthBytes + length);
   setReadBuffer(in_.bytes.get() + frame_end_ + kLengthBytes, static_cast<uint32_t>(length));
@@ -221,6 +239,32 @@ bool FramedTransport::ReadFrame() {
   in_message_ = true;
   resetConsumedMessageSize(static_cast<long>(length));  // containers may announce no more than this
   return true;
+}
+
+size_t FramedTransport::idle_input_bytes() {
+  return kIdleBytes;
+}
+
+size_t FramedTransport::PeekFrameBytes() const {
+  uint32_t announced = 0;
+  std::memcpy(&announced, in_.bytes.get() + frame_end_, sizeof(announced));
+  return ntohl(announced);
+}
+
+std::string_view FramedTransport::PeekService() {
+  const auto fill = [this](size_t bytes) {
+    return FillTo(kLengthBytes) && FillTo(kLengthBytes + std::min(bytes, PeekFrameBytes()));
+  };
+  if (!fill(kNameAt) || PeekFrameBytes() < kNameAt) return {};
+  uint32_t announced = 0;
+  std::memcpy(&announced, in_.bytes.get() + frame_end_ + kLengthBytes + sizeof(announced), sizeof(announced));
+  const size_t name_bytes = ntohl(announced);
+  if (name_bytes > kNameBytesMax || !fill(kNameAt + name_bytes) || PeekFrameBytes() < kNameAt + name_bytes) {
+    return {};
+  }
+  const auto* name = reinterpret_cast<const char*>(in_.bytes.get() + frame_end_ + kLengthBytes + kNameAt);
+  const std::string_view method(name, name_bytes);
+  return method.substr(0, method.find(':'));
 }
 
 bool FramedTransport::FillTo(size_t bytes) {

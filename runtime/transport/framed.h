@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 
 // The wire format of every Assent connection: Thrift's framed transport and strict binary protocol, byte for
 // byte, but with bounds on all that a peer can make this process allocate, loop over or recurse into. Used on
@@ -26,10 +27,15 @@ struct WireLimits {
   int32_t string_bytes_max;     // one string or binary field
   int32_t container_items_max;  // one list, set or map
   int32_t depth_max;            // nested structs and containers
+  // Of the structs in a list; the shortest that Thrift can write is one byte, and costs some hundred in
+  // memory.
+  int32_t struct_bytes_min = 1;
 };
 
 // A branch holds at most 1 MiB in 4,096 operations; the rest is room for names, locks and replies to scans.
 inline constexpr WireLimits kClientLimits{2 << 20, 1 << 20, 1 << 16, 16};
+// The same, as a server takes them in: operations for a few shards at once, none of which is said in less.
+inline constexpr WireLimits kRequestLimits{2 << 20, 1 << 20, 1 << 14, 16, 8};
 // Batches of messages and log records up to 3 MiB, with one record of up to 1 MiB more.
 inline constexpr WireLimits kPeerLimits{4 << 20, 4 << 20, 1 << 18, 16};
 
@@ -72,6 +78,21 @@ class FramedTransport final
   uint64_t frames_started() const { return frames_started_; }
   // Memory held for input, whether in use or not.
   size_t input_capacity() const { return in_.size; }
+  // What a connection keeps for input at any time: a message up to this takes no more memory to receive.
+  static size_t idle_input_bytes();
+
+  // For a server, which decides what to do with a message before it takes it in. Between two messages:
+  // Waits for the next one to begin. False: the peer closed.
+  bool AwaitMessage() { return FillTo(1); }
+  // Of the message that began: the service that it names ("Peer" of "Peer:deliver"), as soon as so much of it
+  // has come; empty if it does not begin as such a call does. Valid until the next read.
+  std::string_view PeekService();
+  // Its announced length. REQUIRES: PeekService().
+  size_t PeekFrameBytes() const;
+  // Takes all of it in. Reading it does so, too.
+  void ReceiveMessage() { ReadFrame(); }
+  // For what is received from now on.
+  void set_receive_bytes_max(int32_t bytes_max) { receive_bytes_max_ = static_cast<size_t>(bytes_max); }
   // Drops a message that was written in part.
   void DropUnflushed();
 
@@ -93,8 +114,9 @@ class FramedTransport final
 
   const std::shared_ptr<apache::thrift::transport::TTransport> inner_;
   const size_t frame_bytes_max_;
-  bool in_message_ = false;  // a frame was begun and its readEnd() has not come
-  Buffer in_;                // [.., frame_end_): the current frame; [frame_end_, in_end_): what came after it
+  size_t receive_bytes_max_;  // at most that
+  bool in_message_ = false;   // a frame was begun and its readEnd() has not come
+  Buffer in_;  // [.., frame_end_): the current frame; [frame_end_, in_end_): what came after it
   size_t frame_end_ = 0;
   size_t frame_bytes_ = 0;
   size_t in_end_ = 0;

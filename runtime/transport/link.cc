@@ -5,21 +5,21 @@
 
 #include <algorithm>
 
-#include "common/check.h"
-
 namespace assent {
 
 LinkEngine::LinkEngine(std::unique_ptr<ConnectionBase> connection, const LinkOptions& options)
     : options_(options),
       connection_(std::move(connection)),
       wake_(MakeEventFd()),
-      random_(std::random_device{}()) {
-  ASSENT_CHECK(wake_.valid(), NoDescriptors().message());  // links are made as a node starts
-}
+      random_(std::random_device{}()) {}
 
 LinkEngine::~LinkEngine() = default;
 
 void LinkEngine::Start() {
+  if (!valid()) {
+    stopping_ = true;  // so that it takes nothing
+    return;
+  }
   reachable_at_ = Clock::now();
   thread_ = std::thread(&LinkEngine::Main, this);
 }
@@ -58,7 +58,7 @@ void LinkEngine::Main() {
       std::unique_lock lock(mutex_);
       if (stopping_) break;
       lock.unlock();
-      if (!Connect()) continue;
+      if (!Connect() || !Greet()) continue;
     }
     const Work work = AwaitWork();
     if (work == Work::kStop) break;
@@ -90,13 +90,23 @@ bool LinkEngine::Connect() {
     state_.connected = true;
     ++state_.connects;
     reachable_at_ = Clock::now();
-    return true;
   }
-  if (stopping_) return false;
+  if (opened.ok() || stopping_) return opened.ok();
   if (opened.message() != state_.last_error) LOG(WARNING) << "link: " << opened.message();
   state_.last_error = opened.message();
   if (Clock::now() - reachable_at_ > std::chrono::milliseconds(options_.stale_ms)) DropQueue();
   return false;
+}
+
+bool LinkEngine::Greet() {
+  if (!options_.greets) return true;
+  const CallStatus sent = SendBatch();
+  if (sent.ok()) {
+    unanswered_.push_back({Clock::now(), 0});
+  } else {
+    Disconnect(sent.status);
+  }
+  return sent.ok();
 }
 
 LinkEngine::Work LinkEngine::AwaitWork() {

@@ -37,6 +37,8 @@ struct LinkOptions {
   int backoff_min_ms = 10;           // doubled at each failure, each wait drawn from its upper half
   int backoff_max_ms = 1'000;
   int stale_ms = 2'000;  // unreachable for so long: each failed attempt drops what is queued
+  // An empty batch goes first on each connection: servers do not keep those that say nothing.
+  bool greets = false;
 };
 
 struct LinkState {
@@ -56,6 +58,8 @@ class LinkEngine {
  public:
   LinkEngine(const LinkEngine&) = delete;
   LinkEngine& operator=(const LinkEngine&) = delete;
+  // False: no descriptor was left to make it with, and it does nothing.
+  bool valid() const { return wake_.valid(); }
   LinkState state() const;
   const Address& peer() const { return connection_->options().peer; }
 
@@ -95,6 +99,7 @@ class LinkEngine {
   void Main();
   bool Connect();    // false: not now; it has paused
   Work AwaitWork();  // sleeps until there is some
+  bool Greet();
   void SendOne();
   void ReceiveOne();
   void Disconnect(const Status& why);
@@ -115,7 +120,8 @@ class LinkEngine {
 
 // `Client` is a generated Thrift client with send_x()/recv_x(); `send(client, batch)` calls the first for the
 // whole batch, `receive(client)` the second for one answer. Both run on the link's thread and may throw
-// Thrift's exceptions; receive() may keep what was answered, but must not block on anything else.
+// Thrift's exceptions; receive() may keep what was answered, but must not block on anything else. With
+// `greets` the batch may be empty.
 //
 //   PipelinedLink<PeerClient, Message> link(
 //       {.peer = address, .service = "Peer", .limits = kPeerLimits}, LinkOptions{},

@@ -4,8 +4,11 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <system_error>
 #include <utility>
@@ -28,29 +31,23 @@ constexpr int kLogInterval_s = 5;
 // spin.
 constexpr int kAcceptRetry_ms = 50;
 
-class FrameLimit final : public TProcessor {
- public:
-  FrameLimit(std::shared_ptr<TProcessor> inner, int32_t frame_bytes_max)
-      : inner_(std::move(inner)), frame_bytes_max_(static_cast<size_t>(frame_bytes_max)) {}
+// Of a struct of the IDL that lists hold, with its part of the list.
+constexpr size_t kStructBytes = 192;
+// Overdue connections are looked for so often.
+constexpr std::chrono::milliseconds kSweepMax{500};
 
-  bool process(std::shared_ptr<TProtocol> in, std::shared_ptr<TProtocol> out, void* context) override {
-    const auto* framed = dynamic_cast<const FramedTransport*>(in->getTransport().get());
-    ASSENT_CHECK(framed != nullptr);  // what Server makes
-    if (framed->frame_bytes() > frame_bytes_max_) {
-      throw FrameTooLarge(/*ours=*/false, framed->frame_bytes(), frame_bytes_max_);
-    }
-    return inner_->process(std::move(in), std::move(out), context);
-  }
-
- private:
-  const std::shared_ptr<TProcessor> inner_;
-  const size_t frame_bytes_max_;
-};
+[[noreturn]] void NoMemoryFor(size_t bytes, const char* what) {
+  throw TTransportException(TTransportException::UNKNOWN,
+                            "no memory for a message of " + std::to_string(bytes) +
+                                " bytes: too many others are being " + what + "; retry later");
+}
 
 }  // namespace
 
-std::shared_ptr<TProcessor> LimitFrames(std::shared_ptr<TProcessor> processor, int32_t frame_bytes_max) {
-  return std::make_shared<FrameLimit>(std::move(processor), frame_bytes_max);
+size_t DecodedBytesMax(const WireLimits& limits, size_t frame_bytes) {
+  const size_t structs = std::min(frame_bytes / static_cast<size_t>(limits.struct_bytes_min),
+                                  2 * static_cast<size_t>(limits.container_items_max));
+  return frame_bytes + structs * kStructBytes;
 }
 
 Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
@@ -67,7 +64,11 @@ Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
 }
 
 Server::Server(const ServerOptions& options, std::shared_ptr<TProcessor> processor)
-    : options_(options), processor_(std::move(processor)), stop_(MakeEventFd()) {}
+    : options_(options),
+      processor_(std::move(processor)),
+      stop_(MakeEventFd()),
+      receiving_(options.receiving_bytes_max),
+      serving_(options.serving_bytes_max) {}
 
 Server::~Server() {
   Stop();
@@ -77,9 +78,12 @@ void Server::Stop() {
   SignalEventFd(stop_.get());
   if (acceptor_.joinable()) acceptor_.join();
   listener_.Reset();
+  receiving_.Close();
+  serving_.Close();
   std::thread last;
   {
     std::unique_lock lock(mutex_);
+    stopping_ = true;
     // A socket is closed only after its Peer has left the list, so these descriptors are still theirs.
     for (Peer& peer : live_) shutdown(peer.socket->getSocketFD(), SHUT_RDWR);
     all_gone_.wait(lock, [this] { return live_.empty(); });
@@ -90,68 +94,191 @@ void Server::Stop() {
 
 size_t Server::connections() const {
   std::lock_guard lock(mutex_);
-  return live_.size();
+  return live_.size() + silent_count_.load(std::memory_order_relaxed);
+}
+
+size_t Server::connections(Seat seat) const {
+  std::lock_guard lock(mutex_);
+  const size_t silent = seat == Seat::kUnclaimed ? silent_count_.load(std::memory_order_relaxed) : 0;
+  return seated_[static_cast<size_t>(seat)] + silent;
+}
+
+size_t Server::idle() const {
+  std::lock_guard lock(mutex_);
+  return static_cast<size_t>(std::count_if(live_.begin(), live_.end(), [](const Peer& peer) {
+    return peer.seat > Seat::kUnclaimed && peer.doing.load(std::memory_order_relaxed) == Doing::kIdle;
+  }));
 }
 
 void Server::AcceptLoop() {
-  pollfd waits[2] = {{stop_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+  const auto sweep = std::clamp(std::chrono::milliseconds(options_.claim_timeout_ms) / 4,
+                                std::chrono::milliseconds(1), kSweepMax);
+  Clock::time_point swept = Clock::now();
+  std::vector<pollfd> waits;
   while (true) {
-    (void)poll(waits, 2, -1);
-    if (waits[0].revents != 0) return;
-    OwnedFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (fd.valid()) {
-      Admit(std::move(fd));
-      continue;
+    waits = {{stop_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
+    for (const Silent& silent : silent_) waits.push_back({silent.fd.get(), POLLIN, 0});
+    (void)poll(waits.data(), waits.size(), static_cast<int>(sweep.count()));
+    if (waits[0].revents != 0) break;
+    HearSilent(waits);
+    if (Clock::now() - swept >= sweep) {
+      EndOverdue();
+      swept = Clock::now();
     }
-    // The rest is a connection that went away again before it was accepted.
-    const int error = errno;
-    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
-      starved_.fetch_add(1, std::memory_order_relaxed);
-      LOG_EVERY_T(WARNING, kLogInterval_s)
-          << "cannot accept a connection on " << ToString(address()) << ": " << std::strerror(error)
-          << "; raise the limit of open files (ulimit -n)";
-      (void)poll(waits, 1, kAcceptRetry_ms);
+    if (waits[1].revents != 0) Accept();
+    silent_count_.store(silent_.size(), std::memory_order_relaxed);
+  }
+  silent_.clear();
+  silent_count_ = 0;
+}
+
+void Server::Accept() {
+  OwnedFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (fd.valid()) {
+    SetConnectionOptions(fd.get());
+    silent_.push_back({std::move(fd), Clock::now()});
+    std::lock_guard lock(mutex_);
+    // A crowd that says nothing keeps nobody out who does: whoever came first had longest to speak.
+    while (silent_.size() + seated_[static_cast<size_t>(Seat::kUnclaimed)] > options_.unclaimed_max) {
+      evicted_.fetch_add(1, std::memory_order_relaxed);
+      silent_.pop_front();
+      if (silent_.empty()) break;
     }
+    return;
+  }
+  // The rest is a connection that went away again before it was accepted.
+  const int error = errno;
+  if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+    starved_.fetch_add(1, std::memory_order_relaxed);
+    LOG_EVERY_T(WARNING, kLogInterval_s)
+        << "cannot accept a connection on " << ToString(address()) << ": " << std::strerror(error)
+        << "; raise the limit of open files (ulimit -n)";
+    pollfd stop{stop_.get(), POLLIN, 0};
+    (void)poll(&stop, 1, kAcceptRetry_ms);
   }
 }
 
+// `waits`: of the listener and the event, then of each silent connection. One that speaks gets a thread.
+void Server::HearSilent(const std::vector<pollfd>& waits) {
+  std::deque<Silent> still;
+  for (size_t i = 0; i < silent_.size(); ++i) {
+    if (waits[i + 2].revents == 0) {
+      still.push_back(std::move(silent_[i]));
+      continue;
+    }
+    char byte = 0;
+    if (recv(silent_[i].fd.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1) Admit(std::move(silent_[i].fd));
+  }
+  silent_ = std::move(still);
+}
+
 void Server::Admit(OwnedFd fd) {
-  std::lock_guard lock(mutex_);
   std::string why;
-  if (live_.size() >= options_.connections_max) {
-    why = "all " + std::to_string(options_.connections_max) + " connections are taken";
-  } else {
-    SetConnectionOptions(fd.get());
-    const auto peer = live_.insert(live_.end(), Peer{std::make_shared<TSocket>(fd.Release()), {}});
-    try {
-      peer->thread = std::thread(&Server::ServePeer, this, peer);
-      return;
-    } catch (const std::system_error& error) {
-      live_.erase(peer);
-      why = std::string("no thread to serve it: ") + error.what();
+  {
+    std::lock_guard lock(mutex_);
+    // Those who speak, but name no service, make room likewise; and whoever had to may still be on its way
+    // out.
+    if (!MakeRoom(Seat::kUnclaimed, Clock::duration::zero()) ||
+        seated_[static_cast<size_t>(Seat::kNone)] >= options_.unclaimed_max) {
+      why = "too many come at once";
+    } else {
+      const auto peer = live_.emplace(live_.end());
+      peer->socket = std::make_shared<TSocket>(fd.Release());
+      ++seated_[static_cast<size_t>(peer->seat)];
+      try {
+        peer->thread = std::thread(&Server::ServePeer, this, peer);
+        return;
+      } catch (const std::system_error& error) {
+        --seated_[static_cast<size_t>(peer->seat)];
+        live_.erase(peer);
+        why = std::string("no thread to serve it: ") + error.what();
+      }
     }
   }
+  Refuse(why);
+}
+
+void Server::Refuse(const std::string& why) {
   refused_.fetch_add(1, std::memory_order_relaxed);
   LOG_EVERY_T(WARNING, kLogInterval_s) << "a connection to " << ToString(address()) << " was refused: " << why
                                        << "; " << refused() << " refused so far";
 }
 
-void Server::ServePeer(Peers::iterator peer) noexcept {
-  ServeRequests(peer->socket);
-  Retire(peer);
+size_t Server::SeatsMax(Seat seat) const {
+  switch (seat) {
+    case Seat::kNone:
+      break;
+    case Seat::kUnclaimed:
+      return options_.unclaimed_max;
+    case Seat::kClient:
+      return options_.connections_max;
+    case Seat::kOperator:
+      return options_.operators_max;
+    case Seat::kPeer:
+      return options_.peers_max;
+  }
+  return 0;
 }
 
-void Server::ServeRequests(const std::shared_ptr<TSocket>& socket) noexcept {
+void Server::Sit(Peer& peer, Seat seat) {
+  --seated_[static_cast<size_t>(peer.seat)];
+  ++seated_[static_cast<size_t>(seat)];
+  peer.seat = seat;
+}
+
+// Its own thread finds the socket ended, and sees to the rest.
+void Server::Evict(Peer& peer) {
+  Sit(peer, Seat::kNone);
+  shutdown(peer.socket->getSocketFD(), SHUT_RDWR);
+  evicted_.fetch_add(1, std::memory_order_relaxed);
+}
+
+// One more seat of the kind, if need be by the end of the connection that has idled longest.
+bool Server::MakeRoom(Seat seat, Clock::duration idle_min) {
+  if (seated_[static_cast<size_t>(seat)] < SeatsMax(seat)) return true;
+  Peer* idlest = nullptr;
+  for (Peer& peer : live_) {
+    // Of one that named no service all that it does is waiting.
+    const bool idle = seat == Seat::kUnclaimed || peer.doing.load(std::memory_order_relaxed) == Doing::kIdle;
+    if (peer.seat != seat || !idle) continue;
+    if (idlest == nullptr ||
+        peer.since.load(std::memory_order_relaxed) < idlest->since.load(std::memory_order_relaxed))
+      idlest = &peer;
+  }
+  if (idlest == nullptr || Clock::now() - idlest->since.load(std::memory_order_relaxed) < idle_min)
+    return false;
+  Evict(*idlest);
+  return true;
+}
+
+// A connection that named no service in time, or whose message does not come to an end.
+void Server::EndOverdue() {
+  const auto too_long = std::chrono::milliseconds(options_.claim_timeout_ms);
+  while (!silent_.empty() && Clock::now() - silent_.front().since > too_long) {
+    evicted_.fetch_add(1, std::memory_order_relaxed);
+    silent_.pop_front();
+  }
+  std::lock_guard lock(mutex_);
+  for (Peer& peer : live_) {
+    const Clock::duration age = Clock::now() - peer.since.load(std::memory_order_relaxed);
+    const bool receiving = peer.doing.load(std::memory_order_relaxed) == Doing::kReceiving;
+    if ((peer.seat == Seat::kUnclaimed && age > too_long) ||
+        (peer.seat != Seat::kNone && receiving &&
+         age > std::chrono::milliseconds(options_.frame_timeout_ms))) {
+      Evict(peer);
+    }
+  }
+}
+
+void Server::ServePeer(Peers::iterator peer) noexcept {
   // Whatever goes wrong ends this connection only. What a handler throws is answered by the generated code;
   // what comes up to here is what the peer sent, what it cannot take, and memory that is not there.
   std::string origin;
   try {
-    socket->setRecvTimeout(options_.idle_timeout_ms);
-    socket->setSendTimeout(options_.send_timeout_ms);
-    origin = socket->getPeerAddress();
-    auto protocol = MakeProtocol(std::make_shared<FramedTransport>(socket, options_.limits), options_.limits);
-    while (processor_->process(protocol, protocol, nullptr)) {
-    }
+    peer->socket->setRecvTimeout(options_.idle_timeout_ms);
+    peer->socket->setSendTimeout(options_.send_timeout_ms);
+    origin = peer->socket->getPeerAddress();
+    ServeRequests(*peer);
   } catch (const TTransportException& error) {
     switch (error.getType()) {
       case TTransportException::END_OF_FILE:  // the ordinary ends of a connection
@@ -166,6 +293,62 @@ void Server::ServeRequests(const std::shared_ptr<TSocket>& socket) noexcept {
   } catch (...) {
     LOG_EVERY_T(WARNING, kLogInterval_s) << "connection from " << origin << " closed: a handler threw";
   }
+  Retire(peer);
+}
+
+const ServiceOptions& Server::ServiceOf(std::string_view name) const {
+  const auto found = options_.services.find(name);
+  static const ServiceOptions kOther;
+  return found == options_.services.end() ? kOther : found->second;
+}
+
+void Server::ServeRequests(Peer& peer) {
+  const std::chrono::milliseconds patience(options_.frame_timeout_ms);
+  auto transport = std::make_shared<FramedTransport>(peer.socket, options_.limits);
+  std::shared_ptr<TProtocol> protocol;
+  const ServiceOptions* service = nullptr;
+  while (transport->AwaitMessage()) {
+    const ServiceOptions& named = ServiceOf(transport->PeekService());
+    if (service != &named) {
+      Claim(peer, named.seat);
+      service = &named;
+      transport->set_receive_bytes_max(named.limits.frame_bytes_max);
+      protocol = MakeProtocol(transport, named.limits);
+    }
+    peer.Now(Doing::kReceiving);
+    // Peers and operators are few, and must not wait behind clients.
+    const bool accounted = named.seat == Seat::kClient;
+    const size_t bytes = transport->PeekFrameBytes();
+    if (bytes > static_cast<size_t>(named.limits.frame_bytes_max)) {
+      throw FrameTooLarge(/*ours=*/false, bytes, static_cast<size_t>(named.limits.frame_bytes_max));
+    }
+    BudgetShare receiving, serving;
+    if (accounted && bytes > FramedTransport::idle_input_bytes() &&
+        !receiving.Take(receiving_, bytes, patience)) {
+      NoMemoryFor(bytes, "received");
+    }
+    transport->ReceiveMessage();
+    if (accounted && !serving.Take(serving_, DecodedBytesMax(named.limits, bytes), patience)) {
+      NoMemoryFor(bytes, "served");
+    }
+    peer.Now(Doing::kServing);
+    if (!processor_->process(protocol, protocol, nullptr)) return;
+    peer.Now(Doing::kIdle);
+  }
+}
+
+// The first message of a connection says whose it is; a later one may be for another service.
+void Server::Claim(Peer& peer, Seat seat) {
+  {
+    std::lock_guard lock(mutex_);
+    if (peer.seat == seat) return;
+    const bool gone = peer.seat == Seat::kNone || stopping_;
+    if (!gone && MakeRoom(seat, std::chrono::milliseconds(options_.evict_idle_ms))) return Sit(peer, seat);
+    if (gone) throw TTransportException(TTransportException::END_OF_FILE, "told to end");
+  }
+  const char* whose = seat == Seat::kClient ? "clients" : seat == Seat::kPeer ? "peers" : "operators";
+  Refuse("all " + std::to_string(SeatsMax(seat)) + " connections for " + whose + " are taken, and busy");
+  throw TTransportException(TTransportException::END_OF_FILE, "no seat");
 }
 
 void Server::Retire(Peers::iterator peer) noexcept {
@@ -174,6 +357,7 @@ void Server::Retire(Peers::iterator peer) noexcept {
   {
     std::lock_guard lock(mutex_);
     gone.splice(gone.end(), live_, peer);
+    --seated_[static_cast<size_t>(peer->seat)];
     before = std::exchange(last_finished_, std::move(peer->thread));
     if (live_.empty()) all_gone_.notify_all();
   }

@@ -1,18 +1,26 @@
 #pragma once
 
+#include <poll.h>
 #include <thrift/TProcessor.h>
 #include <thrift/transport/TSocket.h>
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 #include "common/status.h"
+#include "runtime/transport/byte_budget.h"
 #include "runtime/transport/framed.h"
 #include "runtime/transport/socket.h"
 
@@ -23,22 +31,51 @@
 // descriptors left), blocks past its limit instead of refusing, dereferences a null thread when the system
 // gives it none, and lets an exception of any other kind than Thrift's end the process.
 //
-// Guarantees: no input and no number of connections ends the process or grows its memory without a bound;
-// after Stop() no thread of this server runs and no handler will be entered.
+// Each connection holds a seat:
+//
+//   accepted --> unclaimed --its first message names a service--> of clients, operators or peers
+//
+// (one that said nothing at all has no thread yet)
+//
+// Each kind of seat has a number of its own, so that however many clients come, a peer's link and an operator
+// get in. Where all seats of a kind are taken, the connection that has idled longest makes room; one that
+// never named a service does so at once, and is closed in any case after a few seconds.
+//
+// Guarantees: no input and no number of connections ends the process or grows its memory without a bound
+// (G8); after Stop() no thread of this server runs and no handler will be entered.
 namespace assent {
 
-struct ServerOptions {
-  Address listen{"127.0.0.1", 0};  // port 0: any free one, see port()
-  WireLimits limits = kPeerLimits;
-  size_t connections_max = 1024;  // each has a thread and at most two frames of memory
-  int idle_timeout_ms = 600'000;  // a connection from which nothing came for so long is closed
-  int send_timeout_ms = 10'000;   // a peer that takes nothing for so long is gone
+enum class Seat : uint8_t { kNone, kUnclaimed, kClient, kOperator, kPeer };  // kNone: about to end
+inline constexpr size_t kSeatKinds = 5;
+
+struct ServiceOptions {
+  Seat seat = Seat::kClient;
+  WireLimits limits = kRequestLimits;  // of its requests: more ends the connection
 };
 
-// `processor`, for messages of at most so many bytes: a larger one ends its connection. For a service with
-// tighter limits than others on its port, whose name is known only when a frame has come.
-std::shared_ptr<apache::thrift::TProcessor> LimitFrames(std::shared_ptr<apache::thrift::TProcessor> processor,
-                                                        int32_t frame_bytes_max);
+struct ServerOptions {
+  Address listen{"127.0.0.1", 0};   // port 0: any free one, see port()
+  WireLimits limits = kPeerLimits;  // of any message, whatever its service
+  // Each connection has a thread and 32 KiB of memory.
+  size_t connections_max = 1024;  // of clients
+  size_t operators_max = 16;
+  size_t peers_max = 64;
+  size_t unclaimed_max = 128;
+  int claim_timeout_ms = 5'000;   // a connection whose first message does not begin for so long is closed
+  int evict_idle_ms = 5'000;      // one that idles for so long makes room for a new one, if need be
+  int idle_timeout_ms = 600'000;  // a connection from which nothing came for so long is closed
+  int frame_timeout_ms = 30'000;  // a message must be here in so long from its first byte on: 70 kB/s
+  int send_timeout_ms = 10'000;   // a peer that takes nothing for so long is gone
+  // Of clients' messages: what is being received beyond what each connection keeps anyway, and what those
+  // take that were received and are not answered yet.
+  size_t receiving_bytes_max = 128 << 20;
+  size_t serving_bytes_max = 128 << 20;
+  // By name. What is not here counts as a client's.
+  std::map<std::string, ServiceOptions, std::less<>> services = {};
+};
+
+// What a request of so many bytes may take in memory, decoded, within `limits`: its strings, and its structs.
+size_t DecodedBytesMax(const WireLimits& limits, size_t frame_bytes);
 
 class Server {
  public:
@@ -57,24 +94,57 @@ class Server {
   Address address() const { return {options_.listen.host, port_}; }
   uint16_t port() const { return port_; }
   size_t connections() const;  // open now
-  // Turned away so far: past the cap, or the system had no thread for them.
+  size_t connections(Seat seat) const;
+  size_t idle() const;  // of those that named a service: wait for a request
+  // Turned away so far: no seat for them, or the system had no thread.
   uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
+  // Closed so far to make room for others, or since they named no service in time.
+  uint64_t evicted() const { return evicted_.load(std::memory_order_relaxed); }
+  // Of clients' messages that are on their way in and larger than what their connections keep.
+  size_t receiving_bytes() const { return receiving_.taken(); }
   // Times that no descriptor was left to accept a connection with; it waits in the backlog meanwhile.
   uint64_t starved() const { return starved_.load(std::memory_order_relaxed); }
 
  private:
+  using Clock = std::chrono::steady_clock;
+  enum class Doing : uint8_t { kIdle, kReceiving, kServing };
+
   struct Peer {  // one connection and its thread
     std::shared_ptr<apache::thrift::transport::TSocket> socket;
     std::thread thread;
+    Seat seat = Seat::kUnclaimed;  // by mutex_
+    // Written by its own thread: what it does, and since when.
+    std::atomic<Doing> doing{Doing::kIdle};
+    std::atomic<Clock::time_point> since{Clock::now()};
+
+    void Now(Doing now) {
+      since.store(Clock::now(), std::memory_order_relaxed);
+      doing.store(now, std::memory_order_relaxed);
+    }
   };
   using Peers = std::list<Peer>;
+  struct Silent {  // a connection that said nothing yet, and has no thread
+    OwnedFd fd;
+    Clock::time_point since;
+  };
 
   Server(const ServerOptions& options, std::shared_ptr<apache::thrift::TProcessor> processor);
   void AcceptLoop();
+  void Accept();
+  void HearSilent(const std::vector<pollfd>& waits);
   void Admit(OwnedFd fd);
+  void EndOverdue();
   void ServePeer(Peers::iterator peer) noexcept;  // a connection's thread
-  void ServeRequests(const std::shared_ptr<apache::thrift::transport::TSocket>& socket) noexcept;
+  void ServeRequests(Peer& peer);
+  const ServiceOptions& ServiceOf(std::string_view name) const;
+  void Claim(Peer& peer, Seat seat);
+  void Refuse(const std::string& why);
   void Retire(Peers::iterator peer) noexcept;
+  // With mutex_ held:
+  size_t SeatsMax(Seat seat) const;
+  void Sit(Peer& peer, Seat seat);
+  void Evict(Peer& peer);
+  bool MakeRoom(Seat seat, Clock::duration idle_min);
 
   const ServerOptions options_;
   const std::shared_ptr<apache::thrift::TProcessor> processor_;
@@ -82,13 +152,20 @@ class Server {
   OwnedFd listener_;
   OwnedFd stop_;  // eventfd: ends the accept loop
   std::thread acceptor_;
+  std::deque<Silent> silent_;  // of the acceptor alone; in the order in which they came
+  std::atomic<size_t> silent_count_{0};
   std::atomic<uint64_t> refused_{0};
+  std::atomic<uint64_t> evicted_{0};
   std::atomic<uint64_t> starved_{0};
+  ByteBudget receiving_;
+  ByteBudget serving_;
 
   mutable std::mutex mutex_;
   std::condition_variable all_gone_;
   // By mutex_:
   Peers live_;
+  std::array<size_t, kSeatKinds> seated_{};
+  bool stopping_ = false;
   std::thread last_finished_;  // each ending thread joins the one that ended before it; Stop() joins the last
 };
 

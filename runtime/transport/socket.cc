@@ -9,16 +9,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 namespace assent {
 
 namespace {
 
 constexpr int kListenBacklog = 1024;
+// Before the next address of a host is tried beside the last; and of how many addresses.
+constexpr std::chrono::milliseconds kNextAddress{200};
+constexpr size_t kAddressesMax = 8;
 
 using Addresses = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
 
@@ -76,25 +81,30 @@ bool IsConnectedToItself(int fd) {
          std::memcmp(&here, &there, here_size) == 0;
 }
 
-// 0, or why not as an errno; ECANCELED: interrupted.
-int ConnectOne(int fd, const addrinfo& to, std::chrono::steady_clock::time_point deadline, int interrupt_fd) {
-  if (connect(fd, to.ai_addr, to.ai_addrlen) != 0) {
-    if (errno != EINPROGRESS) return errno;
-    pollfd waits[2] = {{fd, POLLOUT, 0}, {interrupt_fd, POLLIN, 0}};
-    while (true) {
-      const auto left =
-          std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-      if (left.count() <= 0) return ETIMEDOUT;
-      const int ready = poll(waits, interrupt_fd >= 0 ? 2 : 1, static_cast<int>(left.count()));
-      if (ready < 0 && errno != EINTR) return errno;
-      if (ready > 0) break;
-    }
-    if (waits[1].revents != 0) return ECANCELED;
-    int error = 0;
-    socklen_t size = sizeof(error);
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return errno;
-    if (error != 0) return error;
-  }
+// One address of a host, being tried.
+struct Attempt {
+  OwnedFd fd;
+  bool pending = false;
+  int error = 0;  // if it is not: 0, connected
+};
+
+Attempt BeginConnecting(const addrinfo& to) {
+  Attempt attempt;
+  attempt.fd = OwnedFd(socket(to.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (attempt.fd.valid() && connect(attempt.fd.get(), to.ai_addr, to.ai_addrlen) == 0) return attempt;
+  attempt.error = errno;
+  attempt.pending = attempt.fd.valid() && errno == EINPROGRESS;
+  return attempt;
+}
+
+void FinishConnecting(Attempt& attempt) {
+  socklen_t size = sizeof(attempt.error);
+  if (getsockopt(attempt.fd.get(), SOL_SOCKET, SO_ERROR, &attempt.error, &size) != 0) attempt.error = errno;
+  attempt.pending = false;
+}
+
+// 0, or why the socket is of no use.
+int MakeUsable(int fd) {
   if (IsConnectedToItself(fd)) return ECONNREFUSED;
   return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0 ? 0 : errno;
 }
@@ -131,19 +141,63 @@ Result<std::pair<OwnedFd, uint16_t>> ListenTcp(const Address& address) {
   return std::pair{std::move(fd), static_cast<uint16_t>(ntohs(port))};
 }
 
+// A host's addresses one after the other, without waiting for long for any: one that is dead (the IPv6 half
+// of a name, say) costs kNextAddress and not the whole timeout. The first that answers is it (RFC 8305,
+// roughly).
 Result<OwnedFd> ConnectTcp(const Address& address, int timeout_ms, int interrupt_fd) {
+  using std::chrono::milliseconds;
+  using Clock = std::chrono::steady_clock;
   auto found = Resolve(address, 0);
   if (!found.ok()) return found.status();
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
-  int error = ECONNREFUSED;
-  for (const addrinfo* to = found->get(); to != nullptr; to = to->ai_next) {
-    OwnedFd fd(socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    error = fd.valid() ? ConnectOne(fd.get(), *to, deadline, interrupt_fd) : errno;
-    if (error == 0) {
-      SetConnectionOptions(fd.get());
-      return fd;
+  const auto deadline = Clock::now() + milliseconds(timeout_ms);
+  auto next_at = Clock::now();
+  const addrinfo* next = found->get();
+  std::vector<Attempt> attempts;
+  int error = ETIMEDOUT;
+  while (true) {
+    const auto now = Clock::now();
+    size_t pending = 0;
+    for (const Attempt& attempt : attempts) pending += attempt.pending ? 1 : 0;
+    if (next != nullptr && attempts.size() < kAddressesMax && (pending == 0 || now >= next_at)) {
+      attempts.push_back(BeginConnecting(*next));
+      next = next->ai_next;
+      next_at = now + kNextAddress;
+    } else if (pending == 0) {
+      break;  // all were tried; `error` tells of the last
+    } else {
+      auto until =
+          next != nullptr && attempts.size() < kAddressesMax ? std::min(deadline, next_at) : deadline;
+      std::vector<pollfd> waits{{interrupt_fd, POLLIN, 0}};
+      for (const Attempt& attempt : attempts) {
+        waits.push_back({attempt.pending ? attempt.fd.get() : -1, POLLOUT, 0});
+      }
+      const auto left = std::max(std::chrono::ceil<milliseconds>(until - now), milliseconds(0));
+      const int ready = poll(waits.data(), waits.size(), static_cast<int>(left.count()));
+      if (waits[0].revents != 0) {
+        error = ECANCELED;
+        break;
+      }
+      for (size_t i = 0; ready > 0 && i < attempts.size(); ++i) {
+        if (waits[i + 1].revents != 0) FinishConnecting(attempts[i]);
+      }
+      if (ready == 0 && Clock::now() >= deadline) {
+        error = ETIMEDOUT;
+        break;
+      }
     }
-    if (error == ECANCELED || error == ETIMEDOUT) break;
+    for (Attempt& attempt : attempts) {
+      if (attempt.pending || !attempt.fd.valid()) continue;
+      if (attempt.error == 0) attempt.error = MakeUsable(attempt.fd.get());
+      if (attempt.error == 0) {
+        SetConnectionOptions(attempt.fd.get());
+        return std::move(attempt.fd);
+      }
+    }
+    for (Attempt& attempt : attempts) {
+      if (attempt.pending || attempt.error == 0) continue;
+      error = std::exchange(attempt.error, 0);
+      attempt.fd.Reset();
+    }
   }
   const std::string why = error == ETIMEDOUT   ? "no answer within " + std::to_string(timeout_ms) + " ms"
                           : error == ECANCELED ? "interrupted"

@@ -44,10 +44,22 @@ class GatedFiles final : public wal::FileSystem {
     return bytes_written_;
   }
 
+  // As where no descriptor is left.
+  void OpenNothing(bool nothing) {
+    const std::lock_guard lock(mutex_);
+    opens_nothing_ = nothing;
+  }
+  void AwaitFailedOpens(uint64_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return failed_opens_ >= count; });
+  }
+
   Result<std::unique_ptr<wal::File>> Open(const std::string& path, wal::OpenMode mode) override {
+    ASSENT_RETURN_IF_ERROR(Opens());
     return Wrap(files_.Open(path, mode));
   }
   Result<std::unique_ptr<wal::File>> Create(const std::string& path) override {
+    ASSENT_RETURN_IF_ERROR(Opens());
     return Wrap(files_.Create(path));
   }
   Status Rename(const std::string& from, const std::string& to) override { return files_.Rename(from, to); }
@@ -84,6 +96,13 @@ class GatedFiles final : public wal::FileSystem {
     if (!file.ok()) return file.status();
     return std::unique_ptr<wal::File>(std::make_unique<Gated>(*this, std::move(file).value()));
   }
+  Status Opens() {
+    const std::lock_guard lock(mutex_);
+    if (!opens_nothing_) return {};
+    ++failed_opens_;
+    changed_.notify_all();
+    return {StatusCode::kUnavailable, "too many open files"};
+  }
   void Pass() {
     std::unique_lock lock(mutex_);
     ++syncs_;
@@ -102,6 +121,8 @@ class GatedFiles final : public wal::FileSystem {
   uint64_t allowed_ = UINT32_MAX;
   uint64_t syncs_ = 0;
   uint64_t bytes_written_ = 0;
+  bool opens_nothing_ = false;
+  uint64_t failed_opens_ = 0;
 };
 
 class LogWriterTest : public testing::Test {
@@ -208,6 +229,29 @@ TEST_F(LogWriterTest, ReadsFromAnotherThreadSeeWhatIsDurable) {
     ASSERT_FALSE(read->empty());
     EXPECT_GE(read->back().position.lsn, durable);
   }
+}
+
+// R7: nothing was written, so the log is not poisoned; whoever waits for it waits a little longer.
+TEST_F(LogWriterTest, WantOfADescriptorIsWaitedFor) {
+  Start();
+  files.OpenNothing(true);
+  uint64_t lsn = 1;
+  for (; lsn <= 8; ++lsn) writer->Submit(AppendToLog{Entries(1, lsn, lsn, 16 << 10)});  // two segments
+  files.AwaitFailedOpens(3);
+  EXPECT_TRUE(writer->log().status().ok());
+  files.OpenNothing(false);
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return !dones.empty() && dones.back().durable.lsn == Lsn{8}; });
+  for (const LogDone& done : dones) EXPECT_TRUE(done.status.ok()) << done.status.ToString();
+}
+
+TEST_F(LogWriterTest, EndDoesNotWaitForADescriptor) {
+  Start();
+  files.OpenNothing(true);
+  for (uint64_t lsn = 1; lsn <= 8; ++lsn) writer->Submit(AppendToLog{Entries(1, lsn, lsn, 16 << 10)});
+  files.AwaitFailedOpens(1);
+  writer.reset();
+  EXPECT_EQ(dones.back().status.code(), StatusCode::kUnavailable);
 }
 
 class LogWriterSegments : public LogWriterTest {

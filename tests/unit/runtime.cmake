@@ -1,7 +1,7 @@
 include(${CMAKE_SOURCE_DIR}/cmake/thrift.cmake)
 assent_thrift(runtime_echo_thrift echo.thrift)
 
-foreach(part framed server client link loop call_gate)
+foreach(part framed server client link loop call_gate log_lines)
   assent_test(runtime_${part}_test runtime_${part}_test.cc runtime_echo.cc LINK assent_transport runtime_echo_thrift
     LABELS unit tsan)
 endforeach()

@@ -46,8 +46,8 @@ std::string Frame(const std::string& message) {
   return Int32(static_cast<int32_t>(message.size())) + message;
 }
 
-std::string Begin(const std::string& method) {
-  const std::string name = "Echo:" + method;
+std::string Begin(const std::string& method, const std::string& service) {
+  const std::string name = service + ":" + method;
   return Int32(static_cast<int32_t>(0x80010001U)) + Int32(static_cast<int32_t>(name.size())) + name +
          Int32(0);
 }

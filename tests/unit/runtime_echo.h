@@ -91,22 +91,28 @@ class EchoHandler final : public EchoIf {
   std::vector<size_t> batches_;
 };
 
-// A server of EchoHandler, under the names "Echo" and, for small messages only, "SmallEcho".
+// A server of EchoHandler, under the names "Echo" and, for small messages only, "SmallEcho", for clients; and
+// "PeerEcho" and "OperatorEcho" for others.
 struct EchoServer {
   static constexpr int32_t kSmallFrame = 1024;
   explicit EchoServer(ServerOptions options = {}) {
     auto processor = std::make_shared<apache::thrift::TMultiplexedProcessor>();
     const auto serves = std::make_shared<EchoProcessor>(handler);
-    processor->registerProcessor("Echo", serves);
-    processor->registerProcessor("SmallEcho", LimitFrames(serves, kSmallFrame));
+    WireLimits small = options.limits;
+    small.frame_bytes_max = kSmallFrame;
+    options.services = {{"Echo", {Seat::kClient, options.limits}},
+                        {"SmallEcho", {Seat::kClient, small}},
+                        {"PeerEcho", {Seat::kPeer, options.limits}},
+                        {"OperatorEcho", {Seat::kOperator, options.limits}}};
+    for (const auto& [name, service] : options.services) processor->registerProcessor(name, serves);
     auto started = Server::Start(options, processor);
     ASSENT_CHECK(started.ok(), started.status().message());
     server = std::move(started).value();
   }
   ~EchoServer() { handler->Release(); }
 
-  ConnectionOptions client() const {
-    return {.peer = server->address(), .service = "Echo", .limits = kPeerLimits, .recv_timeout_ms = 60'000};
+  ConnectionOptions client(const std::string& service = "Echo") const {
+    return {.peer = server->address(), .service = service, .limits = kPeerLimits, .recv_timeout_ms = 60'000};
   }
 
   std::shared_ptr<EchoHandler> handler = std::make_shared<EchoHandler>();
@@ -132,8 +138,8 @@ class RawPeer {
   OwnedFd fd_;
 };
 
-std::string Frame(const std::string& message);  // its length before it
-std::string Begin(const std::string& method);   // "Echo:method" as a call
-std::string Int32(int32_t value);               // as on the wire
+std::string Frame(const std::string& message);                                      // its length before it
+std::string Begin(const std::string& method, const std::string& service = "Echo");  // "Echo:method" as a call
+std::string Int32(int32_t value);                                                   // as on the wire
 
 }  // namespace assent::test

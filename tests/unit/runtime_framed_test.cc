@@ -105,6 +105,61 @@ TEST(FramedLimits, GeneratedCodeIsBoundToThem) {
   EXPECT_LT(largest_allocation, 64U << 10);
 }
 
+// A struct costs some hundred bytes of memory, and the empty one a single byte on the wire.
+TEST(FramedLimits, ListOfStructsNeedsBytesForEach) {
+  const auto list = [](size_t items, size_t more) {
+    return Frame(Begin("count") + Field(kList, 1) + kStruct + Int32(static_cast<int32_t>(items)) +
+                 std::string(items, '\0') + kStop + std::string(more, '\0'));
+  };
+  const auto read = [](const std::string& frame) {
+    Pipe pipe(kRequestLimits);
+    pipe.Feed(frame);
+    std::string name;
+    apache::thrift::protocol::TMessageType type{};
+    int32_t seqid = 0;
+    pipe.protocol->readMessageBegin(name, type, seqid);
+    Echo_count_args args;
+    args.read(pipe.protocol.get());
+    return args.nothings.size();
+  };
+  EXPECT_EQ(read(list(64, 0)), 64U) << "few are answered as what they are";
+  EXPECT_THROW(read(list(65, 0)), TProtocolException);
+  largest_allocation = 0;
+  EXPECT_THROW(read(list(16'000, 0)), TProtocolException);
+  EXPECT_LT(largest_allocation, 64U << 10);
+  EXPECT_EQ(read(list(100, 700)), 100U);
+}
+
+TEST(FramedPeek, TellsTheServiceBeforeTheMessageIsHere) {
+  Pipe pipe;
+  const std::string frame = Frame(Begin("echo") + std::string(100'000, 'x'));
+  pipe.Feed(frame.substr(0, 4 + 8 + 9));
+  ASSERT_TRUE(pipe.transport->AwaitMessage());
+  EXPECT_EQ(pipe.transport->PeekService(), "Echo");
+  EXPECT_EQ(pipe.transport->PeekFrameBytes(), frame.size() - 4);
+  EXPECT_LE(pipe.transport->input_capacity(), FramedTransport::idle_input_bytes());
+
+  for (const std::string& other :
+       {Frame("short"), Frame(std::string(100, '\xff')), Frame(Int32(1) + Int32(1000))}) {
+    Pipe unnamed;
+    unnamed.Feed(other);
+    ASSERT_TRUE(unnamed.transport->AwaitMessage());
+    EXPECT_EQ(unnamed.transport->PeekService(), "");
+  }
+}
+
+TEST(FramedPeek, MessageIsReadAsWithoutIt) {
+  Pipe pipe;
+  const std::string frame = Frame(Begin("echo") + Field(kString, 1) + Int32(3) + "abc" + kStop);
+  pipe.Feed(frame + frame);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(pipe.transport->AwaitMessage());
+    EXPECT_EQ(pipe.transport->PeekService(), "Echo");
+    pipe.transport->ReceiveMessage();
+    pipe.ReadMessage();
+  }
+}
+
 TEST(FramedLimits, ContainerLimitHoldsInFullFrame) {
   const auto items = static_cast<size_t>(kClientLimits.container_items_max) + 1;
   Pipe pipe;

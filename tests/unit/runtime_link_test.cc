@@ -180,19 +180,39 @@ TEST(LinkLoss, UnansweredBatchesAreCountedAndNotSentAgain) {
 }
 
 TEST(LinkLoss, PeerThatClosesAtOnceIsNotTriedWithoutPause) {
-  EchoServer echo({.connections_max = 1});
-  RawPeer holder(echo.server->address());
-  while (echo.server->connections() == 0) std::this_thread::yield();
+  EchoServer echo({.unclaimed_max = 0});
   LinkOptions options;
   options.backoff_min_ms = options.backoff_max_ms = 3'600'000;
   auto link = MakeLink(echo.client(), options);
   AwaitState(*link, [](const LinkState& s) { return s.connects == 1 && !s.connected; });
   ASSERT_TRUE(link->Post(1, 8));
   for (int i = 0; i < 1'000; ++i) std::this_thread::yield();
-  EXPECT_EQ(echo.server->refused(), 1U);
+  EXPECT_EQ(echo.server->evicted(), 1U);
 
   auto growing = MakeLink(echo.client(), Quick());
   AwaitState(*growing, [](const LinkState& s) { return s.backoff_ms == 4 && s.connects > 1; });
+}
+
+// A server keeps no connection that says nothing, so this one does before there is anything to say.
+TEST(LinkGreeting, ComesFirstOnEachConnection) {
+  EchoServer echo;
+  ConnectionOptions connection = echo.client("PeerEcho");
+  LinkOptions options = Quick();
+  options.greets = true;
+  std::atomic<int> greetings{0};
+  Link link(
+      connection, options,
+      [&](EchoClient& client, std::vector<int64_t>& batch) {
+        if (batch.empty()) ++greetings;
+        client.send_deliver(batch.empty() ? std::vector<int64_t>{-1} : batch, "");
+      },
+      [](EchoClient& client) { client.recv_deliver(); });
+  AwaitState(link, [](const LinkState& s) { return s.answered_batches == 1; });
+  EXPECT_EQ(greetings, 1);
+  EXPECT_EQ(echo.server->connections(Seat::kPeer), 1U);
+  ASSERT_TRUE(link.Post(1, 8));
+  echo.handler->AwaitDelivered([](const auto& all) { return all == std::vector<int64_t>{-1, 1}; });
+  EXPECT_EQ(link.state().dropped_items, 0U);
 }
 
 TEST(LinkStop, IsPromptWhateverTheThreadDoes) {

@@ -315,5 +315,76 @@ TEST(LogPrepareNextSegment, TakesTheSlowPartOffTheAppend) {
   EXPECT_EQ(log->segment_count(), 2U);
 }
 
+// A file system of which nothing more can be opened for a while.
+class WithoutDescriptors final : public FileSystem {
+ public:
+  explicit WithoutDescriptors(FileSystem& files) : files_(files) {}
+  void set_left(bool left) { left_ = left; }
+  Result<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
+    if (!left_) return None(path);
+    return files_.Open(path, mode);
+  }
+  Result<std::unique_ptr<File>> Create(const std::string& path) override {
+    if (!left_) return None(path);
+    return files_.Create(path);
+  }
+  Status Rename(const std::string& from, const std::string& to) override { return files_.Rename(from, to); }
+  Status Remove(const std::string& path) override { return files_.Remove(path); }
+  Status CreateDirectory(const std::string& path) override { return files_.CreateDirectory(path); }
+  Result<std::vector<std::string>> List(const std::string& path) override { return files_.List(path); }
+  Status SyncDirectory(const std::string& path) override { return files_.SyncDirectory(path); }
+
+ private:
+  static Status None(const std::string& path) { return {StatusCode::kUnavailable, path + ": no descriptor"}; }
+  FileSystem& files_;
+  bool left_ = true;
+};
+
+// R7: what could not be opened was not written, so it fails nothing but the call.
+TEST(LogDescriptors, WantOfThemPoisonsNothingAndTheSameCallSucceedsLater) {
+  MemoryFileSystem memory;
+  WithoutDescriptors files(memory);
+  LogOptions options = TestOptions();
+  const uint64_t record_bytes = options.segment_bytes / 4;
+  auto opened = Log::Open(files, kDirectory, std::move(options));
+  ASSERT_TRUE(opened.ok()) << opened.status().ToString();
+  Log& log = *opened->log;
+  files.set_left(false);
+  uint64_t lsn = 1;
+  while (true) {  // until a segment is full and another is needed
+    const Status appended = log.AppendAndForce(Entries(1, lsn, lsn, record_bytes));
+    if (!appended.ok()) {
+      EXPECT_EQ(appended.code(), StatusCode::kUnavailable) << appended.ToString();
+      break;
+    }
+    ASSERT_LT(++lsn, 10U);
+  }
+  EXPECT_TRUE(log.status().ok());
+  EXPECT_EQ(log.last().lsn, Lsn{lsn - 1}) << "nothing of it is in the log";
+  EXPECT_EQ(log.StepNextSegment().status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(log.Truncate(Lsn{1}).code(), StatusCode::kUnavailable);
+  EXPECT_EQ(log.Read(Lsn{1}, 1000).status().code(), StatusCode::kUnavailable);
+  files.set_left(true);
+  EXPECT_TRUE(log.AppendAndForce(Entries(1, lsn, lsn + 20, record_bytes)).ok());
+  EXPECT_TRUE(log.status().ok());
+  EXPECT_EQ(Texts(ReadAll(log)), Texts(Entries(1, 1, lsn + 20, record_bytes)));
+}
+
+// What was made ahead of need is also opened ahead of need.
+TEST(LogDescriptors, PreparedSegmentNeedsNone) {
+  MemoryFileSystem memory;
+  WithoutDescriptors files(memory);
+  LogOptions options = TestOptions();
+  const uint64_t record_bytes = options.segment_bytes / 4;
+  auto opened = Log::Open(files, kDirectory, std::move(options));
+  ASSERT_TRUE(opened.ok());
+  Log& log = *opened->log;
+  ASSERT_TRUE(log.AppendAndForce(Entries(1, 1, 3, record_bytes)).ok());
+  ASSERT_TRUE(log.PrepareNextSegment().ok());
+  files.set_left(false);
+  EXPECT_TRUE(log.AppendAndForce(Entries(1, 4, 5, record_bytes)).ok());
+  EXPECT_EQ(log.segment_count(), 2U);
+}
+
 }  // namespace
 }  // namespace assent::wal

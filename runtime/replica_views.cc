@@ -1,0 +1,67 @@
+// A replica's part in the views of its group: the directory is asked, what was seen is made durable, and the
+// role core is given a moment before a view that nobody waits for.
+
+#include <utility>
+
+#include "common/mutant.h"
+#include "runtime/replica.h"
+
+namespace assent {
+namespace {
+
+// A planned change of the view: open work may take so long to end, and new work waits.
+constexpr uint64_t kQuietMaxUs = 150'000;
+// Before a view that lacked a descriptor is made durable again.
+constexpr uint64_t kPersistPauseUs = 100'000;
+
+}  // namespace
+
+void Replica::Perform(backup::PersistView& effect) {
+  const Status persisted =
+      Mutated(Mutant::kEpochNotPersisted) ? Status() : host_.PersistView(group(), effect);
+  if (persisted.code() == StatusCode::kUnavailable) {  // nothing was written: not a reason to stop (R7)
+    unpersisted_ = effect;
+    persist_at_us_ = host_.Now().mono_us + kPersistPauseUs;
+    return;
+  }
+  HaltUnless(persisted);
+  Enqueue(backup::Event(backup::ViewPersisted{effect.seen_epoch}));
+}
+
+void Replica::Perform(backup::ReadDirectory&) {
+  host_.ReadDirectory(group());
+}
+// The role core is built anew in the next epoch, so what it has not finished is lost to its clients.
+void Replica::Perform(backup::ProposeView& effect) {
+  if (!effect.planned || !role_serves_) return host_.ProposeView(effect.view);
+  proposal_ = std::move(effect.view);
+  propose_at_us_ = host_.Now().mono_us + kQuietMaxUs;
+  draining_ = quieted_for_view_ = true;
+  Enqueue(RoleEvent(Draining{true}));
+}
+void Replica::LetGoProposal() {
+  propose_at_us_ = UINT64_MAX;
+  draining_ = false;
+  host_.ProposeView(*std::exchange(proposal_, std::nullopt));
+}
+void Replica::Perform(backup::Register& effect) {
+  host_.Register(group(), effect.self);
+}
+
+void Replica::EndQuiet(backup::CasOutcome outcome) {
+  // It may still be made; but work goes on as long as it is not. A view that was made ends the drain with the
+  // epoch.
+  if (std::exchange(quieted_for_view_, false) && outcome != backup::CasOutcome::kOk) {
+    Enqueue(RoleEvent(Draining{false}));
+  }
+}
+
+void Replica::SeeToViews(uint64_t now_us) {
+  if (propose_at_us_ <= now_us) LetGoProposal();
+  if (persist_at_us_ > now_us) return;
+  persist_at_us_ = UINT64_MAX;
+  backup::PersistView again = *std::exchange(unpersisted_, std::nullopt);
+  Perform(again);
+}
+
+}  // namespace assent
