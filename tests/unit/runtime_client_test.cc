@@ -1,10 +1,45 @@
+#include <arpa/inet.h>
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cstdlib>
+#include <string>
+#include <string_view>
 #include <thread>
 
 #include "runtime/transport/client.h"
 #include "tests/unit/runtime_echo.h"
+
+// A host of two addresses, of which tests make one that does not answer.
+constexpr const char* kTwoFaces = "two-faces.test";
+
+// In place of the system's, for this program.
+extern "C" int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** found) {
+  if (node == nullptr || std::string_view(node) != kTwoFaces) {
+    static const auto next = reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
+    return next(node, service, hints, found);
+  }
+  addrinfo** end = found;
+  for (const char* address : {"127.0.0.2", "127.0.0.1"}) {
+    // One block each, as freeaddrinfo() wants it.
+    auto* block = static_cast<char*>(calloc(1, sizeof(addrinfo) + sizeof(sockaddr_in)));
+    auto* entry = reinterpret_cast<addrinfo*>(block);
+    auto* to = reinterpret_cast<sockaddr_in*>(block + sizeof(addrinfo));
+    to->sin_family = AF_INET;
+    to->sin_port = htons(static_cast<uint16_t>(std::stoi(service)));
+    inet_pton(AF_INET, address, &to->sin_addr);
+    entry->ai_family = AF_INET;
+    entry->ai_socktype = SOCK_STREAM;
+    entry->ai_addrlen = sizeof(sockaddr_in);
+    entry->ai_addr = reinterpret_cast<sockaddr*>(to);
+    *end = entry;
+    end = &entry->ai_next;
+  }
+  return 0;
+}
 
 namespace assent::test {
 namespace {
@@ -194,25 +229,54 @@ TEST(ConnectionInterrupt, EndsCallInProgressAndAllLater) {
   EXPECT_FALSE(connection.Call([](EchoClient& client) { client.add(1, 2); }).maybe_executed);
 }
 
-TEST(ConnectionInterrupt, EndsConnectInProgress) {
-  // A full backlog: the handshake of the next connect hangs.
-  OwnedFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  auto probe = ListenTcp({"127.0.0.1", 0});
-  ASSERT_TRUE(probe.ok());
-  ASSERT_EQ(listen(probe->first.get(), 0), 0);
-  const Address address{"127.0.0.1", probe->second};
-  std::vector<OwnedFd> filling;
-  while (true) {
-    auto connected = ConnectTcp(address, 50);
-    if (!connected.ok()) break;
-    filling.push_back(std::move(connected).value());
+// Listens, with a full backlog: the handshake of the next connect hangs, as to an address that is dead.
+struct DeadAddress {
+  explicit DeadAddress(const Address& at) {
+    auto listening = ListenTcp(at);
+    EXPECT_TRUE(listening.ok()) << listening.status().ToString();
+    listener = std::move(listening->first);
+    EXPECT_EQ(listen(listener.get(), 0), 0);
+    address = {at.host, listening->second};
+    while (true) {
+      auto connected = ConnectTcp(address, 50);
+      if (!connected.ok()) break;
+      filling.push_back(std::move(connected).value());
+    }
   }
-  Connection<EchoClient> connection({.peer = address, .service = "Echo", .connect_timeout_ms = 3'600'000});
+  OwnedFd listener;
+  Address address;
+  std::vector<OwnedFd> filling;
+};
+
+TEST(ConnectionInterrupt, EndsConnectInProgress) {
+  DeadAddress dead({"127.0.0.1", 0});
+  Connection<EchoClient> connection(
+      {.peer = dead.address, .service = "Echo", .connect_timeout_ms = 3'600'000});
   Status opened;
   std::thread opener([&] { opened = connection.Open(); });
   connection.Interrupt();
   opener.join();
   EXPECT_EQ(opened.code(), StatusCode::kUnavailable);
+}
+
+// A name for an IPv6 address that leads nowhere and an IPv4 one that lives, say.
+TEST(ConnectionAddresses, DeadOneDoesNotKeepFromTheNext) {
+  EchoServer echo;
+  DeadAddress dead({"127.0.0.2", echo.server->port()});
+  Connection<EchoClient> connection(
+      {.peer = {kTwoFaces, echo.server->port()}, .service = "Echo", .connect_timeout_ms = 3'600'000});
+  int32_t sum = 0;
+  EXPECT_TRUE(connection.Call([&](EchoClient& client) { sum = client.add(1, 2); }).ok());
+  EXPECT_EQ(sum, 3);
+}
+
+TEST(ConnectionAddresses, AllThatAreDeadTakeNoLongerThanAllowed) {
+  DeadAddress dead({"127.0.0.2", 0});
+  DeadAddress other({"127.0.0.1", dead.address.port});
+  const auto connected = ConnectTcp({kTwoFaces, dead.address.port}, 300);
+  ASSERT_FALSE(connected.ok());
+  EXPECT_NE(connected.status().message().find("no answer within 300 ms"), std::string::npos)
+      << connected.status().message();
 }
 
 TEST(AddressText, ParsesWhatItPrints) {
