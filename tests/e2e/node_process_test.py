@@ -42,7 +42,7 @@ class Nodes:
             text += "".join(f'[[nodes]]\nid = "n{k}"\naddress = "127.0.0.1:{self.port(k)}"\n' for k in (1, 2, 3))
             for group, replicas in GROUPS.items():
                 text += f'[[groups]]\nid = "{group}"\nreplicas = [{", ".join(map(repr, replicas))}]\n'
-            text += f"[limits]\nconnections_max = {connections_max}\n[log]\nsegment_bytes = 1048576\n"
+            text += f"[limits]\nconnections_max = {connections_max}\n[log]\nsegment_bytes = 4194304\n"
             with open(self.path(f"n{n}.toml"), "w") as file:
                 file.write(text.replace("'", '"'))
         self.connect = ",".join(f"127.0.0.1:{self.port(n)}" for n in (1, 2, 3))

@@ -26,7 +26,7 @@ LIBRARIES = {
         limits list map memory memory_resource new numbers numeric optional queue ranges ratio set source_location
         span stack stdexcept string string_view system_error tuple type_traits typeinfo utility valarray variant
         vector version""",
-    "posix": """unistd.h fcntl.h poll.h dirent.h signal.h pthread.h netdb.h ifaddrs.h termios.h spawn.h arpa/* net/*
+    "posix": """unistd.h fcntl.h poll.h dirent.h signal.h pthread.h netdb.h dlfcn.h ifaddrs.h termios.h spawn.h arpa/* net/*
         netinet/* sys/* linux/* sched.h time.h""",
     "sqlite": "sqlite3.h",
     "xxhash": "xxhash.h",
