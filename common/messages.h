@@ -98,20 +98,28 @@ struct SnapshotAck {
 
 // ---- Coordinator to participant ----
 
+// Which of the branches that a shard has opened for a transaction (P3). It may have forgotten the end of one, and
+// take a repeated first message for the beginning of another, which knows nothing of what the first has done.
+struct BranchId {
+  Epoch epoch{};        // of the shard, when it opened the branch; 0 = not known yet
+  uint64_t number = 0;  // rises with each branch that the shard opens in that epoch, from 1
+  auto operator<=>(const BranchId&) const = default;
+};
+
 // Work of an interactive transaction. Operations are numbered from 1 within the branch; `first` is the number
-// of the first one here. `branch_epoch` is 0 in the branch's first message, then what OperateReply said (P3).
+// of the first one here. `branch` is empty in the branch's first message, then what OperateReply said (P3).
 struct Operate {
   TxnHeader header;
-  Epoch branch_epoch{};
+  BranchId branch;
   uint32_t first = 1;
   std::vector<Operation> operations;
 };
-// Phase one. One-shot: `operations` are all of the branch (branch_epoch 0). Interactive: they are empty, and
+// Phase one. One-shot: `operations` are all of the branch (`branch` is empty). Interactive: they are empty, and
 // `last` is the number of the last operation sent (P3). `may_release`: every lock of the transaction was
 // granted before the first prepare was sent, so a branch without writes may vote read-only and let go (P9).
 struct Prepare {
   TxnHeader header;
-  Epoch branch_epoch{};
+  BranchId branch;
   uint32_t last = 0;
   std::vector<Operation> operations;
   std::vector<Participant> participants;
@@ -122,7 +130,7 @@ struct Prepare {
 // without writes is read-only and leaves no record.
 struct CommitOnePhase {
   TxnHeader header;
-  Epoch branch_epoch{};
+  BranchId branch;
   uint32_t last = 0;
   std::vector<Operation> operations;
   Token token;
@@ -142,10 +150,12 @@ struct SettleToken {
   Token token;
   uint32_t attempt = 0;
 };
-// Marks for a participant that no other message goes to.
+// Marks for a participant that no other message goes to; and the answer to Inquire about a transaction that is
+// undecided, which `live` names.
 struct MarkNews {
   TxnId mark;
   uint64_t horizon_us = 0;
+  TxnId live;
 };
 
 // ---- Participant to coordinator ----
@@ -153,7 +163,7 @@ struct MarkNews {
 // `last`: number of the last operation done. `results` are those of this Operate's operations.
 struct OperateReply {
   TxnId txn;
-  Epoch branch_epoch{};
+  BranchId branch;
   uint32_t last = 0;
   std::vector<OperationResult> results;
 };
@@ -188,9 +198,11 @@ struct DecideAck {
   TxnId txn;
   Decision decision = Decision::kAbort;
 };
-// In doubt: what was decided? (P8)
+// In doubt: what was decided? (P8) `unprepared`: not in doubt, and nothing was heard of the transaction for long:
+// is it live still? (P4) Only a live one is answered; nothing is presumed.
 struct Inquire {
   TxnId txn;
+  bool unprepared = false;
 };
 // An older transaction needs a lock that `txn`, which has voted here, holds (P2).
 struct WoundRequest {

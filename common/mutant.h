@@ -62,6 +62,7 @@ enum class Mutant : uint8_t {
   kAckByLength = 49,                   // R4: acks name the log's length, whatever it was matched with
   kHorizonPassesLiveTokens = 50,       // C5: a shard forgets a token that is live, and its word is a refusal
   kAbortedOnAFewShardsWord = 51,       // C3: of an unknown commit only the shards that are named are asked
+  kBranchNumberIgnored = 52,           // P3: a branch opened anew in the same epoch passes for the first
 };
 
 #ifdef ASSENT_MUTANTS

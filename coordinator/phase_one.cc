@@ -58,15 +58,15 @@ void CoordinatorCore::SendBranch(Transaction& txn, Branch& branch) {
     case TxnState::kWorking:
     case TxnState::kReading: {
       const auto count = static_cast<uint32_t>(branch.operations.size());
-      SendShard(shard, Operate{header, branch.branch_epoch, branch.last - count + 1, branch.operations});
+      SendShard(shard, Operate{header, branch.id, branch.last - count + 1, branch.operations});
       break;
     }
     case TxnState::kPreparing:
-      SendShard(shard, Prepare{header, branch.branch_epoch, branch.last, branch.operations,
+      SendShard(shard, Prepare{header, branch.id, branch.last, branch.operations,
                                ParticipantsOf(txn), CommitMode::kCoordinator, txn.may_release});
       break;
     case TxnState::kOnePhase:
-      SendShard(shard, CommitOnePhase{header, branch.branch_epoch, branch.last, branch.operations, txn.token,
+      SendShard(shard, CommitOnePhase{header, branch.id, branch.last, branch.operations, txn.token,
                                       txn.attempt, txn.content, txn.acked_below});
       break;
     case TxnState::kSettling:
@@ -98,11 +98,11 @@ void CoordinatorCore::OnOperateReply(GroupId from, const OperateReply& reply) {
   if (txn == nullptr || (txn->state != TxnState::kWorking && txn->state != TxnState::kReading)) return;
   Branch* branch = BranchAt(*txn, Peer{from, ""});
   if (branch == nullptr || branch->state != BranchState::kAsked || reply.last != branch->last) return;
-  if (reply.results.size() != branch->operations.size() || Raw(reply.branch_epoch) == 0) return;
-  if (Raw(branch->branch_epoch) != 0 && branch->branch_epoch != reply.branch_epoch) {  // P3
-    return Abort(*txn, AbortReason::kBranchLost, NameOf(branch->peer) + " restarted");
+  if (reply.results.size() != branch->operations.size() || reply.branch == BranchId{}) return;
+  if (branch->id != BranchId{} && branch->id != reply.branch) {  // P3
+    return Abort(*txn, AbortReason::kBranchLost, NameOf(branch->peer) + " has lost the branch");
   }
-  branch->branch_epoch = reply.branch_epoch;
+  branch->id = reply.branch;
   branch->state = BranchState::kIdle;
   resends_.Cancel(branch->peer, txn->id);
   if (!KeepResults(*txn, *branch, reply.results)) return;

@@ -58,7 +58,7 @@ struct Branch {
   Peer peer;
   BranchState state = BranchState::kIdle;
   bool writing = false;
-  Epoch branch_epoch{};                  // P3; 0 = not known yet
+  BranchId id;                           // P3: what the shard calls it; empty = not known yet
   uint32_t last = 0;                     // number of the last operation sent
   std::vector<Operation> operations;     // sent and not answered yet: for resends
   std::string payload;                   // of a foreign prepare

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/messages.h"
+#include "common/mutant.h"
 
 namespace assent::participant {
 
@@ -30,6 +31,7 @@ struct TokenJoiner {
 // its id.
 struct Branch {
   TxnId txn;
+  BranchId id;  // empty if an earlier primary prepared it
   Age age;
   bool has_foreign = false;
   BranchState state = BranchState::kWorking;
@@ -68,5 +70,11 @@ struct Branch {
   uint64_t inquiry_interval_us = 0;
   uint64_t wound_interval_us = 0;
 };
+
+// P3: whether a message speaks of this branch, and not of one that was opened for the transaction before.
+inline bool IsNamed(const Branch& branch, const BranchId& named) {
+  if (Mutated(Mutant::kBranchNumberIgnored)) return named.epoch == branch.id.epoch;
+  return named == branch.id;
+}
 
 }  // namespace assent::participant

@@ -68,6 +68,7 @@ Branch& ParticipantCore::OpenBranch(const TxnHeader& header) {
   locks_.Open(header.txn, header.age);
   Branch& branch = branches_[header.txn];
   branch.txn = header.txn;
+  branch.id = BranchId{epoch_, ++branches_opened_};
   branch.age = header.age;
   branch.has_foreign = header.has_foreign;
   branch.heard_us = now_.mono_us;
@@ -143,7 +144,7 @@ void ParticipantCore::FinishRequest(Branch& branch) {
       break;
     case BranchRequest::kOperate:
       branch.request = BranchRequest::kNone;
-      branch.last_reply = OperateReply{branch.txn, epoch_, branch.done, std::move(branch.results)};
+      branch.last_reply = OperateReply{branch.txn, branch.id, branch.done, std::move(branch.results)};
       branch.last_reply_after = branch.newest_read;
       branch.results.clear();
       ArmWorkTimer(branch);
@@ -206,7 +207,7 @@ void ParticipantCore::DropBranch(Branch& branch) {
 
 // So that a late message of an ended branch is not taken for its beginning, and its coordinator hears the
 // reason. A comfort, bounded: without the memory, a message in mid-branch is answered kBranchLost, and a
-// first one opens a branch that idles out.
+// first one opens another branch, which no later message of the transaction names (P3).
 void ParticipantCore::Remember(const TxnId& txn, Failure failure) {
   if (!ended_.insert_or_assign(txn, std::move(failure)).second) return;
   ended_order_.push_back(txn);

@@ -68,13 +68,13 @@ void ParticipantCore::OnCommitOnePhase(CommitOnePhase message) {
   }
   if (branch == nullptr) {
     if (IsKnownCommitted(txn)) return;  // in two phases: nonsense
-    if (const auto why = WhyNotOpen(txn, message.branch_epoch, !message.operations.empty())) {
+    if (const auto why = WhyNotOpen(txn, message.branch, !message.operations.empty())) {
       RefuseAttempts(message.token, message.acked_below, {TokenJoiner{txn, message.attempt}}, *why);
       return;
     }
     if (IsHeldBack(message.header.age)) return;
     branch = &OpenBranch(message.header);
-  } else if (!message.operations.empty() || message.branch_epoch != epoch_ || message.last != branch->done ||
+  } else if (!message.operations.empty() || !IsNamed(*branch, message.branch) || message.last != branch->done ||
              branch->request != BranchRequest::kNone) {  // P3
     branch->request = BranchRequest::kOnePhase;
     branch->one_phase = std::move(message);

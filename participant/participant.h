@@ -149,8 +149,7 @@ class ParticipantCore final : public RoleCore {
   void OnOperate(const Operate& message);
   void OnPrepare(Prepare message);
   void OnDecide(const Decide& message);
-  std::optional<Failure> WhyNotNew(const TxnId& txn) const;
-  std::optional<Failure> WhyNotOpen(const TxnId& txn, Epoch branch_epoch, bool begins) const;
+  std::optional<Failure> WhyNotOpen(const TxnId& txn, const BranchId& named, bool begins) const;
   bool IsKnownCommitted(const TxnId& txn) const;
   void Vote(Branch& branch);
   void SendYes(const Branch& branch);
@@ -237,6 +236,7 @@ class ParticipantCore final : public RoleCore {
   uint64_t confirm_until_us_ = TimerQueue::kNever;
   LockTable locks_;
   std::map<TxnId, Branch> branches_;
+  uint64_t branches_opened_ = 0;
   std::map<TokenId, TxnId> live_tokens_;  // one-phase commits that run or are being committed (C6)
   std::map<Lsn, TxnId> committing_;
   std::deque<TxnId> granted_;  // to be run before the step ends

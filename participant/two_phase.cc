@@ -21,7 +21,8 @@ bool ParticipantCore::IsKnownCommitted(const TxnId& txn) const {
 
 // Whether a message about a transaction that has no branch here may open one. `begins`: it is a branch's
 // first.
-std::optional<Failure> ParticipantCore::WhyNotOpen(const TxnId& txn, Epoch branch_epoch, bool begins) const {
+std::optional<Failure> ParticipantCore::WhyNotOpen(const TxnId& txn, const BranchId& named,
+                                                   bool begins) const {
   if (const auto decided = state_.DecidedOf(txn)) {  // P6, P8: a tombstone or refusal came first
     Reached(Situation::kTombstoneRefused);
     return Failure{AbortReason::kBelowMark, "the transaction was ended here before"};
@@ -35,7 +36,7 @@ std::optional<Failure> ParticipantCore::WhyNotOpen(const TxnId& txn, Epoch branc
     return ended->second;
   }
   // P3: nothing known and this is no beginning, so a restart or failover ate the rest.
-  if ((!begins || branch_epoch != Epoch{}) && !Mutated(Mutant::kHalfABranchPrepared)) {
+  if ((!begins || named != BranchId{}) && !Mutated(Mutant::kHalfABranchPrepared)) {
     Reached(Situation::kBranchLost);
     return Failure{AbortReason::kBranchLost, "the branch is not known on " + ToString(config_.group)};
   }
@@ -53,7 +54,7 @@ void ParticipantCore::OnOperate(const Operate& message) {
   Branch* branch = FindBranch(txn);
   if (branch == nullptr) {
     if (IsKnownCommitted(txn)) return;  // a late duplicate
-    if (const auto why = WhyNotOpen(txn, message.branch_epoch, message.first == 1)) {
+    if (const auto why = WhyNotOpen(txn, message.branch, message.first == 1)) {
       Emit(txn.coordinator, BranchAborted{txn, why->reason, why->detail});
       return;
     }
@@ -63,18 +64,18 @@ void ParticipantCore::OnOperate(const Operate& message) {
   }
   if (branch->state != BranchState::kWorking) return;  // a late duplicate: the branch has voted since
   if (branch->request == BranchRequest::kPrepare || branch->request == BranchRequest::kOnePhase) return;
-  const bool same_epoch =
-      message.branch_epoch == epoch_ || (message.branch_epoch == Epoch{} && message.first == 1);
+  const bool same =
+      IsNamed(*branch, message.branch) || (message.branch == BranchId{} && message.first == 1);
   const uint32_t last = message.first + static_cast<uint32_t>(message.operations.size()) - 1;
   const bool running = branch->request == BranchRequest::kOperate;
-  if (same_epoch && running && message.first == branch->first) return;  // the same again, while it runs
-  if (same_epoch && last <= branch->done) {  // done before: not again, but its answer may have been lost
+  if (same && running && message.first == branch->first) return;  // the same again, while it runs
+  if (same && last <= branch->done) {  // done before: not again, but its answer may have been lost
     if (branch->last_reply && branch->last_reply->last == last) {
       Withhold(branch->last_reply_after, txn.coordinator, txn, *branch->last_reply);
     }
     return;
   }
-  if (!same_epoch || running || message.first != branch->done + 1) {  // P3
+  if (!same || running || message.first != branch->done + 1) {  // P3
     EndBranch(*branch, Failure{AbortReason::kBranchLost, "operations are missing or out of order"});
     return;
   }
@@ -87,7 +88,7 @@ void ParticipantCore::OnPrepare(Prepare message) {
   if (branch == nullptr) {
     if (IsKnownCommitted(txn)) return;  // a late duplicate
     const bool one_shot = !message.operations.empty();
-    if (const auto why = WhyNotOpen(txn, message.branch_epoch, one_shot)) {
+    if (const auto why = WhyNotOpen(txn, message.branch, one_shot)) {
       VoteNo(txn, *why);
       return;
     }
@@ -104,13 +105,14 @@ void ParticipantCore::OnPrepare(Prepare message) {
   } else if (branch->state == BranchState::kCommitting || branch->request == BranchRequest::kPrepare ||
              branch->request == BranchRequest::kOnePhase) {
     return;  // a duplicate: the answer will come
-  } else if (!message.operations.empty() || message.branch_epoch != epoch_ || message.last != branch->done ||
+  } else if (!message.operations.empty() || !IsNamed(*branch, message.branch) || message.last != branch->done ||
              branch->request == BranchRequest::kOperate) {  // P3
     Reached(Situation::kBranchLost);
     branch->request = BranchRequest::kPrepare;
-    EndBranch(*branch, Failure{AbortReason::kBranchLost, "operations are missing: prepared after number " +
-                                                             std::to_string(message.last) + ", done is " +
-                                                             std::to_string(branch->done)});
+    EndBranch(*branch, Failure{AbortReason::kBranchLost,
+                               "operations are missing: prepared after number " + std::to_string(message.last) +
+                                   " of branch " + std::to_string(message.branch.number) + ", done is " +
+                                   std::to_string(branch->done) + " of " + std::to_string(branch->id.number)});
     return;
   }
   const bool understood =

@@ -48,7 +48,9 @@ struct MessageText {
   std::string operator()(const SettleToken& m) const {
     return "SettleToken " + ToString(m.token) + " attempt " + N(m.attempt);
   }
-  std::string operator()(const MarkNews& m) const { return "MarkNews " + ToString(m.mark); }
+  std::string operator()(const MarkNews& m) const {
+    return "MarkNews " + ToString(m.mark) + (m.live.valid() ? ", live " + ToString(m.live) : "");
+  }
   std::string operator()(const OperateReply& m) const {
     return "OperateReply " + ToString(m.txn) + " " + N(m.last);
   }
@@ -66,7 +68,9 @@ struct MessageText {
   std::string operator()(const DecideAck& m) const {
     return "DecideAck " + ToString(m.txn) + " " + Name(m.decision);
   }
-  std::string operator()(const Inquire& m) const { return "Inquire " + ToString(m.txn); }
+  std::string operator()(const Inquire& m) const {
+    return "Inquire " + ToString(m.txn) + (m.unprepared ? " unprepared" : "");
+  }
   std::string operator()(const WoundRequest& m) const { return "WoundRequest " + ToString(m.txn); }
   std::string operator()(const ConfirmReplies& m) const { return "ConfirmReplies " + N(m.through); }
   std::string operator()(const RepliesConfirmed& m) const { return "RepliesConfirmed " + N(m.through); }

@@ -168,6 +168,11 @@ constexpr std::array kMutants = {
                "any if it "
                "names none",
                "I-U1", ""},
+    MutantInfo{
+        Mutant::kBranchNumberIgnored, "branch number ignored",
+        "what a repeated first message opened after the branch had ended passes for that branch", "I-S1 I-D1",
+        "the end must be forgotten, its news be lost, and a first message come late, before the next one "
+        "of the transaction: rare here; unit tests and the model (M_OTHER_BRANCH_PASSES) show it"},
 };
 
 constexpr bool AreInOrder() {

@@ -541,16 +541,22 @@ struct HandOver {
 
 // ---- Coordinator to participant
 
+/** Which of the branches that a shard has opened for the transaction. */
+struct BranchId {
+  1: Epoch epoch                 // of the shard, when it opened the branch
+  2: i64 number                  // rises with each that it opens in that epoch, from 1
+}
+
 struct Operate {
   1: TxnHeader header
-  2: optional Epoch branch_epoch
+  2: optional BranchId branch    // as OperateReply said; unset: the branch's first message
   3: i32 first
   4: list<Operation> operations
 }
 
 struct Prepare {
   1: TxnHeader header
-  2: optional Epoch branch_epoch
+  2: optional BranchId branch    // as in Operate
   3: optional i32 last
   4: list<Operation> operations
   5: list<Branch> participants
@@ -560,7 +566,7 @@ struct Prepare {
 
 struct CommitOnePhase {
   1: TxnHeader header
-  2: optional Epoch branch_epoch
+  2: optional BranchId branch    // as in Operate
   3: optional i32 last
   4: list<Operation> operations
   5: optional Token token
@@ -583,13 +589,14 @@ struct SettleToken {
 struct MarkNews {
   1: TxnId mark
   2: i64 horizon_us
+  3: optional TxnId live         // what Inquire asked about, if that is undecided
 }
 
 // ---- Participant to coordinator
 
 struct OperateReply {
   1: TxnId txn
-  2: optional Epoch branch_epoch
+  2: BranchId branch
   3: i32 last
   4: list<OperationResult> results
 }
@@ -627,6 +634,7 @@ struct DecideAck {
 
 struct Inquire {
   1: TxnId txn
+  2: optional bool unprepared    // not in doubt: only whether it is live still
 }
 
 struct WoundRequest {

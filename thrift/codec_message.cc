@@ -62,8 +62,20 @@ bool DecodeParticipant(wire::Branch& in, Participant& out, Fault& fault) {
   return true;
 }
 
-bool DecodeBranchEpoch(int64_t in, Epoch& out, Fault& fault) {
-  return DecodeNumber(in, out, fault);
+wire::BranchId Encode(const BranchId& branch) {
+  wire::BranchId out;
+  out.epoch = Number(branch.epoch);
+  out.number = Number(branch.number);
+  return out;
+}
+
+bool Decode(const wire::BranchId& in, BranchId& out, Fault& fault) {
+  if (in.epoch < 1 || in.number < 1) return fault.Set("branches are numbered from 1, in an epoch");
+  return DecodeNumber(in.epoch, out.epoch, fault) && DecodeNumber(in.number, out.number, fault);
+}
+
+bool DecodeOptionalBranch(bool isset, const wire::BranchId& in, BranchId& out, Fault& fault) {
+  return !isset || Decode(in, out, fault);
 }
 
 // The core refuses, with a vote, a branch that is over its limits; this only bounds what one message can
@@ -215,7 +227,7 @@ bool DecodeBody(wire::SnapshotAck& in, SnapshotAck& out, Fault& fault) {
 
 void EncodeBody(Operate& in, wire::Operate& out) {
   out.header = EncodeHeader(in.header);
-  if (in.branch_epoch != Epoch{}) out.__set_branch_epoch(Number(in.branch_epoch));
+  if (in.branch != BranchId{}) out.__set_branch(Encode(in.branch));
   out.first = SmallNumber(in.first);
   out.operations = Encode(std::move(in.operations));
 }
@@ -224,13 +236,13 @@ bool DecodeBody(wire::Operate& in, Operate& out, Fault& fault) {
   if (in.first < 1) return fault.Set("operations are numbered from 1");
   out.first = static_cast<uint32_t>(in.first);
   return DecodeHeader(in.header, out.header, fault) &&
-         DecodeBranchEpoch(in.branch_epoch, out.branch_epoch, fault) &&
+         DecodeOptionalBranch(in.__isset.branch, in.branch, out.branch, fault) &&
          DecodeBranchOperations(in.operations, out.operations, fault);
 }
 
 void EncodeBody(Prepare& in, wire::Prepare& out) {
   out.header = EncodeHeader(in.header);
-  if (in.branch_epoch != Epoch{}) out.__set_branch_epoch(Number(in.branch_epoch));
+  if (in.branch != BranchId{}) out.__set_branch(Encode(in.branch));
   if (in.last != 0) out.__set_last(SmallNumber(in.last));
   out.operations = Encode(std::move(in.operations));
   out.participants.reserve(in.participants.size());
@@ -255,14 +267,14 @@ bool DecodeBody(wire::Prepare& in, Prepare& out, Fault& fault) {
     if (!DecodeParticipant(in.participants[i], out.participants[i], fault)) return false;
   }
   return DecodeHeader(in.header, out.header, fault) &&
-         DecodeBranchEpoch(in.branch_epoch, out.branch_epoch, fault) &&
+         DecodeOptionalBranch(in.__isset.branch, in.branch, out.branch, fault) &&
          DecodeSmallNumber(in.last, out.last, fault) &&
          DecodeBranchOperations(in.operations, out.operations, fault);
 }
 
 void EncodeBody(CommitOnePhase& in, wire::CommitOnePhase& out) {
   out.header = EncodeHeader(in.header);
-  if (in.branch_epoch != Epoch{}) out.__set_branch_epoch(Number(in.branch_epoch));
+  if (in.branch != BranchId{}) out.__set_branch(Encode(in.branch));
   if (in.last != 0) out.__set_last(SmallNumber(in.last));
   out.operations = Encode(std::move(in.operations));
   if (in.token.valid()) out.__set_token(Encode(in.token));
@@ -276,7 +288,7 @@ bool DecodeBody(wire::CommitOnePhase& in, CommitOnePhase& out, Fault& fault) {
   // C5: a token without an attempt could not be refused later.
   if (in.__isset.token && in.attempt < 1) return fault.Set("token without an attempt");
   return DecodeHeader(in.header, out.header, fault) &&
-         DecodeBranchEpoch(in.branch_epoch, out.branch_epoch, fault) &&
+         DecodeOptionalBranch(in.__isset.branch, in.branch, out.branch, fault) &&
          DecodeSmallNumber(in.last, out.last, fault) &&
          DecodeOptionalToken(in.__isset.token, in.token, out.token, fault) &&
          DecodeSmallNumber(in.attempt, out.attempt, fault) &&
@@ -307,21 +319,23 @@ bool DecodeBody(wire::SettleToken& in, SettleToken& out, Fault& fault) {
 void EncodeBody(MarkNews& in, wire::MarkNews& out) {
   out.mark = Encode(in.mark);
   out.horizon_us = Number(in.horizon_us);
+  if (in.live.valid()) out.__set_live(Encode(in.live));
 }
 
 bool DecodeBody(wire::MarkNews& in, MarkNews& out, Fault& fault) {
-  return DecodeAnyTxnId(in.mark, out.mark, fault) && DecodeNumber(in.horizon_us, out.horizon_us, fault);
+  return DecodeAnyTxnId(in.mark, out.mark, fault) && DecodeNumber(in.horizon_us, out.horizon_us, fault) &&
+         (!in.__isset.live || Decode(in.live, out.live, fault));
 }
 
 void EncodeBody(OperateReply& in, wire::OperateReply& out) {
   out.txn = Encode(in.txn);
-  if (in.branch_epoch != Epoch{}) out.__set_branch_epoch(Number(in.branch_epoch));
+  out.branch = Encode(in.branch);
   out.last = SmallNumber(in.last);
   out.results = Encode(std::move(in.results));
 }
 
 bool DecodeBody(wire::OperateReply& in, OperateReply& out, Fault& fault) {
-  return Decode(in.txn, out.txn, fault) && DecodeBranchEpoch(in.branch_epoch, out.branch_epoch, fault) &&
+  return Decode(in.txn, out.txn, fault) && Decode(in.branch, out.branch, fault) &&
          DecodeSmallNumber(in.last, out.last, fault) && Decode(in.results, out.results, fault);
 }
 
@@ -380,8 +394,10 @@ bool DecodeBody(wire::DecideAck& in, DecideAck& out, Fault& fault) {
 
 void EncodeBody(Inquire& in, wire::Inquire& out) {
   out.txn = Encode(in.txn);
+  if (in.unprepared) out.__set_unprepared(true);
 }
 bool DecodeBody(wire::Inquire& in, Inquire& out, Fault& fault) {
+  out.unprepared = in.unprepared;
   return Decode(in.txn, out.txn, fault);
 }
 

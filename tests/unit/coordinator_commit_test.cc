@@ -15,7 +15,7 @@ TEST(CoordinatorCommit, OneShotOverTwoShardsSendsItsOperationsWithPrepare) {
   const Prepare prepare = h.SentTo<Prepare>(kS1);
   EXPECT_EQ(prepare.header.txn, (TxnId{kGroup, Epoch{1}, 1}));
   EXPECT_EQ(prepare.header.age, (Age{h.now.wall_us, prepare.header.txn}));
-  EXPECT_EQ(prepare.branch_epoch, Epoch{});
+  EXPECT_EQ(prepare.branch, BranchId{});
   ASSERT_EQ(prepare.operations.size(), 1u);
   EXPECT_EQ(KeyOf(prepare.operations[0]), KeyOn(kS1));
   EXPECT_FALSE(prepare.may_release);  // P9: locks are not all granted yet
@@ -284,7 +284,7 @@ TEST(CoordinatorCommit, ReadsOfTwoShardsAreValidatedAfterTheLast) {  // C6, P9
   ASSERT_EQ(h.Sent<Prepare>().size(), 2u);
   const Prepare prepare = h.SentTo<Prepare>(kS2);
   EXPECT_TRUE(prepare.may_release);
-  EXPECT_EQ(prepare.branch_epoch, Epoch{6});
+  EXPECT_EQ(prepare.branch, (BranchId{Epoch{6}, 1}));
   EXPECT_EQ(prepare.last, 1u);
   EXPECT_TRUE(prepare.operations.empty());
   h.VoteFrom(kS1, txn, Vote::kReadOnly, 0);
@@ -324,9 +324,9 @@ TEST(CoordinatorCommit, ScanOverAllShardsIsMerged) {
     for (std::string& key : keys) result.rows.push_back({std::move(key), "", 1});
     return result;
   };
-  h.From(kS1, OperateReply{txn, Epoch{5}, 1, {rows({"k2", "k7"})}});
-  h.From(kS2, OperateReply{txn, Epoch{5}, 1, {rows({"k1"})}});
-  h.From(kS3, OperateReply{txn, Epoch{5}, 1, {rows({"k3"})}});
+  h.From(kS1, OperateReply{txn, BranchId{Epoch{5}, 1}, 1, {rows({"k2", "k7"})}});
+  h.From(kS2, OperateReply{txn, BranchId{Epoch{5}, 1}, 1, {rows({"k1"})}});
+  h.From(kS3, OperateReply{txn, BranchId{Epoch{5}, 1}, 1, {rows({"k3"})}});
   for (const GroupId shard : {kS1, kS2, kS3}) h.VoteFrom(shard, txn, Vote::kReadOnly, 0);
   const Ending ending = h.AnswerTo<Ending>(call);
   ASSERT_EQ(ending.results.size(), 1u);
@@ -347,7 +347,7 @@ TEST(CoordinatorCommit, ScanTooLargeForOneAnswerIsCutNotAborted) {
     OperationResult rows;
     for (int i = 0; i < 7; ++i) rows.rows.push_back({KeyOn(shard, i), std::string(200 * 1024, 'x'), 1});
     std::sort(rows.rows.begin(), rows.rows.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
-    h.From(shard, OperateReply{txn, Epoch{5}, 1, {rows}});
+    h.From(shard, OperateReply{txn, BranchId{Epoch{5}, 1}, 1, {rows}});
   }
   for (const GroupId shard : {kS1, kS2, kS3}) h.VoteFrom(shard, txn, Vote::kReadOnly, 0);
   const Ending ending = h.AnswerTo<Ending>(call);

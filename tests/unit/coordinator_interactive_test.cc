@@ -32,7 +32,7 @@ TEST(CoordinatorInteractive, OperationsAreNumberedWithinTheBranch) {  // P3
   const TxnId txn = Begun_(h);
   h.Call(Work{txn, {PutOp{KeyOn(kS1), "a"}, PutOp{KeyOn(kS2), "b"}, GetOp{KeyOn(kS1)}}});
   Operate operate = h.SentTo<Operate>(kS1);
-  EXPECT_EQ(operate.branch_epoch, Epoch{});
+  EXPECT_EQ(operate.branch, BranchId{});
   EXPECT_EQ(operate.first, 1u);
   EXPECT_EQ(operate.operations.size(), 2u);
   h.DoneBy(kS1, txn, 2, 2, 7);
@@ -40,7 +40,7 @@ TEST(CoordinatorInteractive, OperationsAreNumberedWithinTheBranch) {  // P3
   h.Clear();
   const RequestId work = h.Call(Work{txn, {GetOp{KeyOn(kS1)}}});
   operate = h.SentTo<Operate>(kS1);
-  EXPECT_EQ(operate.branch_epoch, Epoch{7});
+  EXPECT_EQ(operate.branch, (BranchId{Epoch{7}, 1}));
   EXPECT_EQ(operate.first, 3u);
   EXPECT_EQ(h.SendCount(), 1u);
   h.DoneBy(kS1, txn, 2, 2, 7);  // a late duplicate
@@ -71,6 +71,15 @@ TEST(CoordinatorInteractive, ReplyOfAnotherEpochLosesTheBranch) {  // P3
   WorkOn(h, txn, kS1, true);
   const RequestId work = h.Call(Work{txn, {GetOp{KeyOn(kS1)}}});
   h.DoneBy(kS1, txn, 2, 1, 6);
+  EXPECT_EQ(h.AnswerTo<Ending>(work).reason, AbortReason::kBranchLost);
+}
+
+TEST(CoordinatorInteractive, ReplyOfAnotherBranchOfTheSameEpochLosesTheBranch) {  // P3
+  Harness h;
+  const TxnId txn = Begun_(h);
+  WorkOn(h, txn, kS1, true);
+  const RequestId work = h.Call(Work{txn, {GetOp{KeyOn(kS1)}}});
+  h.From(kS1, OperateReply{txn, BranchId{Epoch{5}, 2}, 2, std::vector<OperationResult>(1)});
   EXPECT_EQ(h.AnswerTo<Ending>(work).reason, AbortReason::kBranchLost);
 }
 
@@ -151,7 +160,7 @@ TEST(CoordinatorInteractive, CommitOverTwoShardsPreparesWithTheLastNumber) {  //
   const RequestId call = h.Call(Commit{h.Tag(1), txn, {}, {kS1, kS2}});
   const Prepare prepare = h.SentTo<Prepare>(kS1);
   EXPECT_TRUE(prepare.may_release);
-  EXPECT_EQ(prepare.branch_epoch, Epoch{5});
+  EXPECT_EQ(prepare.branch, (BranchId{Epoch{5}, 1}));
   EXPECT_EQ(prepare.last, 1u);
   EXPECT_TRUE(prepare.operations.empty());
   const std::vector<Participant> all = {{"", kS1, true}, {"", kS2, false}};

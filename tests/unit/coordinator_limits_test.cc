@@ -81,7 +81,7 @@ TEST(CoordinatorLimits, ResultsCountAgainstTheBytes) {
   const RequestId call = h.Call(request);
   OperationResult big;
   big.rows.push_back({"k", std::string(20'000, 'x'), 1});
-  h.From(kS1, OperateReply{h.LastTxn(), Epoch{5}, 1, {big}});
+  h.From(kS1, OperateReply{h.LastTxn(), BranchId{Epoch{5}, 1}, 1, {big}});
   EXPECT_EQ(h.AbortedAfterReplicating(call).reason, AbortReason::kOverloaded);
 }
 

@@ -212,7 +212,7 @@ TEST(CoordinatorOnePhase, InteractiveNamesTheBranchAndItsLastOperation) {  // P3
   const RequestId call = h.Call(branch.commit);
   const auto asked = h.SentTo<CommitOnePhase>(kS1);
   EXPECT_EQ(asked.header.txn, branch.txn);
-  EXPECT_EQ(asked.branch_epoch, Epoch{9});
+  EXPECT_EQ(asked.branch, (BranchId{Epoch{9}, 1}));
   EXPECT_EQ(asked.last, 2u);
   EXPECT_TRUE(asked.operations.empty());
   h.From(kS1, Yes(asked, 0));

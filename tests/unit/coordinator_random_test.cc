@@ -130,15 +130,15 @@ class Shard {
     const auto branch = branches_.find(txn);
     const bool known = branch != branches_.end() && branch->second == State::kWorking;
     if (branch != branches_.end() && !known) return;
-    if ((!known && (!Open(txn) || m.first != 1 || m.branch_epoch != Epoch{})) ||
-        (known && m.branch_epoch != epoch_ && m.first != 1) || Once(25)) {
+    if ((!known && (!Open(txn) || m.first != 1 || m.branch != BranchId{})) ||
+        (known && m.branch.epoch != epoch_ && m.first != 1) || Once(25)) {
       branches_.erase(txn);
       out_.push_back(BranchAborted{txn, AbortReason::kBranchLost, ""});
       return;
     }
     branches_[txn] = State::kWorking;
     done_[txn] = std::max(done_[txn], last);
-    out_.push_back(OperateReply{txn, epoch_, last, std::vector<OperationResult>(m.operations.size())});
+    out_.push_back(OperateReply{txn, BranchId{epoch_, 1}, last, std::vector<OperationResult>(m.operations.size())});
   }
   void OnPrepare(const Prepare& m) {
     const TxnId txn = m.header.txn;
@@ -149,7 +149,7 @@ class Shard {
     if (branch == branches_.end() || branch->second != State::kPrepared) {
       const bool working = branch != branches_.end() && branch->second == State::kWorking;
       const bool complete =
-          m.operations.empty() ? working && m.branch_epoch == epoch_ && done_[txn] == m.last : Open(txn);
+          m.operations.empty() ? working && m.branch.epoch == epoch_ && done_[txn] == m.last : Open(txn);
       if (!complete || Once(20)) {
         if (working) branches_.erase(txn);
         vote.vote = Vote::kNo;
@@ -177,7 +177,7 @@ class Shard {
     if (!outcome.committed && m.attempt > outcome.refused) {
       const bool complete = m.operations.empty()
                                 ? branches_.contains(txn) && branches_[txn] == State::kWorking &&
-                                      m.branch_epoch == epoch_ && done_[txn] == m.last
+                                      m.branch.epoch == epoch_ && done_[txn] == m.last
                                 : Open(txn);
       bool writes = m.operations.empty();
       for (const Operation& operation : m.operations) writes = writes || IsWrite(operation);

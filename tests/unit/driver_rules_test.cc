@@ -192,7 +192,7 @@ TEST_F(DriverOfAShard, R5ReadWaitsWhileTheLeaseIsOverAndLeavesWhenItIsBack) {
   world.Cut(kN2, kN1, true);  // beacons arrive, their answers do not
   world.RunFor(2'100 * kMs);
   world.ClearSent();
-  SendTo(kN1, Operate{Header(2), Epoch{}, 1, {GetOp{"k"}}});
+  SendTo(kN1, Operate{Header(2), BranchId{}, 1, {GetOp{"k"}}});
   world.RunFor(100 * kMs);
   EXPECT_TRUE(world.Sent<OperateReply>().empty());
   world.Cut(kN2, kN1, false);
@@ -211,7 +211,7 @@ TEST_F(DriverOfAShard, R5ReadOfADeposedPrimaryNeverLeaves) {
   world.options().directory_trouble = 1;  // it does not learn, nor may it shrink the view
   world.RunFor(2'100 * kMs);
   world.ClearSent();
-  SendTo(kN1, Operate{Header(2), Epoch{}, 1, {GetOp{"k"}}});
+  SendTo(kN1, Operate{Header(2), BranchId{}, 1, {GetOp{"k"}}});
   world.RunFor(10 * kMs);
   world.Promote(kS1, kN2);
   world.options().directory_trouble = 0;
@@ -309,7 +309,7 @@ TEST_F(DriverOfAShard, ServeAgainKeepsWhatIsPreparedAndForgetsUnpreparedWork) {
   SendTo(kN1, DecideOf(2));
   Prepare late;  // of the work that an older epoch did
   late.header = Header(3);
-  late.branch_epoch = before;
+  late.branch = {before, 1};
   late.last = 1;
   late.participants = {{"", kS1, true}, {"", kS2, true}};
   SendTo(kN1, late);

@@ -37,7 +37,7 @@ TEST(ParticipantOnePhase, LostOperationsAreRefusedForGood) {  // P3, C6
   EXPECT_EQ(shard.Replicate(), Lines{"c1<Refused(1) 1#1 branch lost"});
   shard.Operate(2, 1, {Put("a", "x")});
   shard.Restart();
-  EXPECT_EQ(shard.Commit1(2, {}, {.branch_epoch = Epoch{1}, .last = 1}), Lines{"4:Refused 2#1"});
+  EXPECT_EQ(shard.Commit1(2, {}, {.branch = {Epoch{1}, 1}, .last = 1}), Lines{"4:Refused 2#1"});
 }
 
 TEST(ParticipantOnePhase, NoIsAnsweredOnlyWhenTheRefusalIsReplicated) {  // C6

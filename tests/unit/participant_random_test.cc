@@ -89,6 +89,16 @@ class World {
     if (Pick(10) != 0) Deliver(message);
   }
 
+  // As the last step's reply names it; else as nobody would.
+  BranchId BranchOf(uint64_t seq) const {
+    for (const RoleEffect& effect : shard_.effects()) {
+      const auto* send = std::get_if<Send>(&effect);
+      const auto* reply = send == nullptr ? nullptr : std::get_if<OperateReply>(&send->message);
+      if (reply != nullptr && reply->txn == Txn(seq)) return reply->branch;
+    }
+    return BranchId{shard_.epoch(), UINT64_MAX};
+  }
+
   void Observe() {
     for (const RoleEffect& effect : shard_.effects()) {
       ASSERT_FALSE(std::holds_alternative<Report>(effect)) << std::get<Report>(effect).text;
@@ -153,16 +163,15 @@ class World {
         operate.operations = Operations(&txn.adds);
         const auto first = static_cast<uint32_t>(operate.operations.size());
         Operate second = operate;
-        second.branch_epoch = shard_.epoch();
         second.first = first + 1;
         second.operations = Operations(&txn.adds);
         Prepare prepare;
         prepare.header = operate.header;
-        prepare.branch_epoch = shard_.epoch();
         prepare.last = first + static_cast<uint32_t>(second.operations.size());
         prepare.participants = {Participant{"", kS1, !txn.adds.empty()}, Participant{"", kS2, true}};
         prepare.may_release = Pick(2) == 0;
         SendNew(operate);
+        second.branch = prepare.branch = BranchOf(seq);
         SendNew(second);
         SendNew(prepare);
         break;

@@ -12,7 +12,7 @@ TEST(ParticipantRecovery, NothingIsServedBeforeServing) {  // P1
   config.group = kS1;
   ParticipantCore core(config, store);
   RoleEffects effects;
-  Operate operate{Header(1), Epoch{}, 1, {Put("a", "x")}};
+  Operate operate{Header(1), BranchId{}, 1, {Put("a", "x")}};
   core.Step(Instant{}, Received{kC1, Epoch{1}, operate}, effects);
   core.Step(Instant{}, Tick{}, effects);
   core.Step(Instant{}, GroupEpoch{kC1, Epoch{1}}, effects);

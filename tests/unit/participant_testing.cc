@@ -62,7 +62,7 @@ std::string ToText(const Message& message) {
                    return "Refused" + Id(m.txn) + attempt + Why(m.reason);
                  },
                  [](const DecideAck& m) { return "Ack" + Id(m.txn) + Word(m.decision); },
-                 [](const Inquire& m) { return "Inquire" + Id(m.txn); },
+                 [](const Inquire& m) { return (m.unprepared ? "IsLive" : "Inquire") + Id(m.txn); },
                  [](const WoundRequest& m) { return "Wound" + Id(m.txn); },
                  [](const ConfirmReplies& m) { return "Confirm " + std::to_string(m.through); },
                  [](const PeerInquire& m) { return "PeerInquire" + Id(m.txn); },
@@ -111,7 +111,11 @@ Lines Shard::Step(const RoleEvent& event) {
   core_->Step(now, event, effects_);
   Lines lines;
   for (const RoleEffect& effect : effects_) {
-    if (const auto* send = std::get_if<Send>(&effect)) CheckNothingLeftEarly(send->message);
+    if (const auto* send = std::get_if<Send>(&effect)) {
+      CheckNothingLeftEarly(send->message);
+      const auto* reply = std::get_if<OperateReply>(&send->message);
+      if (reply != nullptr) named_.try_emplace(reply->txn, reply->branch);
+    }
     if (const auto* append = std::get_if<assent::Append>(&effect)) {
       // What goes over the wire is bytes.
       const auto record = DecodeRecord(EncodeRecord(append->record));
@@ -194,16 +198,19 @@ Lines Shard::Wait(uint64_t us) {
 }
 
 Lines Shard::Operate(uint64_t seq, uint32_t first, std::vector<Operation> operations, const Extra& extra) {
-  const Epoch epoch = first == 1                      ? extra.branch_epoch
-                      : extra.branch_epoch == Epoch{} ? epoch_
-                                                      : extra.branch_epoch;
-  return From(kC1, assent::Operate{Header(seq, extra), epoch, first, std::move(operations)});
+  const BranchId branch = first == 1 ? extra.branch : NameOf(seq, extra);
+  return From(kC1, assent::Operate{Header(seq, extra), branch, first, std::move(operations)});
+}
+
+BranchId Shard::NameOf(uint64_t seq, const Extra& extra) const {
+  const auto named = named_.find(Txn(seq));
+  return extra.branch != BranchId{} || named == named_.end() ? extra.branch : named->second;
 }
 
 Lines Shard::Prepare(uint64_t seq, std::vector<Operation> operations, const Extra& extra) {
   assent::Prepare message;
   message.header = Header(seq, extra);
-  message.branch_epoch = operations.empty() && extra.branch_epoch == Epoch{} ? epoch_ : extra.branch_epoch;
+  message.branch = operations.empty() ? NameOf(seq, extra) : extra.branch;
   message.last = extra.last;
   bool writes = operations.empty() && !extra.may_release;
   for (const Operation& operation : operations) writes = writes || IsWrite(operation);
@@ -218,7 +225,7 @@ Lines Shard::Prepare(uint64_t seq, std::vector<Operation> operations, const Extr
 Lines Shard::Commit1(uint64_t seq, std::vector<Operation> operations, const Extra& extra) {
   CommitOnePhase message;
   message.header = Header(seq, extra);
-  message.branch_epoch = operations.empty() && extra.branch_epoch == Epoch{} ? epoch_ : extra.branch_epoch;
+  message.branch = operations.empty() ? NameOf(seq, extra) : extra.branch;
   message.last = extra.last;
   message.operations = std::move(operations);
   message.token = TokenOf(extra.token == 0 ? seq : extra.token);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -64,7 +65,7 @@ struct Extra {
   uint64_t mark = 0;
   uint64_t horizon_us = 0;
   bool may_release = false;
-  Epoch branch_epoch{};
+  BranchId branch = {};  // empty = as the transaction's first OperateReply said
   uint32_t last = 0;
   uint32_t attempt = 1;
   uint64_t token = 0;  // its seq; 0 = as the transaction's
@@ -132,6 +133,8 @@ class Shard {
   void Serve();
   void CheckBackup();
   void CheckNothingLeftEarly(const Message& message) const;  // R1, for every message of every test
+  // As its coordinator would name it: as the first reply did, which nothing later replaces.
+  BranchId NameOf(uint64_t seq, const Extra& extra) const;
 
   ParticipantConfig config_;
   std::unique_ptr<MapState> store_;
@@ -143,6 +146,7 @@ class Shard {
   Lsn applied_{};
   Epoch epoch_{};
   Lsn replicated_{};
+  std::map<TxnId, BranchId> named_;
   RoleEffects effects_;
 };
 

@@ -50,7 +50,7 @@ TEST(ParticipantTwoPhase, InteractivePreparesWhenItsLastOperationMatches) {  // 
   shard.Operate(2, 1, {Put("b", "x")});
   EXPECT_EQ(shard.Prepare(2, {}, {.last = 2}), Lines{"c1<No(2) branch lost"});
   shard.Operate(3, 1, {Put("c", "x")});
-  EXPECT_EQ(shard.Prepare(3, {}, {.branch_epoch = Epoch{9}, .last = 1}), Lines{"c1<No(3) branch lost"});
+  EXPECT_EQ(shard.Prepare(3, {}, {.branch = {Epoch{9}, 1}, .last = 1}), Lines{"c1<No(3) branch lost"});
 }
 
 TEST(ParticipantTwoPhase, NothingKnownAndNothingToDoIsANoNeverReadOnly) {  // P3
@@ -62,7 +62,7 @@ TEST(ParticipantTwoPhase, HalfABranchAfterAFailoverVotesNo) {  // P3
   Shard shard;
   shard.Operate(1, 1, {Put("a", "x")});
   shard.Restart();
-  EXPECT_EQ(shard.Prepare(1, {}, {.branch_epoch = Epoch{1}, .last = 1}), Lines{"c1<No(1) branch lost"});
+  EXPECT_EQ(shard.Prepare(1, {}, {.branch = {Epoch{1}, 1}, .last = 1}), Lines{"c1<No(1) branch lost"});
 }
 
 TEST(ParticipantTwoPhase, RepeatedPrepareAfterAFailoverVotesYesAgain) {  // P3: whatever the epoch
@@ -71,7 +71,7 @@ TEST(ParticipantTwoPhase, RepeatedPrepareAfterAFailoverVotesYesAgain) {  // P3: 
   shard.Prepare(1, {}, {.last = 1});
   shard.Replicate();
   shard.Restart();
-  EXPECT_EQ(shard.Prepare(1, {}, {.branch_epoch = Epoch{1}, .last = 1}), Lines{"c1<Yes(1)"});
+  EXPECT_EQ(shard.Prepare(1, {}, {.branch = {Epoch{1}, 1}, .last = 1}), Lines{"c1<Yes(1)"});
 }
 
 TEST(ParticipantTwoPhase, PrepareWaitsForItsLocksAndCanBeWoundedMeanwhile) {  // P2

@@ -107,6 +107,9 @@ std::string Fields(const SnapshotAck& v) {
   const auto& [a, b, c, d] = v;
   return Join(a, b, c, d);
 }
+std::string Fields(const BranchId& v) {
+  return Join(v.epoch, v.number);
+}
 std::string Fields(const Operate& v) {
   const auto& [a, b, c, d] = v;
   return Join(a, b, c, d);
@@ -128,8 +131,8 @@ std::string Fields(const SettleToken& v) {
   return Join(a, b, c);
 }
 std::string Fields(const MarkNews& v) {
-  const auto& [a, b] = v;
-  return Join(a, b);
+  const auto& [a, b, c] = v;
+  return Join(a, b, c);
 }
 std::string Fields(const OperateReply& v) {
   const auto& [a, b, c, d] = v;
@@ -152,7 +155,7 @@ std::string Fields(const DecideAck& v) {
   return Join(a, b);
 }
 std::string Fields(const Inquire& v) {
-  return Join(v.txn);
+  return Join(v.txn, v.unprepared);
 }
 std::string Fields(const WoundRequest& v) {
   return Join(v.txn);
@@ -293,6 +296,9 @@ GroupId Coordinator(Random& random) {
 Epoch RandomEpoch(Random& random) {
   return Epoch{Big(random)};
 }
+BranchId RandomBranch(Random& random) {
+  return {Epoch{1 + Upto(random, 1'000'000)}, 1 + Upto(random, 1'000'000)};
+}
 LogPosition Position(Random& random) {
   return {RandomEpoch(random), Lsn{Big(random)}};
 }
@@ -390,13 +396,13 @@ void Fill(BeaconAck& out, Random& random) {
 }
 template <>
 void Fill(Operate& out, Random& random) {
-  out = {Header(random), RandomEpoch(random), static_cast<uint32_t>(1 + Upto(random, 5000)),
-         RandomOperations(random)};
+  out = {Header(random), Coin(random) ? RandomBranch(random) : BranchId{},
+         static_cast<uint32_t>(1 + Upto(random, 5000)), RandomOperations(random)};
 }
 template <>
 void Fill(Prepare& out, Random& random) {
   out = {Header(random),
-         RandomEpoch(random),
+         Coin(random) ? RandomBranch(random) : BranchId{},
          static_cast<uint32_t>(Upto(random, 5000)),
          RandomOperations(random),
          {},
@@ -411,7 +417,7 @@ void Fill(Prepare& out, Random& random) {
 template <>
 void Fill(CommitOnePhase& out, Random& random) {
   out = {Header(random),
-         RandomEpoch(random),
+         Coin(random) ? RandomBranch(random) : BranchId{},
          static_cast<uint32_t>(Upto(random, 5000)),
          RandomOperations(random),
          TokenOrNone(random),
@@ -429,11 +435,12 @@ void Fill(SettleToken& out, Random& random) {
 }
 template <>
 void Fill(MarkNews& out, Random& random) {
-  out = {{Coordinator(random), RandomEpoch(random), Big(random)}, Big(random)};
+  out = {{Coordinator(random), RandomEpoch(random), Big(random)}, Big(random),
+         Coin(random) ? RandomTxn(random) : TxnId{}};
 }
 template <>
 void Fill(OperateReply& out, Random& random) {
-  out = {RandomTxn(random), RandomEpoch(random), static_cast<uint32_t>(Upto(random, 5000)),
+  out = {RandomTxn(random), RandomBranch(random), static_cast<uint32_t>(Upto(random, 5000)),
          RandomResults(random)};
 }
 template <>
@@ -463,7 +470,7 @@ void Fill(DecideAck& out, Random& random) {
 }
 template <>
 void Fill(Inquire& out, Random& random) {
-  out = {RandomTxn(random)};
+  out = {RandomTxn(random), Coin(random)};
 }
 template <>
 void Fill(WoundRequest& out, Random& random) {
