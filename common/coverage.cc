@@ -78,6 +78,8 @@ std::string_view ToString(Situation situation) {
       return "wound request obeyed";
     case Situation::kLockTimeout:
       return "lock timeout";
+    case Situation::kIdleWorkKept:
+      return "idle work kept";
     case Situation::kWorkTimedOut:
       return "work timed out";
     case Situation::kIdledOut:

@@ -48,6 +48,7 @@ enum class Situation : uint8_t {
   kWoundRequestObeyed,   // a coordinator aborted a voted transaction for an older one
   kLockTimeout,          // a lock wait beside foreign branches timed out
   kWorkTimedOut,         // unprepared work expired
+  kIdleWorkKept,         // unprepared work of which nothing was heard turned out to be of a live transaction
   kIdledOut,             // a coordinator ended a transaction that its client had left open
   kVoteTimeout,          // a transaction was aborted because a vote was missing
   kOnePhaseSettled,      // a one-phase commit was settled by asking its shard

@@ -98,8 +98,9 @@ struct SnapshotAck {
 
 // ---- Coordinator to participant ----
 
-// Which of the branches that a shard has opened for a transaction (P3). It may have forgotten the end of one, and
-// take a repeated first message for the beginning of another, which knows nothing of what the first has done.
+// Which of the branches that a shard has opened for a transaction (P3). It may have forgotten the end of one,
+// and take a repeated first message for the beginning of another, which knows nothing of what the first has
+// done.
 struct BranchId {
   Epoch epoch{};        // of the shard, when it opened the branch; 0 = not known yet
   uint64_t number = 0;  // rises with each branch that the shard opens in that epoch, from 1
@@ -114,8 +115,8 @@ struct Operate {
   uint32_t first = 1;
   std::vector<Operation> operations;
 };
-// Phase one. One-shot: `operations` are all of the branch (`branch` is empty). Interactive: they are empty, and
-// `last` is the number of the last operation sent (P3). `may_release`: every lock of the transaction was
+// Phase one. One-shot: `operations` are all of the branch (`branch` is empty). Interactive: they are empty,
+// and `last` is the number of the last operation sent (P3). `may_release`: every lock of the transaction was
 // granted before the first prepare was sent, so a branch without writes may vote read-only and let go (P9).
 struct Prepare {
   TxnHeader header;
@@ -150,12 +151,12 @@ struct SettleToken {
   Token token;
   uint32_t attempt = 0;
 };
-// Marks for a participant that no other message goes to; and the answer to Inquire about a transaction that is
-// undecided, which `live` names.
+// Marks for a participant that no other message goes to; and the answer to Inquire about a transaction that
+// is undecided, which `live` names.
 struct MarkNews {
   TxnId mark;
   uint64_t horizon_us = 0;
-  TxnId live;
+  TxnId live = {};
 };
 
 // ---- Participant to coordinator ----
@@ -198,8 +199,8 @@ struct DecideAck {
   TxnId txn;
   Decision decision = Decision::kAbort;
 };
-// In doubt: what was decided? (P8) `unprepared`: not in doubt, and nothing was heard of the transaction for long:
-// is it live still? (P4) Only a live one is answered; nothing is presumed.
+// In doubt: what was decided? (P8) `unprepared`: not in doubt, and nothing was heard of the transaction for
+// long: is it live still? (P4) Only a live one is answered; nothing is presumed.
 struct Inquire {
   TxnId txn;
   bool unprepared = false;

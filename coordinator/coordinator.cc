@@ -177,7 +177,7 @@ void CoordinatorCore::OnReceived(const Received& event) {
                         [&](const VoteReply& m) { OnVoteReply(event.from, m); },
                         [&](const OnePhaseReply& m) { OnOnePhaseReply(event.from, m); },
                         [&](const DecideAck& m) { OnDecideAck(event.from, m); },
-                        [&](const Inquire& m) { OnInquire(event.from, m.txn); },
+                        [&](const Inquire& m) { OnInquire(event.from, m); },
                         [&](const WoundRequest& m) { OnWoundRequest(event.from, m); },
                         // Whatever came before it was taken in.
                         [&](const ConfirmReplies& m) {

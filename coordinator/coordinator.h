@@ -171,7 +171,7 @@ class CoordinatorCore final : public RoleCore {
   void BecomePhaseTwo(Transaction& txn);
   void OnDecideAck(GroupId from, const DecideAck& ack);
   void Acknowledge(Transaction& txn, Branch& branch);
-  void OnInquire(GroupId from, const TxnId& txn);
+  void OnInquire(GroupId from, const Inquire& inquire);
   void OnWoundRequest(GroupId from, const WoundRequest& request);
 
   // ---- foreign.cc ----

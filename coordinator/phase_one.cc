@@ -62,8 +62,8 @@ void CoordinatorCore::SendBranch(Transaction& txn, Branch& branch) {
       break;
     }
     case TxnState::kPreparing:
-      SendShard(shard, Prepare{header, branch.id, branch.last, branch.operations,
-                               ParticipantsOf(txn), CommitMode::kCoordinator, txn.may_release});
+      SendShard(shard, Prepare{header, branch.id, branch.last, branch.operations, ParticipantsOf(txn),
+                               CommitMode::kCoordinator, txn.may_release});
       break;
     case TxnState::kOnePhase:
       SendShard(shard, CommitOnePhase{header, branch.id, branch.last, branch.operations, txn.token,

@@ -71,17 +71,23 @@ void CoordinatorCore::Acknowledge(Transaction& txn, Branch& branch) {
 }
 
 // C3, for one in doubt. Where the answer is not settled it hears that somebody is there, and asks again (P8).
-void CoordinatorCore::OnInquire(GroupId from, const TxnId& id) {
+void CoordinatorCore::OnInquire(GroupId from, const Inquire& inquire) {
+  const TxnId& id = inquire.txn;
   // C3: what a higher epoch began, or nobody, is not ours to presume. (Before Serving that is every id.)
   if (id.coordinator != config_.group || id >= NextId()) return;
   const Transaction* txn = Find(id);
+  if (inquire.unprepared) {  // P4: what was never prepared is not presumed about; it may have committed by C6
+    if (txn != nullptr && IsUndecided(txn->state))
+      SendShard(from, MarkNews{marks_.MarkFor(from, NextId()), ToldHorizon(), id});
+    return;
+  }
   if (Mutated(Mutant::kResolverReadsAnotherRecord) && txn != nullptr && txn->begun_us == 0) txn = nullptr;
   Decision decision = Decision::kAbort;
   if (txn != nullptr) {
     // Live, or its COMMIT is appended and may yet be lost (C1).
     const bool appended = txn->state == TxnState::kCommitting && !Mutated(Mutant::kAbortAfterCommitAppended);
     if (IsUndecided(txn->state) || appended) {
-      return SendShard(from, MarkNews{marks_.MarkFor(from, NextId()), ToldHorizon()});
+      return SendShard(from, MarkNews{marks_.MarkFor(from, NextId()), ToldHorizon(), id});
     }
     if (txn->state == TxnState::kPhaseTwo) decision = Decision::kCommit;
   } else if (ending_.contains(id)) {
@@ -99,7 +105,7 @@ void CoordinatorCore::OnWoundRequest(GroupId from, const WoundRequest& request) 
   Transaction* txn = Find(request.txn);
   if (txn == nullptr || !IsUndecided(txn->state)) {
     Reached(Situation::kWoundRequestTooLate);
-    return OnInquire(from, request.txn);  // C1: COMMIT is appended, or the end is known
+    return OnInquire(from, Inquire{request.txn});  // C1: COMMIT is appended, or the end is known
   }
   if (txn->state == TxnState::kOnePhase || txn->state == TxnState::kSettling)
     return;  // C6: not ours to abort

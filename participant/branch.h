@@ -59,15 +59,16 @@ struct Branch {
   size_t write_bytes = 0;
   size_t charged_bytes = 0;  // what the branch counts against ParticipantConfig::work_bytes_max
 
-  uint64_t heard_us = 0;  // last message of the coordinator while working; 0 = prepared by an earlier primary
+  uint64_t heard_us = 0;  // last word of the coordinator while working; 0 = prepared by an earlier primary
   uint64_t waiting_since_us = 0;  // for a lock; 0 = not waiting
+  uint32_t inquiries = 0;         // since the coordinator was last heard, or its epoch last known to change
+  uint64_t inquiry_interval_us = 0;
+  uint64_t ask_us = 0;  // kWorking: when to ask next, or to ask no more
 
   // kPrepared
   Lsn prepared_lsn{};
   uint64_t prepared_us = 0;  // seen by this primary
-  uint32_t inquiries = 0;    // since the coordinator was last heard, or its epoch last known to change
-  uint64_t asked_us = 0;     // the last of them
-  uint64_t inquiry_interval_us = 0;
+  uint64_t asked_us = 0;     // the last inquiry
   uint64_t wound_interval_us = 0;
 };
 

@@ -71,7 +71,7 @@ Branch& ParticipantCore::OpenBranch(const TxnHeader& header) {
   branch.id = BranchId{epoch_, ++branches_opened_};
   branch.age = header.age;
   branch.has_foreign = header.has_foreign;
-  branch.heard_us = now_.mono_us;
+  HearOf(branch);
   return branch;
 }
 
@@ -94,7 +94,6 @@ void ParticipantCore::Start(Branch& branch, BranchRequest request, std::vector<O
   }
   branch.operation_count += static_cast<uint32_t>(branch.operations.size());
   for (const Operation& operation : branch.operations) branch.operation_bytes += assent::SizeOf(operation);
-  ArmWorkTimer(branch);
   Run(branch);
 }
 
@@ -147,7 +146,6 @@ void ParticipantCore::FinishRequest(Branch& branch) {
       branch.last_reply = OperateReply{branch.txn, branch.id, branch.done, std::move(branch.results)};
       branch.last_reply_after = branch.newest_read;
       branch.results.clear();
-      ArmWorkTimer(branch);
       Withhold(branch.last_reply_after, branch.txn.coordinator, branch.txn, *branch.last_reply);
       break;
     case BranchRequest::kPrepare:
@@ -217,7 +215,7 @@ void ParticipantCore::Remember(const TxnId& txn, Failure failure) {
 }
 
 void ParticipantCore::ArmWorkTimer(const Branch& branch) {
-  uint64_t due = branch.heard_us + config_.idle_timeout_us;
+  uint64_t due = branch.ask_us;
   if (branch.has_foreign && branch.waiting_since_us != 0) {
     due = std::min(due, branch.waiting_since_us + config_.lock_timeout_us);
   }

@@ -15,6 +15,7 @@ void ParticipantCore::BecomeInDoubt(Branch& branch, Lsn prepared_lsn) {
   branch.request = BranchRequest::kNone;
   branch.prepared_lsn = prepared_lsn;
   branch.prepared_us = now_.mono_us;
+  branch.inquiries = 0;
   branch.inquiry_interval_us = config_.inquiry_first_us;
   work_timers_.Cancel(branch.txn);
   locks_.SetVoted(branch.txn);  // P2: from now on only its coordinator can wound it
@@ -28,18 +29,21 @@ void ParticipantCore::ScheduleInquiry(const Branch& branch, uint64_t around_us) 
 
 // C7: so many messages, then a pause, or ten thousand branches of one restart ask at once.
 void ParticipantCore::AskDueInDoubt() {
-  if (now_.mono_us < inquiry_pause_until_us_) return;
-  size_t sent = 0;
-  while (const auto txn = inquiry_timers_.PopDue(now_.mono_us)) {
+  while (now_.mono_us >= inquiry_pause_until_us_) {
+    const auto txn = inquiry_timers_.PopDue(now_.mono_us);
+    if (!txn) return;
     Branch& branch = *FindBranch(*txn);
-    sent += AskForDecision(branch);
+    CountInquiries(AskForDecision(branch));
     branch.inquiry_interval_us = std::min(2 * branch.inquiry_interval_us, config_.inquiry_max_us);
     ScheduleInquiry(branch, branch.inquiry_interval_us);
-    if (sent >= config_.inquiries_per_round) {
-      inquiry_pause_until_us_ = now_.mono_us + config_.inquiry_round_us;
-      return;
-    }
   }
+}
+
+void ParticipantCore::CountInquiries(size_t sent) {
+  inquiries_sent_ += sent;
+  if (inquiries_sent_ < config_.inquiries_per_round) return;
+  inquiries_sent_ = 0;
+  inquiry_pause_until_us_ = now_.mono_us + config_.inquiry_round_us;
 }
 
 size_t ParticipantCore::AskForDecision(Branch& branch) {

@@ -74,8 +74,8 @@ void ParticipantCore::OnCommitOnePhase(CommitOnePhase message) {
     }
     if (IsHeldBack(message.header.age)) return;
     branch = &OpenBranch(message.header);
-  } else if (!message.operations.empty() || !IsNamed(*branch, message.branch) || message.last != branch->done ||
-             branch->request != BranchRequest::kNone) {  // P3
+  } else if (!message.operations.empty() || !IsNamed(*branch, message.branch) ||
+             message.last != branch->done || branch->request != BranchRequest::kNone) {  // P3
     branch->request = BranchRequest::kOnePhase;
     branch->one_phase = std::move(message);
     EndBranch(*branch, Failure{AbortReason::kBranchLost, "operations are missing"});

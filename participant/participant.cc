@@ -118,11 +118,19 @@ bool ParticipantCore::HearCoordinator(GroupId from, const TxnHeader& header) {
     return false;
   NoteMark(from, header.mark, header.horizon_us);
   if (Branch* branch = FindBranch(header.txn); branch != nullptr && branch->state == BranchState::kWorking) {
-    branch->heard_us = now_.mono_us;
     branch->has_foreign = branch->has_foreign || header.has_foreign;
-    ArmWorkTimer(*branch);
+    HearOf(*branch);
   }
   return true;
+}
+
+// P4: its transaction is live.
+void ParticipantCore::HearOf(Branch& branch) {
+  branch.heard_us = now_.mono_us;
+  branch.inquiries = 0;
+  branch.inquiry_interval_us = config_.inquiry_first_us;
+  branch.ask_us = now_.mono_us + config_.idle_timeout_us / 2;
+  ArmWorkTimer(branch);
 }
 
 void ParticipantCore::OnReceived(const Received& event) {
@@ -143,7 +151,7 @@ void ParticipantCore::OnReceived(const Received& event) {
                           if (HearCoordinator(from, m.header)) OnSettleToken(m);
                         },
                         [&](const RepliesConfirmed& m) { OnRepliesConfirmed(from, m); },
-                        [&](const MarkNews& m) { NoteMark(from, m.mark, m.horizon_us); },
+                        [&](const MarkNews& m) { OnMarkNews(from, m); },
                         [&](const PeerInquire& m) { OnPeerInquire(from, m); },
                         [&](const PeerOutcome& m) { OnPeerOutcome(from, m); },
                         // Between replicas: backup/ takes these.

@@ -39,7 +39,8 @@
 //   P1  At Serving, all locks of prepared branches are held before any message is looked at.
 //   P2  Nobody waits for a younger branch that has not voted. For a voted one its coordinator is asked,
 //   repeatedly. P3  A yes leaves only after its Prepared is replicated; a repeated Prepare gets it again, in
-//   any epoch. P4  Timers end working branches only. P5  A decision frees its locks when appended; the ack
+//   any epoch. P4  Timers end working branches only, and only after their coordinator was asked whether they
+//   are live. P5  A decision frees its locks when appended; the ack
 //   waits. P6  Prepare, Decide and CommitOnePhase may come any number of times, in any order. P8  In doubt:
 //   ask the coordinator, then the other writing shards. Nothing known here is no answer. C6  One-phase: locks
 //   are held, and writes unseen, until the record is replicated; a no follows a replicated refusal. C8  Marks
@@ -58,9 +59,9 @@ struct ParticipantConfig {
   size_t overlay_bytes_max = 256u << 20;      // what the store has not taken yet (P7)
   size_t ended_max = 8'192;                   // ends remembered, to give a late message its reason
 
-  uint64_t idle_timeout_us = 10'000'000;  // P4: unprepared work without a message of its coordinator
+  uint64_t idle_timeout_us = 10'000'000;  // P4: unprepared work that its coordinator does not call live
   uint64_t lock_timeout_us = 2'000'000;   // P2: beside foreign branches, whose locks are invisible here
-  uint64_t inquiry_first_us = 1'000'000;  // P8
+  uint64_t inquiry_first_us = 1'000'000;  // P8, P4
   uint64_t inquiry_max_us = 2'000'000;    // once what was in the way is gone, others wait for it no longer
   uint32_t inquiries_before_peers = 3;  // P8: how often the coordinator is asked before the other shards are
   uint32_t inquiries_per_round = 256;   // C7: and then a pause
@@ -142,6 +143,7 @@ class ParticipantCore final : public RoleCore {
   void OnReplicated(Lsn lsn);
   void OnReceived(const Received& event);
   bool HearCoordinator(GroupId from, const TxnHeader& header);
+  void HearOf(Branch& branch);
   void OnGroupEpoch(const GroupEpoch& event);
   void RestorePrepared(const TxnId& txn, const ShardState::InDoubt& in_doubt);
 
@@ -177,12 +179,16 @@ class ParticipantCore final : public RoleCore {
   void ScheduleInquiry(const Branch& branch, uint64_t around_us);
   size_t AskForDecision(Branch& branch);  // returns how many messages it took
   void AskDueInDoubt();
+  void CountInquiries(size_t sent);
   void RequestWound(Branch& holder);
   void RepeatWounds();
 
   // ---- Time and marks: timers.cc ----
   void OnTick();
   void ExpireWork();
+  bool IsLockTimeout(const Branch& branch) const;
+  void AskWhetherLive(Branch& branch);
+  void OnMarkNews(GroupId from, const MarkNews& news);
   void NoteMark(GroupId coordinator, const TxnId& mark, uint64_t horizon_us);
   void NoteDecided(GroupId coordinator);
   void LogMark(GroupId coordinator, SeenMark& seen);
@@ -248,9 +254,10 @@ class ParticipantCore final : public RoleCore {
   size_t unreplicated_bytes_ = 0;
   size_t work_bytes_ = 0;
   std::map<GroupId, SeenMark> seen_marks_;
-  TimerQueue work_timers_;     // working branches
+  TimerQueue work_timers_;     // working branches: the end of a wait, or the next question
   TimerQueue inquiry_timers_;  // prepared branches
   TimerQueue wound_timers_;    // voted branches that somebody older waits for
+  size_t inquiries_sent_ = 0;  // since the last pause
   uint64_t inquiry_pause_until_us_ = 0;
   uint64_t jitter_state_ = 0;
 

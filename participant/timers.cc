@@ -5,6 +5,11 @@
 
 // What happens because time goes by: unprepared work expires (P4), and marks are logged (C8).
 namespace assent::participant {
+namespace {
+
+constexpr size_t kExpiriesPerTick = 1'024;  // the next tick comes at once
+
+}  // namespace
 
 void ParticipantCore::OnTick() {
   ExpireWork();
@@ -16,18 +21,52 @@ void ParticipantCore::OnTick() {
 }
 
 void ParticipantCore::ExpireWork() {
-  while (const auto txn = work_timers_.PopDue(now_.mono_us)) {
+  for (size_t i = 0; i < kExpiriesPerTick; ++i) {
+    const auto txn = work_timers_.PopDue(now_.mono_us);
+    if (!txn) return;
     Branch& branch = *FindBranch(*txn);
-    if (now_.mono_us >= branch.heard_us + config_.idle_timeout_us) {
-      Reached(Situation::kWorkTimedOut);
-      EndBranch(branch, Failure{AbortReason::kExpired, "nothing was heard of the transaction for too long"});
-    } else {  // P2: what it waits for may be a deadlock through a lock that is not ours
+    if (IsLockTimeout(branch)) {  // P2: what it waits for may be a deadlock through a lock that is not ours
       Reached(Situation::kLockTimeout);
       EndBranch(branch,
                 Failure{AbortReason::kLockTimeout,
                         "waited too long for the lock on " + Quoted(KeyOf(branch.operations[branch.next]))});
+    } else if (branch.inquiries > 0 && now_.mono_us >= branch.heard_us + config_.idle_timeout_us) {
+      Reached(Situation::kWorkTimedOut);
+      EndBranch(branch, Failure{AbortReason::kExpired, ToString(txn->coordinator) +
+                                                           " was asked whether the transaction is "
+                                                           "live, and did not say so for too long"});
+    } else {
+      if (now_.mono_us >= branch.ask_us) AskWhetherLive(branch);
+      ArmWorkTimer(branch);
     }
   }
+}
+
+bool ParticipantCore::IsLockTimeout(const Branch& branch) const {
+  return branch.has_foreign && branch.waiting_since_us != 0 &&
+         now_.mono_us >= branch.waiting_since_us + config_.lock_timeout_us;
+}
+
+// P4: a client that works elsewhere leaves this shard without a message for as long as it likes. C7: when
+// many ask at once, the rest asks a little later; none is ended that has not asked.
+void ParticipantCore::AskWhetherLive(Branch& branch) {
+  if (now_.mono_us < inquiry_pause_until_us_) {
+    branch.ask_us = inquiry_pause_until_us_ + Jitter(config_.inquiry_first_us);
+    return;
+  }
+  ++branch.inquiries;
+  Emit(branch.txn.coordinator, assent::Inquire{branch.txn, true});
+  CountInquiries(1);
+  branch.ask_us = now_.mono_us + branch.inquiry_interval_us / 2 + Jitter(branch.inquiry_interval_us);
+  branch.inquiry_interval_us = std::min(2 * branch.inquiry_interval_us, config_.inquiry_max_us);
+}
+
+void ParticipantCore::OnMarkNews(GroupId from, const MarkNews& news) {
+  NoteMark(from, news.mark, news.horizon_us);
+  Branch* branch = news.live.coordinator == from ? FindBranch(news.live) : nullptr;
+  if (branch == nullptr || branch->state != BranchState::kWorking) return;
+  Reached(Situation::kIdleWorkKept);
+  HearOf(*branch);
 }
 
 // C8: marks come with every message. The highest is kept at once; to log it can wait, and an idle shard logs

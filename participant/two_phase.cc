@@ -64,8 +64,7 @@ void ParticipantCore::OnOperate(const Operate& message) {
   }
   if (branch->state != BranchState::kWorking) return;  // a late duplicate: the branch has voted since
   if (branch->request == BranchRequest::kPrepare || branch->request == BranchRequest::kOnePhase) return;
-  const bool same =
-      IsNamed(*branch, message.branch) || (message.branch == BranchId{} && message.first == 1);
+  const bool same = IsNamed(*branch, message.branch) || (message.branch == BranchId{} && message.first == 1);
   const uint32_t last = message.first + static_cast<uint32_t>(message.operations.size()) - 1;
   const bool running = branch->request == BranchRequest::kOperate;
   if (same && running && message.first == branch->first) return;  // the same again, while it runs
@@ -105,14 +104,15 @@ void ParticipantCore::OnPrepare(Prepare message) {
   } else if (branch->state == BranchState::kCommitting || branch->request == BranchRequest::kPrepare ||
              branch->request == BranchRequest::kOnePhase) {
     return;  // a duplicate: the answer will come
-  } else if (!message.operations.empty() || !IsNamed(*branch, message.branch) || message.last != branch->done ||
-             branch->request == BranchRequest::kOperate) {  // P3
+  } else if (!message.operations.empty() || !IsNamed(*branch, message.branch) ||
+             message.last != branch->done || branch->request == BranchRequest::kOperate) {  // P3
     Reached(Situation::kBranchLost);
     branch->request = BranchRequest::kPrepare;
-    EndBranch(*branch, Failure{AbortReason::kBranchLost,
-                               "operations are missing: prepared after number " + std::to_string(message.last) +
-                                   " of branch " + std::to_string(message.branch.number) + ", done is " +
-                                   std::to_string(branch->done) + " of " + std::to_string(branch->id.number)});
+    EndBranch(*branch,
+              Failure{AbortReason::kBranchLost,
+                      "operations are missing: prepared after number " + std::to_string(message.last) +
+                          " of branch " + std::to_string(message.branch.number) + ", done is " +
+                          std::to_string(branch->done) + " of " + std::to_string(branch->id.number)});
     return;
   }
   const bool understood =

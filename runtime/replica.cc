@@ -52,7 +52,7 @@ bool CanWait(const LogRecord& record) {
 // What a mutant that does not serve says all the same.
 std::optional<Message> AnswerAsMutant(const Message& message) {
   if (const auto* inquire = std::get_if<Inquire>(&message);
-      Mutated(Mutant::kAbortedAnsweredWhileReplaying) && inquire != nullptr) {
+      Mutated(Mutant::kAbortedAnsweredWhileReplaying) && inquire != nullptr && !inquire->unprepared) {
     Decide presumed;
     presumed.header.txn = inquire->txn;
     presumed.decision = Decision::kAbort;

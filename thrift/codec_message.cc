@@ -62,20 +62,20 @@ bool DecodeParticipant(wire::Branch& in, Participant& out, Fault& fault) {
   return true;
 }
 
-wire::BranchId Encode(const BranchId& branch) {
+wire::BranchId EncodeBranch(const BranchId& branch) {
   wire::BranchId out;
   out.epoch = Number(branch.epoch);
   out.number = Number(branch.number);
   return out;
 }
 
-bool Decode(const wire::BranchId& in, BranchId& out, Fault& fault) {
+bool DecodeBranch(const wire::BranchId& in, BranchId& out, Fault& fault) {
   if (in.epoch < 1 || in.number < 1) return fault.Set("branches are numbered from 1, in an epoch");
   return DecodeNumber(in.epoch, out.epoch, fault) && DecodeNumber(in.number, out.number, fault);
 }
 
 bool DecodeOptionalBranch(bool isset, const wire::BranchId& in, BranchId& out, Fault& fault) {
-  return !isset || Decode(in, out, fault);
+  return !isset || DecodeBranch(in, out, fault);
 }
 
 // The core refuses, with a vote, a branch that is over its limits; this only bounds what one message can
@@ -227,7 +227,7 @@ bool DecodeBody(wire::SnapshotAck& in, SnapshotAck& out, Fault& fault) {
 
 void EncodeBody(Operate& in, wire::Operate& out) {
   out.header = EncodeHeader(in.header);
-  if (in.branch != BranchId{}) out.__set_branch(Encode(in.branch));
+  if (in.branch != BranchId{}) out.__set_branch(EncodeBranch(in.branch));
   out.first = SmallNumber(in.first);
   out.operations = Encode(std::move(in.operations));
 }
@@ -242,7 +242,7 @@ bool DecodeBody(wire::Operate& in, Operate& out, Fault& fault) {
 
 void EncodeBody(Prepare& in, wire::Prepare& out) {
   out.header = EncodeHeader(in.header);
-  if (in.branch != BranchId{}) out.__set_branch(Encode(in.branch));
+  if (in.branch != BranchId{}) out.__set_branch(EncodeBranch(in.branch));
   if (in.last != 0) out.__set_last(SmallNumber(in.last));
   out.operations = Encode(std::move(in.operations));
   out.participants.reserve(in.participants.size());
@@ -274,7 +274,7 @@ bool DecodeBody(wire::Prepare& in, Prepare& out, Fault& fault) {
 
 void EncodeBody(CommitOnePhase& in, wire::CommitOnePhase& out) {
   out.header = EncodeHeader(in.header);
-  if (in.branch != BranchId{}) out.__set_branch(Encode(in.branch));
+  if (in.branch != BranchId{}) out.__set_branch(EncodeBranch(in.branch));
   if (in.last != 0) out.__set_last(SmallNumber(in.last));
   out.operations = Encode(std::move(in.operations));
   if (in.token.valid()) out.__set_token(Encode(in.token));
@@ -329,13 +329,13 @@ bool DecodeBody(wire::MarkNews& in, MarkNews& out, Fault& fault) {
 
 void EncodeBody(OperateReply& in, wire::OperateReply& out) {
   out.txn = Encode(in.txn);
-  out.branch = Encode(in.branch);
+  out.branch = EncodeBranch(in.branch);
   out.last = SmallNumber(in.last);
   out.results = Encode(std::move(in.results));
 }
 
 bool DecodeBody(wire::OperateReply& in, OperateReply& out, Fault& fault) {
-  return Decode(in.txn, out.txn, fault) && Decode(in.branch, out.branch, fault) &&
+  return Decode(in.txn, out.txn, fault) && DecodeBranch(in.branch, out.branch, fault) &&
          DecodeSmallNumber(in.last, out.last, fault) && Decode(in.results, out.results, fault);
 }
 

@@ -121,6 +121,7 @@ COMMIT = [
     M_SERVES_BEFORE_RESTORED: P1, what is in doubt is back before anything is served
     M_VOTES_BEFORE_REPLICATED: P3, a yes leaves once PREPARED is replicated
     M_PREPARES_HALF OPS EPOCHS=1: P3, every operation is there, of one epoch
+    M_OTHER_BRANCH_PASSES OPS EPOCHS=1: P3, and of one branch
     M_ACKS_BEFORE_REPLICATED: P5, an acknowledgement leaves once the decision is replicated
     M_ACKS_UNKNOWN_COMMITS: P6, a commit is acknowledged without a branch only below the mark
     M_REFUSAL_NOT_REPLICATED: P8, a refusal is replicated before it is told

@@ -58,6 +58,9 @@ bit  ended[NT];          /* END is */
 typedef Branch {         /* of one transaction at one shard */
   byte done;             /* operations done, as bits; in memory */
   byte sent;             /* operations sent and known done, as bits */
+#ifdef OPS
+  bit  again;            /* the branch was ended, forgotten, and opened anew: not the one that `sent` is of */
+#endif
   bit  half;             /* ghost: PREPARED lacks an operation */
   bit  refused;          /* the answer to a PeerInquire, withheld, may leave */
 #ifdef M_ACKS_UNKNOWN_COMMITS
@@ -332,8 +335,13 @@ inline shard_fails_over(i) {
 #else
 #define MAY_REFUSE (HERE == NONE && !BELOW && t >= S.seen)       /* P8, C8 */
 #endif
+#ifdef M_OTHER_BRANCH_PASSES
+#define SAME       true
+#else
+#define SAME       (!B.again)                                    /* P3: messages name the branch */
+#endif
 #if defined(OPS) && !defined(M_PREPARES_HALF)
-#define COMPLETE   (B.done == 3)                                 /* P3 */
+#define COMPLETE   (B.done == 3 && SAME)                         /* P3 */
 #elif defined(OPS)
 #define COMPLETE   (B.done != 0)
 #else
@@ -367,17 +375,20 @@ inline shard(t, i) {
 #ifdef OPS
   /* Operate, twice: the second finds the branch of the first, in the same epoch (P3) */
   :: d_step { id[t] != 0 && MAY_OPEN && B.sent == 0 -> B.done = 1; B.sent = 1 }
+  /* P2: wounded, which nobody hears of and nobody remembers; then the first message comes again */
+  :: d_step { B.done != 0 && !B.again && HERE == NONE -> B.done = 0 }
+  :: d_step { MAY_OPEN && B.sent != 0 && B.done == 0 && !B.again -> B.done = 1; B.again = 1 }
 #ifdef M_PREPARES_HALF
   :: d_step { MAY_OPEN && B.sent == 1 -> B.done = B.done | 2; B.sent = 3 }
 #else
-  :: d_step { MAY_OPEN && B.sent == 1 && B.done == 1 -> B.done = 3; B.sent = 3 }
+  :: d_step { MAY_OPEN && B.sent == 1 && B.done == 1 && SAME -> B.done = 3; B.sent = 3 }
 #endif
 #endif
   :: d_step { B.prepare && MAY_OPEN && COMPLETE && ROOM ->
        printf("shard %d appends PREPARED of %d\n", i, t);
        append(i, decision(PREPARED));
 #ifdef OPS
-       B.half = (B.done != 3); B.done = 0
+       B.half = (B.done != 3 || B.again); B.done = 0
 #endif
      }
   :: d_step { B.prepare && VOTES && !B.yes -> printf("shard %d votes yes on %d\n", i, t); B.yes = 1 }

@@ -220,7 +220,8 @@ class Harness {
     From(shard, VoteReply{txn, vote, reason, "", std::vector<OperationResult>(operations)});
   }
   void DoneBy(GroupId shard, TxnId txn, uint32_t last, size_t results, uint64_t branch_epoch = 5) {
-    From(shard, OperateReply{txn, BranchId{Epoch{branch_epoch}, 1}, last, std::vector<OperationResult>(results)});
+    From(shard,
+         OperateReply{txn, BranchId{Epoch{branch_epoch}, 1}, last, std::vector<OperationResult>(results)});
   }
   void AckFrom(GroupId shard, TxnId txn, Decision decision) { From(shard, DecideAck{txn, decision}); }
 

@@ -17,6 +17,22 @@ TEST(CoordinatorInquiry, OfALiveTransactionOnlyShowsThatSomebodyIsThere) {  // C
   EXPECT_EQ(h.SendCount(), 1u);
 }
 
+TEST(CoordinatorInquiry, OfUnpreparedWorkIsAnsweredOnlyWhileItIsLive) {  // P4: nothing is presumed
+  Harness h;
+  const TxnId txn = h.AnswerTo<Begun>(h.Call(Begin{})).txn;
+  h.Call(Work{txn, {GetOp{KeyOn(kS1)}}});
+  h.DoneBy(kS1, txn, 1, 1);
+  h.Clear();
+  h.From(kS1, Inquire{txn, true});
+  EXPECT_EQ(h.SentTo<MarkNews>(kS1).live, txn);
+  EXPECT_EQ(h.SendCount(), 1u);
+  h.Call(Rollback{txn});
+  h.AckFrom(kS1, txn, Decision::kAbort);
+  h.Clear();
+  h.From(kS1, Inquire{txn, true});
+  EXPECT_EQ(h.SendCount(), 0u) << "it may have committed in one phase, for all that is known (C6)";
+}
+
 TEST(CoordinatorInquiry, CommittedTransactionIsAnsweredCommit) {
   Harness h;
   const TxnId txn = h.PhaseTwo(1);

@@ -138,7 +138,8 @@ class Shard {
     }
     branches_[txn] = State::kWorking;
     done_[txn] = std::max(done_[txn], last);
-    out_.push_back(OperateReply{txn, BranchId{epoch_, 1}, last, std::vector<OperationResult>(m.operations.size())});
+    out_.push_back(
+        OperateReply{txn, BranchId{epoch_, 1}, last, std::vector<OperationResult>(m.operations.size())});
   }
   void OnPrepare(const Prepare& m) {
     const TxnId txn = m.header.txn;

@@ -106,8 +106,9 @@ TEST(ParticipantWork, BranchOfAnotherEpochIsLost) {  // P3: a failover ate half 
             Lines{"c1<Aborted(2) branch lost"});
 }
 
-// A repeated first message comes after the branch was wounded and its end forgotten: what it opens has not read
-// what the transaction goes by. With the branch taken for the first, the transaction's write undid the older one's.
+// A repeated first message comes after the branch was wounded and its end forgotten: what it opens has not
+// read what the transaction goes by. With the branch taken for the first, the transaction's write undid the
+// older one's.
 TEST(ParticipantWork, BranchOpenedAgainByARepeatedFirstMessageIsNotTheFirst) {  // P3
   for (const bool two_phase : {false, true}) {
     Shard shard({.ended_max = 0});  // a comfort only: nothing may depend on it
@@ -179,8 +180,8 @@ TEST(ParticipantWork, UnpreparedWorkExpiresPreparedDoesNot) {  // P4
   shard.Operate(1, 1, {Put("a", "x")});
   shard.Prepare(2, {Put("b", "x")});
   shard.Replicate();
-  const Lines lines = shard.Wait(10 * kSecond);
-  EXPECT_EQ(lines[0], "c1<Aborted(1) expired");
+  EXPECT_EQ(shard.Wait(5 * kSecond), (Lines{"c1<IsLive(1)", "c1<Inquire(2)"}));
+  EXPECT_EQ(shard.Wait(5 * kSecond)[0], "c1<Aborted(1) expired");
   for (int i = 0; i < 100; ++i) shard.Wait(60 * kSecond);
   EXPECT_EQ(shard.core().InDoubt(shard.now).size(), 1u);
   EXPECT_EQ(shard.Operate(3, 1, {Put("b", "y")}), Lines{}) << "still locked";
@@ -189,10 +190,61 @@ TEST(ParticipantWork, UnpreparedWorkExpiresPreparedDoesNot) {  // P4
 TEST(ParticipantWork, MessagesKeepUnpreparedWorkAlive) {
   Shard shard;
   shard.Operate(1, 1, {Put("a", "x")});
-  shard.Wait(9 * kSecond);
+  shard.Wait(5 * kSecond);
+  shard.Wait(4 * kSecond);
   shard.Operate(1, 2, {Put("b", "x")});
-  EXPECT_EQ(shard.Wait(9 * kSecond), Lines{});
-  EXPECT_EQ(shard.Wait(1 * kSecond), Lines{"c1<Aborted(1) expired"});
+  EXPECT_EQ(shard.Wait(4 * kSecond), Lines{});
+  EXPECT_EQ(shard.Wait(1 * kSecond), Lines{"c1<IsLive(1)"});
+  EXPECT_EQ(shard.Wait(5 * kSecond), Lines{"c1<Aborted(1) expired"});
+}
+
+// Its client read here, and works on other shards since.
+TEST(ParticipantWork, LiveTransactionKeepsItsBranchHoweverLongNothingComes) {  // P4
+  Shard shard;
+  shard.Operate(1, 1, {Get("a")});
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_EQ(shard.Wait(5 * kSecond), Lines{"c1<IsLive(1)"});
+    EXPECT_EQ(shard.From(kC1, MarkNews{TxnId{}, 0, Txn(1)}), Lines{});
+  }
+  EXPECT_EQ(shard.Operate(2, 1, {Put("a", "y")}), Lines{}) << "its lock holds";
+  EXPECT_EQ(shard.Operate(1, 2, {Put("a", "x")}), Lines{"c1<Done(1) 2"});
+}
+
+TEST(ParticipantWork, WordOfAnotherTransactionOrGroupKeepsNothing) {  // P4
+  Shard shard;
+  shard.Operate(1, 1, {Put("a", "x")});
+  EXPECT_EQ(shard.Wait(5 * kSecond), Lines{"c1<IsLive(1)"});
+  shard.From(kC1, MarkNews{TxnId{}, 0, Txn(2)});
+  shard.From(kC1, MarkNews{});
+  shard.From(GroupId{GroupKind::kCoordinator, 2}, MarkNews{TxnId{}, 0, Txn(1)});
+  EXPECT_EQ(shard.Wait(5 * kSecond), Lines{"c1<Aborted(1) expired"});
+}
+
+TEST(ParticipantWork,
+     NothingExpiresBeforeItsCoordinatorWasAsked) {  // P4: nor because this process was stopped
+  Shard shard;
+  shard.Operate(1, 1, {Put("a", "x")});
+  EXPECT_EQ(shard.Wait(3'600 * kSecond), Lines{"c1<IsLive(1)"});
+  EXPECT_EQ(shard.Wait(499'999), Lines{}) << "the answer is given time";
+  EXPECT_EQ(shard.Wait(kSecond), Lines{"c1<Aborted(1) expired"});
+}
+
+TEST(ParticipantWork, ManyIdleBranchesAskInRoundsAndNoneEndsUnasked) {  // C7, P4
+  Shard shard({.inquiries_per_round = 10});
+  for (uint64_t seq = 1; seq <= 100; ++seq) shard.Operate(seq, 1, {Get("a")});
+  shard.now.mono_us += 5 * kSecond;
+  size_t asked = 0;
+  for (int i = 0; i < 40; ++i) {
+    const Lines lines = shard.Wait(50'000);
+    EXPECT_LE(lines.size(), 10u);
+    for (const RoleEffect& effect : RoleEffects(shard.effects())) {
+      const auto& inquire = std::get<Inquire>(std::get<Send>(effect).message);
+      EXPECT_TRUE(inquire.unprepared);
+      ++asked;
+      shard.From(kC1, MarkNews{TxnId{}, 0, inquire.txn});
+    }
+  }
+  EXPECT_EQ(asked, 100u);
 }
 
 TEST(ParticipantWork, LockWaitsBesideForeignBranchesAreBounded) {  // P2
@@ -210,7 +262,7 @@ TEST(ParticipantWork, DeadlineNamesTheNextTimer) {
   Shard shard;
   EXPECT_EQ(shard.core().NextDeadline(), UINT64_MAX);
   shard.Operate(1, 1, {Put("a", "x")});
-  EXPECT_EQ(shard.core().NextDeadline(), shard.now.mono_us + 10 * kSecond);
+  EXPECT_EQ(shard.core().NextDeadline(), shard.now.mono_us + 5 * kSecond);
   shard.Operate(2, 1, {Put("a", "y")}, {.has_foreign = true});
   EXPECT_EQ(shard.core().NextDeadline(), shard.now.mono_us + 2 * kSecond);
 }

@@ -435,7 +435,8 @@ void Fill(SettleToken& out, Random& random) {
 }
 template <>
 void Fill(MarkNews& out, Random& random) {
-  out = {{Coordinator(random), RandomEpoch(random), Big(random)}, Big(random),
+  out = {{Coordinator(random), RandomEpoch(random), Big(random)},
+         Big(random),
          Coin(random) ? RandomTxn(random) : TxnId{}};
 }
 template <>
