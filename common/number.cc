@@ -12,11 +12,8 @@ std::optional<int64_t> LeadingNumber(std::string_view value) {
   return number;
 }
 
-std::string WithLeadingNumber(std::string_view value, int64_t number) {
-  const size_t blank = value.find(' ');
-  std::string out = std::to_string(number);
-  if (blank != std::string_view::npos) out += value.substr(blank);
-  return out;
+void SetLeadingNumber(std::string& value, int64_t number) {
+  value.replace(0, value.find(' '), std::to_string(number));  // npos: all of it
 }
 
 std::optional<int64_t> CheckedAdd(int64_t a, int64_t b) {

@@ -41,7 +41,8 @@ struct Branch {
   BranchRequest request = BranchRequest::kNone;
   uint32_t first = 1;
   std::vector<Operation> operations;
-  size_t next = 0;  // the one to do now
+  size_t next = 0;        // the one to do now
+  bool runnable = false;  // waits for its turn in ParticipantCore::runnable_, for no lock
   std::vector<OperationResult> results;
   size_t result_bytes = 0;
   // Of the rows in `results`: the reply shows their LSNs as versions, so it waits for them (R1).
@@ -57,7 +58,8 @@ struct Branch {
   uint32_t operation_count = 0;  // all of the branch, against kBranchOperationsMax
   size_t operation_bytes = 0;    // and kBranchBytesMax
   size_t write_bytes = 0;
-  size_t charged_bytes = 0;  // what the branch counts against ParticipantConfig::work_bytes_max
+  uint64_t touched_bytes = 0;  // read and written by its operations so far: what they took
+  size_t charged_bytes = 0;    // what the branch counts against ParticipantConfig::work_bytes_max
 
   uint64_t heard_us = 0;  // last word of the coordinator while working; 0 = prepared by an earlier primary
   uint64_t waiting_since_us = 0;  // for a lock; 0 = not waiting

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "common/check.h"
@@ -10,6 +11,12 @@ namespace assent::participant {
 namespace {
 
 constexpr size_t kBranchBaseBytes = 512;  // what a branch takes besides its contents, roughly
+
+// Against ParticipantConfig::step_work_max, in about microseconds: an operation reads a row or two, bytes are
+// copied a few times, and a step of the lock table is a comparison of keys.
+constexpr uint64_t kWorkOfAnOperation = 4;
+constexpr uint64_t kBytesOfAUnit = 4'096;
+constexpr uint64_t kLockStepsOfAUnit = 16;
 
 template <typename... Fs>
 struct Overloaded : Fs... {
@@ -97,10 +104,16 @@ void ParticipantCore::Start(Branch& branch, BranchRequest request, std::vector<O
   Run(branch);
 }
 
-// Does operations until one has to wait for its lock, or all are done. P1: locks are only ever added.
+// Does operations until one has to wait for its lock, the step has done enough, or all are done. P1: locks
+// are only ever added, and held meanwhile, so that nobody sees where a branch was cut.
 void ParticipantCore::Run(Branch& branch) {
-  branch.waiting_since_us = 0;
   while (branch.next < branch.operations.size()) {
+    if (step_work_ >= config_.step_work_max) {
+      Charge(branch);
+      return MakeRunnable(branch);
+    }
+    const uint64_t steps = locks_.steps();
+    const uint64_t bytes = branch.touched_bytes;
     if (!locks_.Acquire(branch.txn, LockFor(branch.operations[branch.next]))) {
       Charge(branch);
       WaitForLock(branch);
@@ -110,7 +123,10 @@ void ParticipantCore::Run(Branch& branch) {
       EndBranch(branch, *failure);
       return;
     }
+    step_work_ += kWorkOfAnOperation + (branch.touched_bytes - bytes) / kBytesOfAUnit +
+                  (locks_.steps() - steps) / kLockStepsOfAUnit;
   }
+  step_work_ += branch.write_bytes / kBytesOfAUnit;  // for its record
   branch.operations.clear();
   Charge(branch);
   FinishRequest(branch);
@@ -125,7 +141,7 @@ void ParticipantCore::WaitForLock(Branch& branch) {
   branch.waiting_since_us = std::max<uint64_t>(now_.mono_us, 1);
   ArmWorkTimer(branch);
   // P2. Who is left after this is older, or has voted and so waits for nobody. Ending a victim may grant this
-  // very request: it is then among granted_.
+  // very request: it is then runnable.
   const LockTable::Blockers blockers = locks_.BlockersOf(branch.txn);
   for (const TxnId& victim : blockers.wound) {
     Reached(locks_.IsWaiting(victim) ? Situation::kWaiterWounded : Situation::kHolderWounded);
@@ -157,12 +173,19 @@ void ParticipantCore::FinishRequest(Branch& branch) {
   }
 }
 
-void ParticipantCore::RunGranted() {
-  while (!granted_.empty()) {
-    const TxnId txn = granted_.front();
-    granted_.pop_front();
-    Branch* branch = FindBranch(txn);
-    if (branch != nullptr) Run(*branch);  // it may have been wounded since
+void ParticipantCore::MakeRunnable(Branch& branch) {
+  branch.waiting_since_us = 0;
+  branch.runnable = true;
+  runnable_.push_back(branch.txn);
+}
+
+void ParticipantCore::RunRunnable() {
+  while (!runnable_.empty() && step_work_ < config_.step_work_max) {
+    Branch* branch = FindBranch(runnable_.front());
+    runnable_.pop_front();
+    if (branch == nullptr || !branch->runnable) continue;  // ended since; or ended, opened again, and run
+    branch->runnable = false;
+    Run(*branch);
   }
 }
 
@@ -189,8 +212,9 @@ void ParticipantCore::EndBranch(Branch& branch, const Failure& failure) {
 
 void ParticipantCore::DropBranch(Branch& branch) {
   const TxnId txn = branch.txn;
-  for (const TxnId& granted : locks_.Close(txn)) granted_.push_back(granted);
-  std::erase(granted_, txn);
+  const uint64_t steps = locks_.steps();
+  for (const TxnId& granted : locks_.Close(txn)) MakeRunnable(*FindBranch(granted));
+  step_work_ += (locks_.steps() - steps) / kLockStepsOfAUnit;
   work_timers_.Cancel(txn);
   inquiry_timers_.Cancel(txn);
   wound_timers_.Cancel(txn);
@@ -298,7 +322,8 @@ void ParticipantCore::CheckInvariants() const {
     ASSENT_CHECK(branches_.empty() && locks_.owner_count() == 0 && withheld_.empty());
     return;
   }
-  ASSENT_CHECK(granted_.empty() && replicated_ <= last_lsn());
+  ASSENT_CHECK(replicated_ <= last_lsn());
+  const std::set<TxnId> in_turn(runnable_.begin(), runnable_.end());
   ASSENT_CHECK(locks_.owner_count() == branches_.size(), "lock owners", locks_.owner_count(),
                branches_.size());
   size_t prepared = 0;
@@ -308,6 +333,7 @@ void ParticipantCore::CheckInvariants() const {
     ASSENT_CHECK(txn == branch.txn && locks_.Has(txn));
     charged += branch.charged_bytes;
     CheckBranch(branch);
+    ASSENT_CHECK(!branch.runnable || in_turn.contains(txn), "never runs", ToString(txn));
     prepared += branch.state == BranchState::kPrepared ? 1u : 0u;
     committing += branch.state == BranchState::kCommitting ? 1u : 0u;
   }
@@ -324,7 +350,9 @@ void ParticipantCore::CheckBranch(const Branch& branch) const {
   switch (branch.state) {
     case BranchState::kWorking:
       ASSENT_CHECK(waiting == (branch.waiting_since_us != 0), "waiting", ToString(branch.txn));
-      ASSENT_CHECK(waiting == (branch.request != BranchRequest::kNone), "open request", ToString(branch.txn));
+      ASSENT_CHECK(!(waiting && branch.runnable) &&
+                       (waiting || branch.runnable) == (branch.request != BranchRequest::kNone),
+                   "open request", ToString(branch.txn));
       ASSENT_CHECK(work_timers_.Has(branch.txn) && !state_.in_doubt().contains(branch.txn));
       break;
     case BranchState::kPrepared: {

@@ -16,13 +16,15 @@ struct Overloaded : Fs... {
 };
 
 // What the branch sees at `key`: its own write, or the committed row.
-std::optional<ResultRow> Read(const Branch& branch, const StateReader& state, const std::string& key) {
+std::optional<ResultRow> Read(Branch& branch, const StateReader& state, const std::string& key) {
   if (const auto own = branch.writes.find(key); own != branch.writes.end()) {
     if (!own->second) return std::nullopt;
+    branch.touched_bytes += own->second->size();
     return ResultRow{key, *own->second, 0};
   }
   auto row = state.Get(Table::kData, key);
   if (!row) return std::nullopt;
+  branch.touched_bytes += row->value.size();
   return ResultRow{key, std::move(row->value), Raw(row->lsn)};
 }
 
@@ -35,6 +37,20 @@ std::optional<Failure> SetWrite(Branch& branch, const std::string& key, std::opt
   if (branch.write_bytes <= kBranchBytesMax) return std::nullopt;
   return Failure{AbortReason::kTooLarge,
                  "the branch writes more than " + std::to_string(kBranchBytesMax) + " bytes"};
+}
+
+// What the branch sees at `key`, to be written again: its own value, which may be long and which many
+// operations may change, is not copied for that.
+std::optional<std::string> TakeValue(Branch& branch, const StateReader& state, const std::string& key) {
+  const auto own = branch.writes.find(key);
+  if (own == branch.writes.end()) {
+    auto row = Read(branch, state, key);
+    return row ? std::optional(std::move(row->value)) : std::nullopt;
+  }
+  std::optional<std::string> value = std::move(own->second);
+  branch.write_bytes -= key.size() + (value ? value->size() : 0);
+  branch.writes.erase(own);
+  return value;
 }
 
 void AddRow(Branch& branch, OperationResult& result, ResultRow row) {
@@ -59,7 +75,7 @@ std::optional<Failure> DoGet(Branch& branch, const StateReader& state, const Get
   return std::nullopt;
 }
 
-std::optional<Failure> DoCheck(const Branch& branch, const StateReader& state, const CheckOp& op) {
+std::optional<Failure> DoCheck(Branch& branch, const StateReader& state, const CheckOp& op) {
   const auto row = Read(branch, state, op.key);
   const auto failed = [&](const std::string& what) {
     return Failure{AbortReason::kCheckFailed, "check " + Quoted(op.key) + ": " + what};
@@ -88,11 +104,11 @@ std::optional<Failure> DoCheck(const Branch& branch, const StateReader& state, c
 
 std::optional<Failure> DoAdd(Branch& branch, const StateReader& state, const AddOp& op,
                              OperationResult& result) {
-  const auto row = Read(branch, state, op.key);
   const auto failed = [&](AbortReason reason, const std::string& what) {
     return Failure{reason, "add to " + Quoted(op.key) + ": " + what};
   };
-  const auto number = row ? LeadingNumber(row->value) : std::optional<int64_t>(0);
+  std::optional<std::string> value = TakeValue(branch, state, op.key);
+  const auto number = value ? LeadingNumber(*value) : std::optional<int64_t>(0);
   if (!number)
     return failed(AbortReason::kNotANumber, "the value does not lead with a 64-bit decimal number");
   const auto sum = CheckedAdd(*number, op.delta);
@@ -102,8 +118,9 @@ std::optional<Failure> DoAdd(Branch& branch, const StateReader& state, const Add
                                                 std::to_string(op.delta).substr(op.delta < 0 ? 1 : 0) +
                                                 " is below the floor of " + std::to_string(*op.floor));
   }
-  std::string value = WithLeadingNumber(row ? row->value : std::string(), *sum);
-  if (value.size() > kValueBytesMax) return failed(AbortReason::kTooLarge, "the value would be too long");
+  if (!value) value.emplace();
+  SetLeadingNumber(*value, *sum);
+  if (value->size() > kValueBytesMax) return failed(AbortReason::kTooLarge, "the value would be too long");
   result.number = *sum;
   return SetWrite(branch, op.key, std::move(value));  // P7: the result is what gets logged
 }
@@ -112,6 +129,7 @@ void DoScan(Branch& branch, const StateReader& state, const ScanOp& op, Operatio
   const std::string end = PrefixEnd(op.prefix);
   const size_t limit = op.limit == 0 ? kScanRowsMax : std::min<size_t>(op.limit, kScanRowsMax);
   const auto take = [&](ResultRow row) {
+    branch.touched_bytes += SizeOf(row);
     if (result.rows.size() >= limit || branch.result_bytes + SizeOf(row) > kResultBytesMax) {
       result.truncated = true;
       return false;
@@ -193,7 +211,10 @@ std::optional<Failure> DoNextOperation(Branch& branch, const StateReader& state)
   OperationResult result;
   const auto failure =
       std::visit(Overloaded{[&](const GetOp& op) { return DoGet(branch, state, op, result); },
-                            [&](const PutOp& op) { return SetWrite(branch, op.key, op.value); },
+                            [&](const PutOp& op) {
+                              branch.touched_bytes += op.value.size();
+                              return SetWrite(branch, op.key, op.value);
+                            },
                             [&](const DeleteOp& op) { return SetWrite(branch, op.key, std::nullopt); },
                             [&](const CheckOp& op) { return DoCheck(branch, state, op); },
                             [&](const AddOp& op) { return DoAdd(branch, state, op, result); },

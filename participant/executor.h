@@ -26,7 +26,7 @@ Lock LockFor(const Operation& operation);
 std::optional<Failure> CheckLimits(const Branch& branch, const std::vector<Operation>& operations);
 
 // Does branch.operations[branch.next], whose lock the branch holds, and appends its result. Reads see the
-// branch's own writes (version 0) before `state`.
+// branch's own writes (version 0) before `state`. After a failure the branch can only be ended.
 std::optional<Failure> DoNextOperation(Branch& branch, const StateReader& state);
 
 // Key bytes for people: quoted, escaped, cut at 64 bytes.

@@ -1,22 +1,17 @@
 #include "participant/lock_table.h"
 
+#include <algorithm>
 #include <iterator>
 
 #include "common/check.h"
 #include "common/mutant.h"
-#include "common/operations.h"
 
 namespace assent::participant {
-
 namespace {
 
-// Is `end` PrefixEnd of some prefix of `start`?
-bool EndsBehindAPrefix(const std::string& start, const std::string& end) {
-  if (end.empty()) return true;
-  std::string prefix = end;  // the shortest with that end
-  prefix.back() = static_cast<char>(static_cast<unsigned char>(end.back()) - 1);
-  return end.back() != '\0' && start.starts_with(prefix);
-}
+// Up to so many, each lock, or candidate, is looked up among the waiters; of more, one pass over the waiters
+// is made.
+constexpr size_t kFew = 16;
 
 }  // namespace
 
@@ -36,10 +31,8 @@ bool LockTable::IsWaiting(const TxnId& owner) const {
   return Find(owner).wanted.has_value();
 }
 
-bool LockTable::Holds(const Owner& owner, const Lock& lock) {
-  if (lock.is_range) return owner.ranges.contains(RangeOf(lock));
-  const auto held = owner.keys.find(lock.key);
-  return held != owner.keys.end() && held->second >= lock.mode;
+std::vector<Lock> LockTable::HeldBy(const TxnId& id) const {
+  return Find(id).held.List();
 }
 
 void LockTable::Open(const TxnId& owner, const Age& age) {
@@ -55,7 +48,7 @@ bool LockTable::Acquire(const TxnId& id, const Lock& lock) {
   Owner& owner = Find(id);
   ASSENT_CHECK(!owner.wanted, "second waiting request of", ToString(id));
   ASSENT_CHECK(!owner.voted, "new lock after the vote of", ToString(id));
-  if (Holds(owner, lock)) return true;
+  if (owner.held.Includes(lock)) return true;
   if (Mutated(Mutant::kReadIgnoresPreparedLock) && lock.mode == LockMode::kShared && !lock.is_range) {
     const auto key = keys_.find(lock.key);
     if (key != keys_.end() && key->second.exclusive != nullptr && key->second.exclusive->voted) return true;
@@ -80,38 +73,42 @@ std::vector<TxnId> LockTable::Close(const TxnId& id) {
   if (owner.wanted) {
     const Lock lost = *owner.wanted;
     Dequeue(owner);
-    if (lost.is_range) {
-      AddCandidates(RangeOf(lost), candidates);
-    } else {
-      AddCandidates(lost.key, lost.mode == LockMode::kExclusive, candidates);
-    }
+    AddCandidatesBehind(lost, candidates);
   }
-  for (const auto& [name, mode] : owner.keys) {
-    const auto key = keys_.find(name);
-    if (mode == LockMode::kExclusive) {
-      key->second.exclusive = nullptr;
-      written_.erase(name);
-    } else {
-      key->second.shared.erase(&owner);
-    }
-    AddCandidates(name, mode == LockMode::kExclusive, candidates);
-    EraseIfUnused(key);
-  }
-  for (const Range& range : owner.ranges) {
-    ReleaseRange(owner, range);
-    AddCandidates(range, candidates);
-  }
+  AddCandidatesBehind(owner, candidates);
+  Release(owner);
   owners_.erase(id);
+  return GrantAmong(candidates);
+}
 
-  // Oldest first, one pass is enough: a grant only ever takes away a waiter to put a holder of the same lock
-  // in its place, so it makes nobody grantable whom the pass has left behind.
+// Oldest first, one pass is enough: a grant only ever takes away a waiter to put a holder of the same lock in
+// its place, so it makes nobody grantable whom the pass has left behind.
+std::vector<TxnId> LockTable::GrantAmong(const Owners& candidates) {
   std::vector<TxnId> granted;
-  for (Owner* waiter : candidates) {
-    if (IsBlocked(*waiter, *waiter->wanted)) continue;
-    const Lock lock = *waiter->wanted;
-    Dequeue(*waiter);
-    Grant(*waiter, lock);
-    granted.push_back(waiter->id);
+  const auto grant = [&](Owner& waiter) {
+    const Lock lock = *waiter.wanted;
+    Dequeue(waiter);
+    Grant(waiter, lock);
+    granted.push_back(waiter.id);
+  };
+  if (candidates.size() <= kFew) {
+    for (Owner* waiter : candidates) {
+      if (!IsBlocked(*waiter, *waiter->wanted)) grant(*waiter);
+    }
+    return granted;
+  }
+  LockSet ahead;  // what the older ones go on waiting for
+  size_t left = candidates.size();
+  for (auto next = waiters_.begin(); next != waiters_.end() && left > 0;) {
+    Owner& waiter = **next++;
+    ++steps_;
+    const bool is_candidate = candidates.contains(&waiter);
+    left -= is_candidate ? 1u : 0u;
+    if (is_candidate && !ahead.ConflictsWith(*waiter.wanted) && !IsHeldByOthers(waiter, *waiter.wanted)) {
+      grant(waiter);
+    } else {
+      ahead.Add(*waiter.wanted);
+    }
   }
   return granted;
 }
@@ -120,7 +117,7 @@ LockTable::Blockers LockTable::BlockersOf(const TxnId& waiter) const {
   const Owner& owner = Find(waiter);
   ASSENT_CHECK(owner.wanted.has_value(), "not waiting", ToString(waiter));
   Owners younger;
-  VisitBlockers(owner, *owner.wanted, [&](Owner& blocker, bool) {
+  VisitHolders(owner, *owner.wanted, [&](Owner& blocker) {
     if (OlderFirst{}(&owner, &blocker)) younger.insert(&blocker);
     return true;
   });
@@ -133,7 +130,7 @@ LockTable::Blockers LockTable::BlockersOf(const TxnId& waiter) const {
 bool LockTable::BlocksOlder(const TxnId& holder) const {
   const Owner& owner = Find(holder);
   bool blocks = false;
-  VisitWaitersOn(owner, [&](const Owner& waiter) {
+  VisitWaitersOn(owner, [&](Owner& waiter) {
     blocks = OlderFirst{}(&waiter, &owner);
     return !blocks;
   });
@@ -142,178 +139,174 @@ bool LockTable::BlocksOlder(const TxnId& holder) const {
 
 size_t LockTable::BlockedBy(const TxnId& holder) const {
   std::set<TxnId> blocked;
-  VisitWaitersOn(Find(holder), [&](const Owner& waiter) {
+  VisitWaitersOn(Find(holder), [&](Owner& waiter) {
     blocked.insert(waiter.id);
     return true;
   });
   return blocked.size();
 }
 
-std::vector<Lock> LockTable::HeldBy(const TxnId& id) const {
-  const Owner& owner = Find(id);
-  std::vector<Lock> held;
-  held.reserve(owner.keys.size() + owner.ranges.size());
-  for (const auto& [key, mode] : owner.keys) held.push_back(Lock{key, mode, false, {}});
-  for (const auto& [key, end] : owner.ranges) held.push_back(Lock{key, LockMode::kShared, true, end});
-  return held;
-}
-
-void LockTable::VisitBlockers(const Owner& owner, const Lock& lock, const BlockerVisitor& visit) const {
-  if (lock.is_range) {
-    VisitRangeBlockers(owner, RangeOf(lock), visit);
-  } else {
-    VisitKeyBlockers(owner, lock, visit);
-  }
-}
-
-void LockTable::VisitKeyBlockers(const Owner& owner, const Lock& lock, const BlockerVisitor& visit) const {
+bool LockTable::VisitHolders(const Owner& owner, const Lock& lock, const Visitor& visit) const {
+  const auto visit_other = [&](Owner* holder) {
+    ++steps_;
+    return holder == &owner || visit(*holder);
+  };
+  if (lock.is_range)
+    return VisitWritersWithin(RangeOf(lock), [&](Owner& holder) { return visit_other(&holder); });
   const bool exclusive = lock.mode == LockMode::kExclusive;
   if (const auto found = keys_.find(lock.key); found != keys_.end()) {
     const Key& key = found->second;
-    if (key.exclusive != nullptr && key.exclusive != &owner && !visit(*key.exclusive, true)) return;
-    if (exclusive) {
-      for (Owner* holder : key.shared) {
-        if (holder != &owner && !visit(*holder, true)) return;
-      }
-    }
-    for (Owner* waiter : key.waiters) {
-      if (!OlderFirst{}(waiter, &owner)) break;
-      if ((exclusive || waiter->wanted->mode == LockMode::kExclusive) && !visit(*waiter, false)) return;
-    }
+    if (key.exclusive != nullptr && !visit_other(key.exclusive)) return false;
+    if (exclusive && !std::all_of(key.shared.begin(), key.shared.end(), visit_other)) return false;
   }
-  if (!exclusive) return;
-  const bool all =
-      VisitRangesOver(lock.key, [&](Owner& holder) { return &holder == &owner || visit(holder, true); });
-  if (!all) return;
-  for (Owner* waiter : range_waiters_) {
-    if (!OlderFirst{}(waiter, &owner)) break;
-    if (Covers(RangeOf(*waiter->wanted), lock.key) && !visit(*waiter, false)) return;
-  }
+  if (!exclusive) return true;
+  return ranges_.VisitOver(lock.key, [&](const Owners& holders) {
+    return std::all_of(holders.begin(), holders.end(), visit_other);
+  });
 }
 
-bool LockTable::VisitRangesOver(const std::string& key,
-                                const std::function<bool(Owner& holder)>& visit) const {
-  if (ranges_.empty()) return true;
-  const auto visit_end = [&](const std::string& end) {
-    const auto found = ranges_.find(end);
-    if (found == ranges_.end()) return true;
-    for (const auto& [start, holders] : found->second) {
-      if (start > key) break;
-      for (Owner* holder : holders) {
-        if (!visit(*holder)) return false;
-      }
+// By the keys written there, unless there are more of those than writers in all.
+bool LockTable::VisitWritersWithin(const KeyRange& range, const Visitor& visit) const {
+  size_t left = writers_.size();
+  auto key = written_.lower_bound(range.first);
+  while (key != written_.end() && Covers(range, key->first)) {
+    if (left-- == 0) {
+      return std::all_of(writers_.begin(), writers_.end(), [&](Owner* writer) {
+        ++steps_;
+        return !writer->held.WritesWithin(range) || visit(*writer);
+      });
     }
-    return true;
-  };
-  if (!visit_end({})) return false;
-  for (size_t size = 1; size <= key.size(); ++size) {
-    // A prefix that ends so has the end of the one before it.
-    if (key[size - 1] != '\xff' && !visit_end(PrefixEnd(key.substr(0, size)))) return false;
-  }
-  for (auto end = other_ends_.upper_bound(key); end != other_ends_.end(); ++end) {
-    if (!visit_end(end->first)) return false;
+    if (!visit(*(key++)->second)) return false;
   }
   return true;
 }
 
-void LockTable::VisitRangeBlockers(const Owner& owner, const Range& range,
-                                   const BlockerVisitor& visit) const {
-  for (auto key = written_.lower_bound(range.first); key != written_.end() && Covers(range, *key); ++key) {
-    Owner* holder = keys_.find(*key)->second.exclusive;
-    if (holder != &owner && !visit(*holder, true)) return;
-  }
-  for (auto name = waited_.lower_bound(range.first); name != waited_.end() && Covers(range, *name); ++name) {
-    for (Owner* waiter : keys_.find(*name)->second.waiters) {
-      if (!OlderFirst{}(waiter, &owner)) break;
-      if (waiter->wanted->mode == LockMode::kExclusive && !visit(*waiter, false)) return;
+bool LockTable::IsHeldByOthers(const Owner& owner, const Lock& lock) const {
+  return !VisitHolders(owner, lock, [](Owner&) { return false; });
+}
+
+bool LockTable::IsBehindOlder(const Owner& owner, const Lock& lock) const {
+  const auto is_older = [&](const Owner* waiter) {
+    ++steps_;
+    return OlderFirst{}(waiter, &owner);
+  };
+  const auto has_older_writer = [&](const Key& key) {
+    for (const Owner* waiter : key.waiters) {
+      if (!is_older(waiter)) break;
+      if (waiter->wanted->mode == LockMode::kExclusive) return true;
     }
+    return false;
+  };
+  if (lock.is_range) {
+    const KeyRange range = RangeOf(lock);
+    for (auto key = waited_.lower_bound(lock.key); key != waited_.end() && Covers(range, key->first); ++key) {
+      if (has_older_writer(*key->second)) return true;
+    }
+    return false;
   }
+  const auto key = waited_.find(lock.key);
+  if (lock.mode == LockMode::kShared) return key != waited_.end() && has_older_writer(*key->second);
+  if (key != waited_.end() && is_older(*key->second->waiters.begin())) return true;
+  return !waited_ranges_.VisitOver(lock.key,
+                                   [&](const Owners& waiters) { return !is_older(*waiters.begin()); });
 }
 
 bool LockTable::IsBlocked(const Owner& owner, const Lock& lock) const {
-  bool blocked = false;
-  VisitBlockers(owner, lock, [&](Owner&, bool) {
-    blocked = true;
-    return false;
-  });
-  return blocked;
+  return IsHeldByOthers(owner, lock) || IsBehindOlder(owner, lock);
 }
 
-void LockTable::VisitWaitersOn(const Owner& holder,
-                               const std::function<bool(const Owner& waiter)>& visit) const {
-  for (const auto& [name, mode] : holder.keys) {
-    for (const Owner* waiter : keys_.find(name)->second.waiters) {
-      const bool conflict = mode == LockMode::kExclusive || waiter->wanted->mode == LockMode::kExclusive;
-      if (waiter != &holder && conflict && !visit(*waiter)) return;
+void LockTable::VisitWaitersOn(const Owner& holder, const Visitor& visit) const {
+  const auto visit_other = [&](Owner* waiter) {
+    ++steps_;
+    return waiter == &holder || visit(*waiter);
+  };
+  const auto visit_writer = [&](Owner* waiter) {
+    return waiter->wanted->mode != LockMode::kExclusive || visit_other(waiter);
+  };
+  if (holder.held.size() > kFew) {
+    for (Owner* waiter : waiters_) {
+      ++steps_;
+      if (holder.held.ConflictsWith(*waiter->wanted) && !visit_other(waiter)) return;
     }
-    if (mode != LockMode::kExclusive) continue;
-    for (const Owner* waiter : range_waiters_) {
-      if (waiter != &holder && Covers(RangeOf(*waiter->wanted), name) && !visit(*waiter)) return;
-    }
+    return;
   }
-  for (const Range& range : holder.ranges) {
-    for (auto name = waited_.lower_bound(range.first); name != waited_.end() && Covers(range, *name);
-         ++name) {
-      for (const Owner* waiter : keys_.find(*name)->second.waiters) {
-        const bool conflict = waiter->wanted->mode == LockMode::kExclusive;
-        if (waiter != &holder && conflict && !visit(*waiter)) return;
-      }
+  for (const std::string& name : holder.held.written()) {
+    const Owners& waiters = keys_.find(name)->second.waiters;
+    if (!std::all_of(waiters.begin(), waiters.end(), visit_other)) return;
+    const bool all = waited_ranges_.VisitOver(
+        name, [&](const Owners& scans) { return std::all_of(scans.begin(), scans.end(), visit_other); });
+    if (!all) return;
+  }
+  for (const std::string& name : holder.held.read()) {
+    const Owners& waiters = keys_.find(name)->second.waiters;
+    if (!std::all_of(waiters.begin(), waiters.end(), visit_writer)) return;
+  }
+  for (const auto& [start, end] : holder.held.ranges()) {
+    for (auto key = waited_.lower_bound(start); key != waited_.end() && Covers(start, end, key->first);
+         ++key) {
+      const Owners& waiters = key->second->waiters;
+      if (!std::all_of(waiters.begin(), waiters.end(), visit_writer)) return;
     }
   }
 }
 
 void LockTable::Grant(Owner& owner, const Lock& lock) {
   if (lock.is_range) {
-    owner.ranges.insert(RangeOf(lock));
-    ranges_[lock.end][lock.key].insert(&owner);
-    if (!EndsBehindAPrefix(lock.key, lock.end)) ++other_ends_[lock.end];
+    std::vector<KeyRange> absorbed;
+    const KeyRange range = owner.held.AddRange(RangeOf(lock), absorbed);
+    for (const KeyRange& old : absorbed) ranges_.Erase(old, &owner);
+    ranges_.Insert(range, &owner);
     return;
   }
+  owner.held.AddKey(lock.key, lock.mode);
   Key& key = keys_[lock.key];
   if (lock.mode == LockMode::kExclusive) {
     key.shared.erase(&owner);  // an upgrade, if it held that
     key.exclusive = &owner;
-    written_.insert(lock.key);
+    written_.emplace(lock.key, &owner);
+    if (owner.held.written().size() == 1) writers_.insert(&owner);
   } else {
     key.shared.insert(&owner);
   }
-  owner.keys[lock.key] = lock.mode;
 }
 
-void LockTable::ReleaseRange(Owner& owner, const Range& range) {
-  const auto& [start, end] = range;
-  const auto same_end = ranges_.find(end);
-  const auto held = same_end->second.find(start);
-  held->second.erase(&owner);
-  if (held->second.empty()) same_end->second.erase(held);
-  if (same_end->second.empty()) ranges_.erase(same_end);
-  if (EndsBehindAPrefix(start, end)) return;
-  const auto other = other_ends_.find(end);
-  if (--other->second == 0) other_ends_.erase(other);
+void LockTable::Release(Owner& owner) {
+  for (const std::string& name : owner.held.written()) {
+    const auto key = keys_.find(name);
+    key->second.exclusive = nullptr;
+    written_.erase(name);
+    EraseIfUnused(key);
+  }
+  writers_.erase(&owner);
+  for (const std::string& name : owner.held.read()) {
+    const auto key = keys_.find(name);
+    key->second.shared.erase(&owner);
+    EraseIfUnused(key);
+  }
+  for (const auto& [start, end] : owner.held.ranges()) ranges_.Erase(KeyRange(start, end), &owner);
+  steps_ += owner.held.size();
 }
 
 void LockTable::Enqueue(Owner& owner, const Lock& lock) {
   owner.wanted = lock;
-  ++waiter_count_;
-  if (lock.is_range) {
-    range_waiters_.insert(&owner);
-    return;
-  }
-  keys_[lock.key].waiters.insert(&owner);
-  waited_.insert(lock.key);
+  waiters_.insert(&owner);
+  if (lock.is_range) return waited_ranges_.Insert(RangeOf(lock), &owner);
+  Key& key = keys_[lock.key];
+  key.waiters.insert(&owner);
+  waited_.emplace(lock.key, &key);
 }
 
 void LockTable::Dequeue(Owner& owner) {
   if (owner.wanted->is_range) {
-    range_waiters_.erase(&owner);
+    waited_ranges_.Erase(RangeOf(*owner.wanted), &owner);
   } else {
     const auto key = keys_.find(owner.wanted->key);
     key->second.waiters.erase(&owner);
     if (key->second.waiters.empty()) waited_.erase(key->first);
     EraseIfUnused(key);
   }
+  waiters_.erase(&owner);
   owner.wanted.reset();
-  --waiter_count_;
 }
 
 void LockTable::EraseIfUnused(Keys::iterator key) {
@@ -321,79 +314,105 @@ void LockTable::EraseIfUnused(Keys::iterator key) {
   if (state.exclusive == nullptr && state.shared.empty() && state.waiters.empty()) keys_.erase(key);
 }
 
-void LockTable::AddCandidates(const std::string& name, bool exclusive, Owners& candidates) const {
-  if (const auto key = keys_.find(name); key != keys_.end()) {
-    // Nobody behind the first exclusive waiter can be granted: all conflict with it, waiting or holding.
-    for (Owner* waiter : key->second.waiters) {
-      candidates.insert(waiter);
-      if (waiter->wanted->mode == LockMode::kExclusive) break;
-    }
-  }
-  if (!exclusive) return;
-  for (Owner* waiter : range_waiters_) {
-    if (Covers(RangeOf(*waiter->wanted), name)) candidates.insert(waiter);
+// Nobody behind the first exclusive waiter can be granted: all conflict with it, waiting or holding.
+void LockTable::AddFirst(const Key& key, Owners& candidates) const {
+  for (Owner* waiter : key.waiters) {
+    ++steps_;
+    candidates.insert(waiter);
+    if (waiter->wanted->mode == LockMode::kExclusive) break;
   }
 }
 
-void LockTable::AddCandidates(const Range& range, Owners& candidates) const {
-  for (auto name = waited_.lower_bound(range.first); name != waited_.end() && Covers(range, *name); ++name) {
-    AddCandidates(*name, false, candidates);
+void LockTable::AddCandidatesBehind(const Lock& lock, Owners& candidates) const {
+  if (!lock.is_range) {
+    if (const auto key = waited_.find(lock.key); key != waited_.end()) AddFirst(*key->second, candidates);
+    if (lock.mode != LockMode::kExclusive) return;
+    waited_ranges_.VisitOver(lock.key, [&](const Owners& scans) {
+      steps_ += scans.size();
+      candidates.insert(scans.begin(), scans.end());
+      return true;
+    });
+    return;
   }
+  const KeyRange range = RangeOf(lock);
+  for (auto key = waited_.lower_bound(lock.key); key != waited_.end() && Covers(range, key->first); ++key) {
+    ++steps_;
+    // One that waits behind a reader waits for whom that one waits for, or will wait for the reader.
+    Owner* first = *key->second->waiters.begin();
+    if (first->wanted->mode == LockMode::kExclusive) candidates.insert(first);
+  }
+}
+
+void LockTable::AddCandidatesBehind(const Owner& owner, Owners& candidates) const {
+  if (owner.held.size() > kFew) {
+    VisitWaitersOn(owner, [&](Owner& waiter) {
+      candidates.insert(&waiter);
+      return true;
+    });
+    return;
+  }
+  for (const Lock& lock : owner.held.List()) AddCandidatesBehind(lock, candidates);
 }
 
 void LockTable::CheckInvariants() const {
   size_t held = 0;
   size_t waiting = 0;
+  size_t writing = 0;
   for (const auto& [id, owner] : owners_) {
     ASSENT_CHECK(id == owner.id);
     CheckOwner(owner);
-    held += owner.keys.size() + owner.ranges.size();
+    held += owner.held.size();
     waiting += owner.wanted ? 1u : 0u;
+    writing += owner.held.written().size();
   }
-  ASSENT_CHECK(waiting == waiter_count_, "waiters", waiting, waiter_count_);
+  ASSENT_CHECK(waiting == waiters_.size(), "waiters", waiting, waiters_.size());
+  ASSENT_CHECK(writing == written_.size(), "written", writing, written_.size());
   size_t indexed_held = 0;
-  size_t indexed_waiting = range_waiters_.size();
+  size_t indexed_waiting = 0;
   for (const auto& [name, key] : keys_) {
     indexed_held += key.shared.size() + (key.exclusive != nullptr ? 1u : 0u);
     indexed_waiting += key.waiters.size();
     ASSENT_CHECK(key.exclusive == nullptr || key.shared.empty(), "shared and exclusive");  // P1
-    ASSENT_CHECK(waited_.contains(name) == !key.waiters.empty());
+    const auto written = written_.find(name);
+    ASSENT_CHECK((written == written_.end() ? nullptr : written->second) == key.exclusive);
+    const auto waited = waited_.find(name);
+    ASSENT_CHECK((waited == waited_.end() ? nullptr : waited->second) ==
+                 (key.waiters.empty() ? nullptr : &key));
   }
-  for (const auto& [end, starts] : ranges_) {
-    for (const auto& [start, holders] : starts) {
-      ASSENT_CHECK(!holders.empty());
-      indexed_held += holders.size();
-      const Range range(start, end);
-      for (auto key = keys_.lower_bound(start); key != keys_.end() && Covers(range, key->first); ++key) {
-        const Owner* writer = key->second.exclusive;
-        ASSENT_CHECK((writer != nullptr) == written_.contains(key->first));
-        if (writer == nullptr) continue;
-        ASSENT_CHECK(holders.size() == 1 && *holders.begin() == writer,
-                     "range and writer in conflict");  // P1
-      }
+  ranges_.VisitAll([&](const KeyRange& range, const Owners& holders) {
+    ASSENT_CHECK(!holders.empty());
+    indexed_held += holders.size();
+    for (auto key = written_.lower_bound(range.first); key != written_.end() && Covers(range, key->first);
+         ++key) {
+      ASSENT_CHECK(holders.size() == 1 && *holders.begin() == key->second,
+                   "range and writer in conflict");  // P1
     }
-  }
+  });
+  waited_ranges_.VisitAll([&](const KeyRange&, const Owners& waiters) { indexed_waiting += waiters.size(); });
   ASSENT_CHECK(held == indexed_held, "locks held", held, indexed_held);
   ASSENT_CHECK(waiting == indexed_waiting, "waiters", waiting, indexed_waiting);
 }
 
 void LockTable::CheckOwner(const Owner& owner) const {
-  for (const auto& [name, mode] : owner.keys) {
+  auto* const self = const_cast<Owner*>(&owner);
+  ASSENT_CHECK(writers_.contains(self) == !owner.held.written().empty());
+  for (const std::string& name : owner.held.written()) {
     const auto key = keys_.find(name);
-    ASSENT_CHECK(key != keys_.end());
-    ASSENT_CHECK(mode == LockMode::kExclusive ? key->second.exclusive == &owner
-                                              : key->second.shared.contains(const_cast<Owner*>(&owner)));
+    ASSENT_CHECK(key != keys_.end() && key->second.exclusive == &owner && !owner.held.read().contains(name));
+  }
+  for (const std::string& name : owner.held.read()) {
+    const auto key = keys_.find(name);
+    ASSENT_CHECK(key != keys_.end() && key->second.shared.contains(self));
   }
   if (!owner.wanted) return;
+  ASSENT_CHECK(waiters_.contains(self));
   ASSENT_CHECK(!owner.voted, "a voted owner waits", ToString(owner.id));
-  size_t blockers = 0;
-  VisitBlockers(owner, *owner.wanted, [&](Owner& blocker, bool) {
-    ++blockers;
+  VisitHolders(owner, *owner.wanted, [&](Owner& blocker) {
     ASSENT_CHECK(blocker.voted || OlderFirst{}(&blocker, &owner), "waits for a younger one",  // P2
                  ToString(owner.id), ToString(blocker.id));
     return true;
   });
-  ASSENT_CHECK(blockers > 0, "waits for nobody", ToString(owner.id));
+  ASSENT_CHECK(IsBlocked(owner, *owner.wanted), "waits for nobody", ToString(owner.id));
 }
 
 }  // namespace assent::participant

@@ -8,11 +8,11 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "common/ids.h"
-#include "common/operations.h"
+#include "participant/lock_set.h"
+#include "participant/range_index.h"
 
 // Locks of one shard: strict two-phase locking (P1) with wound-wait (P2). It decides who holds, who waits and
 // who is in the way; it ends nobody. The core above wounds whom BlockersOf names, and calls Close.
@@ -31,18 +31,10 @@
 //   P2  A waiter waits for older owners, or for younger ones that have voted; once Close was called for all
 //   that
 //       BlockersOf(waiter).wound named.
+//
+// G8: the time of a call grows with the owners, the waiters or the locks of one owner, each of which is
+// bounded, and with no product of two of them; but for what it grants.
 namespace assent::participant {
-
-enum class LockMode : uint8_t { kShared = 1, kExclusive };
-
-// One key, or the range [key, end) with an empty `end` for "to the last key". Ranges are shared only.
-struct Lock {
-  std::string key;
-  LockMode mode = LockMode::kShared;
-  bool is_range = false;
-  std::string end;
-  auto operator<=>(const Lock&) const = default;
-};
 
 class LockTable {
  public:
@@ -77,20 +69,20 @@ class LockTable {
   bool IsWaiting(const TxnId& owner) const;
   std::vector<Lock> HeldBy(const TxnId& owner) const;  // keys in order, then ranges in order
   size_t owner_count() const { return owners_.size(); }
-  size_t waiter_count() const { return waiter_count_; }
+  size_t waiter_count() const { return waiters_.size(); }
+  // Owners, keys and ranges looked at so far by all calls: what they took, whatever the machine.
+  uint64_t steps() const { return steps_; }
 
   // Aborts the process unless the indexes agree, no conflicting locks are held, each waiter is blocked, and
   // none is blocked by a younger owner that has not voted (P1, P2).
   void CheckInvariants() const;
 
  private:
-  using Range = std::pair<std::string, std::string>;  // key, end
   struct Owner {
     TxnId id;
     Age age;
     bool voted = false;
-    std::map<std::string, LockMode> keys;
-    std::set<Range> ranges;
+    LockSet held;
     std::optional<Lock> wanted;
   };
   struct OlderFirst {
@@ -105,47 +97,40 @@ class LockTable {
     Owners waiters;
   };
   using Keys = std::map<std::string, Key>;
-  // Called with somebody in the way; false = no need to go on.
-  using BlockerVisitor = std::function<bool(Owner& blocker, bool holds)>;
-
-  static bool Covers(const Range& range, const std::string& key) {
-    return range.first <= key && (range.second.empty() || key < range.second);
-  }
-  static Range RangeOf(const Lock& lock) { return Range(lock.key, lock.end); }
+  using Visitor = std::function<bool(Owner& owner)>;  // false = no need to go on
 
   Owner& Find(const TxnId& owner);
   const Owner& Find(const TxnId& owner) const;
-  static bool Holds(const Owner& owner, const Lock& lock);
-  // Holders in conflict and older waiters in conflict, in an order that depends on the locks alone.
-  void VisitBlockers(const Owner& owner, const Lock& lock, const BlockerVisitor& visit) const;
-  void VisitKeyBlockers(const Owner& owner, const Lock& lock, const BlockerVisitor& visit) const;
-  void VisitRangeBlockers(const Owner& owner, const Range& range, const BlockerVisitor& visit) const;
-  // Held ranges over `key`; a holder may be visited twice. False if `visit` was.
-  bool VisitRangesOver(const std::string& key, const std::function<bool(Owner& holder)>& visit) const;
+  // Holders of what conflicts with the lock, in an order that depends on the locks alone; one may be visited
+  // twice.
+  bool VisitHolders(const Owner& owner, const Lock& lock, const Visitor& visit) const;
+  bool VisitWritersWithin(const KeyRange& range, const Visitor& visit) const;
+  bool IsHeldByOthers(const Owner& owner, const Lock& lock) const;
+  bool IsBehindOlder(const Owner& owner, const Lock& lock) const;  // that wait for what conflicts
   bool IsBlocked(const Owner& owner, const Lock& lock) const;
-  // Waiters that conflict with a lock of `holder`; false from `visit` = no need to go on.
-  void VisitWaitersOn(const Owner& holder, const std::function<bool(const Owner& waiter)>& visit) const;
+  // Waiters that conflict with a lock of `holder`; one may be visited twice.
+  void VisitWaitersOn(const Owner& holder, const Visitor& visit) const;
   void Grant(Owner& owner, const Lock& lock);
-  void ReleaseRange(Owner& owner, const Range& range);
+  void Release(Owner& owner);
   void Enqueue(Owner& owner, const Lock& lock);
   void Dequeue(Owner& owner);
   void EraseIfUnused(Keys::iterator key);
-  // Those whose turn may have come when a lock or a wait on `key`, or within `range`, has gone.
-  void AddCandidates(const std::string& key, bool exclusive, Owners& candidates) const;
-  void AddCandidates(const Range& range, Owners& candidates) const;
+  // Those whose turn may have come when what `owner` holds, or a wait for `lock`, has gone.
+  void AddCandidatesBehind(const Owner& owner, Owners& candidates) const;
+  void AddCandidatesBehind(const Lock& lock, Owners& candidates) const;
+  void AddFirst(const Key& key, Owners& candidates) const;
+  std::vector<TxnId> GrantAmong(const Owners& candidates);
   void CheckOwner(const Owner& owner) const;
 
   std::map<TxnId, Owner> owners_;
-  Keys keys_;                      // held or waited for
-  std::set<std::string> waited_;   // keys of keys_ that have waiters
-  std::set<std::string> written_;  // keys of keys_ that are held exclusively
-  // Held, by end and then by start. A scan's range ends behind all keys with some prefix of its start, so
-  // those over a key are found by the ends of the key's own prefixes. `other_ends_` counts ranges that do
-  // not, each of whose ends is looked at for each key.
-  std::map<std::string, std::map<std::string, Owners>> ranges_;
-  std::map<std::string, size_t> other_ends_;
-  Owners range_waiters_;
-  size_t waiter_count_ = 0;
+  Keys keys_;                                 // held or waited for
+  std::map<std::string, const Key*> waited_;  // those that have waiters
+  std::map<std::string, Owner*> written_;     // keys held exclusively
+  Owners writers_;                            // that hold one
+  RangeIndex<Owners> ranges_;                 // held
+  RangeIndex<Owners> waited_ranges_;
+  Owners waiters_;
+  mutable uint64_t steps_ = 0;
 };
 
 }  // namespace assent::participant

@@ -26,6 +26,7 @@ void ParticipantCore::Apply(Lsn lsn, const LogRecord& record) noexcept {
 void ParticipantCore::Step(const Instant& now, const RoleEvent& event, RoleEffects& effects) noexcept {
   now_ = now;
   effects_ = &effects;
+  step_work_ = 0;
   if (const auto* serving_event = std::get_if<Serving>(&event)) {
     OnServing(*serving_event);
   } else if (serving()) {  // P1: nothing is looked at before the locks are back
@@ -38,7 +39,7 @@ void ParticipantCore::Step(const Instant& now, const RoleEvent& event, RoleEffec
                           [this](const Draining& e) { OnDraining(e); }, [this](const Tick&) { OnTick(); }},
                event);
   }
-  RunGranted();
+  RunRunnable();
   AskToConfirmReplies();
   effects_ = nullptr;
 }
@@ -189,6 +190,7 @@ void ParticipantCore::OnGroupEpoch(const GroupEpoch& event) {
 
 uint64_t ParticipantCore::NextDeadline() const {
   if (!serving()) return TimerQueue::kNever;
+  if (!runnable_.empty()) return 0;
   uint64_t next = std::min({work_timers_.NextDue(), wound_timers_.NextDue(), confirm_due_us_});
   next = std::min(next, std::max(inquiry_timers_.NextDue(), inquiry_pause_until_us_));
   for (const auto& [coordinator, seen] : seen_marks_) next = std::min(next, seen.due_us);
@@ -205,7 +207,6 @@ std::vector<ParticipantCore::InDoubtBranch> ParticipantCore::InDoubt(const Insta
     entry.locks = entry.writes + in_doubt.record.read_locks.size();
     if (const auto branch = branches_.find(txn); branch != branches_.end()) {
       entry.in_doubt_us = now.mono_us - std::min(now.mono_us, branch->second.prepared_us);
-      entry.blocked = locks_.BlockedBy(txn);
       entry.inquiries = branch->second.inquiries;
     }
     list.push_back(std::move(entry));

@@ -59,6 +59,11 @@ struct ParticipantConfig {
   size_t overlay_bytes_max = 256u << 20;      // what the store has not taken yet (P7)
   size_t ended_max = 8'192;                   // ends remembered, to give a late message its reason
 
+  // Work that one step does at most, about: the rest goes on at the next Tick, which is wanted at once, so
+  // that leases and beacons wait for no branch. Estimated from operations, bytes and locks, in about
+  // microseconds.
+  uint64_t step_work_max = 1'000;
+
   uint64_t idle_timeout_us = 10'000'000;  // P4: unprepared work that its coordinator does not call live
   uint64_t lock_timeout_us = 2'000'000;   // P2: beside foreign branches, whose locks are invisible here
   uint64_t inquiry_first_us = 1'000'000;  // P8, P4
@@ -83,7 +88,6 @@ class ParticipantCore final : public RoleCore {
     uint64_t in_doubt_us = 0;  // since this primary prepared or took it over
     size_t writes = 0;
     size_t locks = 0;
-    size_t blocked = 0;  // requests that wait for its locks
     uint32_t inquiries = 0;
   };
   struct Gauges {
@@ -109,6 +113,8 @@ class ParticipantCore final : public RoleCore {
   Lsn last_lsn() const { return state_.last_lsn(); }
   std::vector<InDoubtBranch> InDoubt(
       const Instant& now) const;  // in order of id; on a backup, without the times
+  // Requests that wait for locks of `txn`, which has a branch here.
+  size_t BlockedBy(const TxnId& txn) const { return locks_.Has(txn) ? locks_.BlockedBy(txn) : 0; }
   Gauges gauges() const;
 
  private:
@@ -209,7 +215,8 @@ class ParticipantCore final : public RoleCore {
   void Run(Branch& branch);
   void WaitForLock(Branch& branch);
   void FinishRequest(Branch& branch);
-  void RunGranted();
+  void MakeRunnable(Branch& branch);
+  void RunRunnable();
   // Ends a working branch and says so to whoever waits for it. The reference is gone after this, and after
   // DropBranch.
   void EndBranch(Branch& branch, const Failure& failure);
@@ -245,7 +252,8 @@ class ParticipantCore final : public RoleCore {
   uint64_t branches_opened_ = 0;
   std::map<TokenId, TxnId> live_tokens_;  // one-phase commits that run or are being committed (C6)
   std::map<Lsn, TxnId> committing_;
-  std::deque<TxnId> granted_;  // to be run before the step ends
+  // In turn; some may have ended since. What a step does not come to, the next one does.
+  std::deque<TxnId> runnable_;
   std::map<TxnId, Failure> ended_;
   std::deque<TxnId> ended_order_;
   std::map<WithheldKey, WithheldMessage> withheld_;
@@ -264,6 +272,7 @@ class ParticipantCore final : public RoleCore {
   // Of the step being taken.
   Instant now_;
   RoleEffects* effects_ = nullptr;
+  uint64_t step_work_ = 0;  // done in it so far, against step_work_max
 };
 
 }  // namespace assent::participant

@@ -126,10 +126,13 @@ void Loop::RunSlices(std::vector<Task>& taken) {
     const bool timers_ran = RunDueTimers();
     const size_t end = std::min(taken.size(), next + options_.slice_max);
     if (next == end && !timers_ran) return;
-    for (; next < end; ++next) {
+    const uint64_t end_us = ReadClock(CLOCK_BOOTTIME) + options_.slice_us;
+    while (next < end) {
       taken_left_.store(taken.size() - next - 1, std::memory_order_relaxed);
       taken[next]();
       taken[next] = Task();  // what it holds (a caller to answer, say) goes now and not with the whole queue
+      ++next;
+      if (ReadClock(CLOCK_BOOTTIME) >= end_us) break;
     }
     if (hook_) hook_();
   } while (next < taken.size());

@@ -21,7 +21,8 @@
 // a running loop is 1 uncontended lock.
 //
 // Order: posts run in the order in which they were queued; timers by their time, equal times in the order
-// set. Timers that are due run before each slice, so a long queue cannot delay them by more than a slice.
+// set. Timers that are due run before each slice, so a long queue cannot delay them, and the beacons that
+// they send, by more than a slice: that is over after so many posts, or so much time, whichever comes first.
 namespace assent {
 
 enum class TimerId : uint64_t {};  // 0: none
@@ -29,6 +30,7 @@ enum class TimerId : uint64_t {};  // 0: none
 struct LoopOptions {
   size_t queue_max = 65'536;  // for TryPost(): past it the node answers "overloaded" instead of queueing
   size_t slice_max = 256;     // posts between two runs of timers and hook; at some 5 µs each about 1 ms
+  uint64_t slice_us = 2'000;  // for those that take longer: after so long no further post begins
 };
 
 class Loop {

@@ -28,6 +28,9 @@ constexpr uint64_t kLeavePollUs = 10'000;
 // Messages that wait for the loop. A loop that is busy for a second, at a checkpoint say, gets about this
 // from the links of a fast network.
 constexpr size_t kInboundBytesMax = 128 << 20;
+// Of them, what one post takes: some 100 µs of work, but for a branch's (ParticipantConfig::step_work_max).
+constexpr size_t kPostEnvelopesMax = 16;
+constexpr size_t kPostBytes = 64 << 10;
 
 uint64_t Random() {
   uint64_t number = 0;
@@ -276,15 +279,24 @@ void Node::StopOnceLeft(uint64_t until_us) {
 // ---- Any thread ----
 
 void Node::Deliver(std::vector<Envelope> envelopes) {
-  size_t bytes = 0;
-  for (const Envelope& envelope : envelopes) bytes += WireBytes(envelope);
-  // G8: what is dropped here is as good as lost on the way.
-  if (inbound_bytes_.fetch_add(bytes) + bytes > kInboundBytesMax ||
-      !loop_.TryPost([this, bytes, envelopes = std::move(envelopes)]() mutable {
-        inbound_bytes_ -= bytes;
-        for (Envelope& envelope : envelopes) DeliverOne(std::move(envelope));
-      })) {
-    inbound_bytes_ -= bytes;
+  // In several posts: between two of them the loop may look at its timers.
+  for (auto next = envelopes.begin(); next != envelopes.end();) {
+    std::vector<Envelope> few;
+    size_t bytes = 0;
+    while (next != envelopes.end() && few.size() < kPostEnvelopesMax && bytes < kPostBytes) {
+      bytes += WireBytes(*next);
+      few.push_back(std::move(*next++));
+    }
+    // G8: what is dropped here is as good as lost on the way; and what comes behind it, too, or it would seem
+    // to have arrived.
+    if (inbound_bytes_.fetch_add(bytes) + bytes > kInboundBytesMax ||
+        !loop_.TryPost([this, bytes, few = std::move(few)]() mutable {
+          inbound_bytes_ -= bytes;
+          for (Envelope& envelope : few) DeliverOne(std::move(envelope));
+        })) {
+      inbound_bytes_ -= bytes;
+      return;
+    }
   }
 }
 

@@ -115,6 +115,7 @@ class OneRun {
     options.tight_shards = random_() % 6 == 0;
     options.foreign = random_() % 3 == 0;
     options.forgetful = random_() % 4 == 0;
+    if (random_() % 2 == 0) options.ended_max = random_() % 5;
     options.trace = options_.trace;
     return options;
   }

@@ -34,8 +34,8 @@ void Tighten(participant::ParticipantConfig& config) {
     config.unreplicated_bytes_max = 1 << 10;
     config.overlay_bytes_max = 8 << 10;
   }
-  config.ended_max = 4;
   config.inquiries_per_round = 1;
+  config.step_work_max = 5;
   config.mark_rows = 4;
 }
 
@@ -98,6 +98,7 @@ std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& stat
       config.horizon_step_us = kHorizonStepUs;
       config.mark_delay_us = kMarkDelayUs;
     }
+    if (options_.ended_max) config.ended_max = *options_.ended_max;
     if (options_.tight_shards) Tighten(config);
     return std::make_unique<participant::ParticipantCore>(config, state);
   }

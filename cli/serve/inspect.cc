@@ -143,7 +143,7 @@ std::optional<wire::TxnDetail> DetailOf(const Replica& replica, const Instant& n
       if (info.txn != txn) continue;
       out.__set_summary(SummaryOf(replica.group(), info));
       out.__set_notes({std::to_string(info.writes) + " writes", std::to_string(info.locks) + " locks held",
-                       std::to_string(info.blocked) + " requests wait for them",
+                       std::to_string(shard->BlockedBy(txn)) + " requests wait for them",
                        std::to_string(info.inquiries) + " inquiries sent"});
       return out;
     }

@@ -28,10 +28,14 @@ TEST(Number, NothingElseIsOne) {
 }
 
 TEST(Number, ReplacingKeepsWhatFollows) {
-  EXPECT_EQ(WithLeadingNumber("100", -7), "-7");
-  EXPECT_EQ(WithLeadingNumber("100 opened  twice", 1), "1 opened  twice");
-  EXPECT_EQ(WithLeadingNumber("5 ", 6), "6 ");
-  EXPECT_EQ(WithLeadingNumber("", kMin), "-9223372036854775808");
+  const auto with = [](std::string value, int64_t number) {
+    SetLeadingNumber(value, number);
+    return value;
+  };
+  EXPECT_EQ(with("100", -7), "-7");
+  EXPECT_EQ(with("100 opened  twice", 1), "1 opened  twice");
+  EXPECT_EQ(with("5 ", 6), "6 ");
+  EXPECT_EQ(with("", kMin), "-9223372036854775808");
 }
 
 TEST(Number, OverflowIsNoSum) {

@@ -1,4 +1,5 @@
 assent_test(participant_test participant_testing.cc participant_lock_table_test.cc participant_executor_test.cc
   participant_shard_state_test.cc participant_timer_queue_test.cc participant_work_test.cc
   participant_two_phase_test.cc participant_one_phase_test.cc participant_in_doubt_test.cc
-  participant_drain_test.cc participant_marks_test.cc participant_recovery_test.cc participant_random_test.cc LINK assent_participant)
+  participant_drain_test.cc participant_marks_test.cc participant_recovery_test.cc participant_random_test.cc
+  participant_slices_test.cc LINK assent_participant)

@@ -43,6 +43,16 @@ TEST_F(ExecutorTest, LocksMatchWhatIsDone) {
             (Lock{std::string("k/5\0", 4), LockMode::kShared, true, "k0"}));
 }
 
+TEST_F(ExecutorTest, AddsToALongValueCopyItOnce) {
+  Given("k", "1 " + std::string(200'000, 'x'));
+  for (int i = 0; i < 1'000; ++i) ASSERT_EQ(ReasonOf(Add("k", 1)), AbortReason::kNone);
+  EXPECT_EQ(Result().number, 1'001);
+  EXPECT_LT(branch_.touched_bytes, 300'000u);
+  EXPECT_EQ(branch_.write_bytes, 1 + 5 + 200'000u);
+  ASSERT_EQ(ReasonOf(Get("k")), AbortReason::kNone);
+  EXPECT_EQ(Result().rows[0].value, "1001 " + std::string(200'000, 'x'));
+}
+
 TEST_F(ExecutorTest, ChecksCompareWhatTheySay) {
   Given("k", "v", 7);
   EXPECT_EQ(ReasonOf(Exists("k")), AbortReason::kNone);

@@ -187,7 +187,7 @@ TEST(ParticipantInDoubt, OperatorsSeeWhatWaitsAndForHowLong) {
   EXPECT_EQ(list[0].in_doubt_us, 5u);
   EXPECT_EQ(list[0].writes, 1u);
   EXPECT_EQ(list[0].locks, 3u);
-  EXPECT_EQ(list[0].blocked, 1u);
+  EXPECT_EQ(shard.core().BlockedBy(Txn(3)), 1u);
   EXPECT_EQ(list[0].participants.size(), 4u);
 }
 

@@ -46,7 +46,8 @@ class World {
     ParticipantConfig config;
     config.seed = seed;
     config.mark_rows = 5;
-    config.ended_max = 3;  // a comfort only: the run must not depend on it
+    config.ended_max = 3;                              // a comfort only: the run must not depend on it
+    config.step_work_max = seed % 4 == 0 ? 1 : 1'000;  // one operation a step
     config.unreplicated_bytes_max = seed % 3 == 0 ? 1'500 : 1'000'000;
     return config;
   }

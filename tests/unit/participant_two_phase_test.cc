@@ -216,9 +216,9 @@ TEST(ParticipantTwoPhase, StoreThatDoesNotTakeChangesStopsNewVotes) {  // G8
 }
 
 TEST(ParticipantTwoPhase, ReadsThatMakeTheRecordTooLargeAreANo) {  // a segment must hold it
-  Shard shard;
+  Shard shard({.step_work_max = 1'000'000});
   std::vector<Operation> operations = {Put("a", "x")};
-  for (int i = 0; i < 600; ++i) operations.push_back(Scan(std::string(1'000, 'p') + std::to_string(i)));
+  for (int i = 1'000; i < 1'600; ++i) operations.push_back(Scan(std::string(1'000, 'p') + std::to_string(i)));
   EXPECT_EQ(shard.Prepare(1, operations), Lines{"c1<No(1) too large"});
   operations.resize(500);
   EXPECT_EQ(shard.Prepare(2, operations).size(), 1u) << "Prepared";

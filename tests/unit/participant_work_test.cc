@@ -234,7 +234,7 @@ TEST(ParticipantWork, ManyIdleBranchesAskInRoundsAndNoneEndsUnasked) {  // C7, P
   for (uint64_t seq = 1; seq <= 100; ++seq) shard.Operate(seq, 1, {Get("a")});
   shard.now.mono_us += 5 * kSecond;
   size_t asked = 0;
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < 70; ++i) {
     const Lines lines = shard.Wait(50'000);
     EXPECT_LE(lines.size(), 10u);
     for (const RoleEffect& effect : RoleEffects(shard.effects())) {

@@ -64,8 +64,10 @@ TEST(LoopOrder, ManyPostsCostOneWakeup) {
   EXPECT_EQ(loop.wakeups(), before);
 }
 
+constexpr uint64_t kHourUs = 3'600'000'000;  // no slice takes so long
+
 TEST(LoopHook, RunsOncePerSliceAndAfterTimersBeforeSleeping) {
-  Loop loop({.slice_max = 10});
+  Loop loop({.slice_max = 10, .slice_us = kHourUs});
   std::vector<int> at;  // how much had run at each hook
   int ran = 0;
   loop.SetIdleHook([&] { at.push_back(ran); });
@@ -123,8 +125,25 @@ TEST(LoopTimers, TimerThatSetsItselfAgainDoesNotStarvePosts) {
   EXPECT_EQ(rounds, 1);
 }
 
+// A post may take as long as it likes; the next one then waits for timers and hook.
+TEST(LoopTimers, PostsThatTakeLongDoNotDelayThemEither) {
+  Loop loop({.slice_us = 0});
+  int ran = 0, at_timer = -1;
+  std::vector<int> at_hook;
+  loop.SetIdleHook([&] { at_hook.push_back(ran); });
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(loop.Post([&] {
+      if (++ran == 2) loop.PostAt(0, [&] { at_timer = ran; });
+      if (ran == 5) loop.Stop();
+    }));
+  }
+  loop.Run();
+  EXPECT_EQ(at_timer, 2);
+  EXPECT_EQ(at_hook, (std::vector<int>{1, 2, 3, 4, 5}));
+}
+
 TEST(LoopTimers, LongQueueDoesNotDelayThemByMoreThanASlice) {
-  Loop loop({.slice_max = 10});
+  Loop loop({.slice_max = 10, .slice_us = kHourUs});
   int ran = 0, at_timer = -1;
   for (int i = 0; i < 1'000; ++i) {
     ASSERT_TRUE(loop.Post([&] {
