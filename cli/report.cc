@@ -35,7 +35,7 @@ std::string HowToAsk(const CommitResult& result, const std::vector<Operation>& o
   if (result.outcome != Outcome::kUnknown || !result.refused.ok() || !result.token.valid()) return {};
   const std::string token = TokenText(result.token);
   const std::string sent = "token " + token + ", attempt " + std::to_string(result.attempts);
-  if (operations.empty()) return "\nIt may have taken effect: read what it wrote (" + sent + ").";
+  if (operations.empty()) return "\nIt may have taken effect, or may yet (" + sent + "); commit asks again.";
   const std::string ask = ProgramWord() + " exec --token " + token;
   std::string command = ask;
   for (const Operation& operation : operations) {

@@ -122,24 +122,23 @@ bool Shell::Begin(bool alone) {
 }
 
 bool Shell::End(std::string_view verb, bool alone) {
-  if (block_ == Block::kNone) {
+  if (block_ == Block::kNone && !(verb == "commit" && txn_)) {
     Report(kUsage, ThisLine() + ": no transaction is open: begin one");
     return true;
   }
   if (!alone) return NotUnderstood(std::string(verb) + " takes no words");
-  Transaction txn = std::move(*txn_);
-  txn_.reset();
   block_ = Block::kNone;
-  if (verb == "commit") {
-    const CommitResult result = [&] {
-      const Waiting waiting(kWaitingForAnswer, &interrupts_);
-      return txn.Commit();
-    }();
-    exit_code_ = Worse(exit_code_, PrintCommit(result, {}, Format::kTable));
-  } else {
-    txn.Rollback();
+  if (verb == "rollback") {
+    txn_.reset();
     std::cout << "rolled back" << std::endl;
+    return true;
   }
+  const CommitResult result = [&] {
+    const Waiting waiting(kWaitingForAnswer, &interrupts_);
+    return txn_->Commit();
+  }();
+  if (result.outcome != Outcome::kUnknown) txn_.reset();
+  exit_code_ = Worse(exit_code_, PrintCommit(result, {}, Format::kTable));
   return true;
 }
 

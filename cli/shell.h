@@ -59,7 +59,7 @@ class Shell {
   const bool is_script_;
   Interrupts& interrupts_;
   Block block_ = Block::kNone;
-  std::optional<Transaction> txn_;  // kOpen
+  std::optional<Transaction> txn_;  // kOpen; kNone: one whose outcome is unknown, which commit asks for again
   std::string failure_;             // kFailed
   int depth_ = 0;                   // kFailed
   size_t line_number_ = 0;

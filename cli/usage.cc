@@ -43,6 +43,12 @@ std::vector<std::string> OptionsOf(const CLI::App& app) {
   return names;
 }
 
+bool TakesWords(const CLI::App& app) {
+  const auto options = app.get_options();
+  return std::any_of(options.begin(), options.end(),
+                     [](const CLI::Option* option) { return option->get_positional(); });
+}
+
 }  // namespace
 
 std::string Explain(const CLI::App& root, const CLI::ParseError& error) {
@@ -71,7 +77,7 @@ std::string Explain(const CLI::App& root, const CLI::ParseError& error) {
   if (option != rest.end() && *option != "--") {
     const std::string name = option->substr(0, option->find('='));
     return "unknown option '" + name + "'" + Guess(name, OptionsOf(*app)) +
-           (commands.empty() ? "\nA word that begins with - goes behind --, as in: assent put -- -key value"
+           (TakesWords(*app) ? "\nA word that begins with - goes behind --, as in: assent put -- -key value"
                              : "") +
            help;
   }

@@ -44,9 +44,9 @@
 // Tokens (C5). Each commit carries a token, under which it takes effect at most once. The library draws one
 // for each call. An application that must know the outcome even if it crashes itself draws the token first,
 // stores it with the operations, and after a restart executes the same operations with the same token again:
-// it gets the outcome of the first time, or the effect that did not happen yet. The cluster remembers
-// outcomes for a limited time (an hour unless configured otherwise); after it the answer is kUnknown, and
-// nothing is run.
+// it gets the outcome of the first time, or the effect that did not happen yet (client/token_text.h: a token
+// as text). The cluster remembers outcomes for a limited time (an hour unless configured otherwise); after it
+// the answer is kUnknown, and nothing is run.
 //
 // Threads: a Client and its Transactions are used by one thread at a time; use a Client for each thread. It
 // has one connection, which calls use in turn: an operation that waits for a lock held by another Transaction
@@ -137,6 +137,8 @@ class Transaction {
   // Work for a resource manager outside Assent; it is asked to prepare `payload` at Commit.
   Status Enlist(std::string resource_manager, std::string payload);
 
+  // After kUnknown, unless `refused` says that it is for good, it may be called again: it asks for the
+  // outcome under the same token.
   CommitResult Commit();
   void Rollback();  // best effort; what it cannot tell, the idle timeout ends
 

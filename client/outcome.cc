@@ -8,7 +8,7 @@ namespace assent {
 CommitProgress::CommitProgress(TokenKind kind, int attempts_max)
     : attempts_max_(attempts_max),
       sent_before_(kind == TokenKind::kSentBefore),
-      may_take_effect_(sent_before_),
+      may_take_effect_(sent_before_ || kind == TokenKind::kSentOnce),
       renewable_(kind == TokenKind::kFresh) {}
 
 CommitProgress::Next CommitProgress::OnNotSent(const Status& why) {

@@ -27,9 +27,9 @@ namespace assent {
 class CommitProgress {
  public:
   // kFresh: drawn for this call alone, to be replaced if it is too old. kGiven: the application's, surely
-  // unsent. kSentBefore: the application's, and perhaps sent by an earlier process, in attempts that are not
-  // known here.
-  enum class TokenKind : uint8_t { kFresh = 1, kGiven, kSentBefore };
+  // unsent. kSentOnce: sent by this process, as attempt 1 and no other. kSentBefore: the application's, and
+  // perhaps sent by an earlier process, in attempts that are not known here.
+  enum class TokenKind : uint8_t { kFresh = 1, kGiven, kSentOnce, kSentBefore };
 
   CommitProgress(TokenKind kind, int attempts_max);
 

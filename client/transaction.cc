@@ -164,20 +164,26 @@ struct Transaction::Impl {
         [&](wire::RollbackReply&& reply) { return codec::DecodeReply(std::move(reply), txn); });
   }
 
+  // An outcome that is not known, and not for good, can be asked for.
+  bool IsOpenQuestion() const {
+    return ended && ended->outcome == Outcome::kUnknown && ended->refused.ok() && ended->token.valid();
+  }
+
   CommitResult Commit() {
     if (!ended && !pending.empty()) (void)Flush({});
-    if (ended) return *ended;
+    const Token asked = IsOpenQuestion() ? ended->token : Token{};
+    if (ended && !asked.valid()) return *ended;
     assent::Commit commit;
     commit.txn = txn;
-    commit.foreign = std::move(foreign);
+    commit.foreign = foreign;  // the same content each time (C5)
     commit.shards = shards;
     commit.key = key;
     wire::CommitRequest request = codec::EncodeRequest(session().cluster(), std::move(commit));
     const Deadline deadline = client->NewDeadline();
     // One attempt: the work is the application's to repeat, in a new transaction.
     CommitResult result = client->RunCommit(
-        CommitProgress::TokenKind::kFresh, Token{}, /*attempts=*/1, deadline,
-        [&](const Token& used, const CommitProgress& progress) {
+        asked.valid() ? CommitProgress::TokenKind::kSentOnce : CommitProgress::TokenKind::kFresh, asked,
+        /*attempts=*/1, deadline, [&](const Token& used, const CommitProgress& progress) {
           return session().Send<wire::CommitReply>(
               deadline, [&] { request.tag = client->Tagged(used, progress.attempt()); },
               [&](wire::TransactionManagerClient& wire_client) { wire_client.send_commit(request); },
@@ -188,6 +194,7 @@ struct Transaction::Impl {
                 return codec::DecodeReply(std::move(reply), client->sent_tag);
               });
         });
+    if (asked.valid() && result.outcome != Outcome::kUnknown) session().Release(asked);
     (void)End(result);
     return *ended;
   }

@@ -11,6 +11,8 @@
 // leaves its exit code in Globals.
 namespace assent::cli {
 
+class ClusterView;
+
 struct Globals {
   std::vector<std::string> connect;  // --connect: host:port of some nodes; empty: not given
   Format format = Format::kTable;
@@ -26,6 +28,8 @@ void AddOutputOption(CLI::App& command, Globals& globals);
 // What --connect names; else $ASSENT_CONNECT; else kDefaultConnect.
 std::vector<std::string> AddressesOf(const Globals& globals);
 
+// For commands that ask the nodes themselves.
+Result<ClusterView> FindCluster(const Globals& globals);
 Result<Client> ConnectClient(const Globals& globals, ClientOptions options = {});
 
 void AddNode(CLI::App& app, Globals& globals);

@@ -41,6 +41,11 @@ std::vector<std::string> AddressesOf(const Globals& globals) {
   return CLI::detail::split(set != nullptr && set[0] != '\0' ? set : kDefaultConnect, ',');
 }
 
+Result<ClusterView> FindCluster(const Globals& globals) {
+  const Waiting waiting("looking for a node that answers");
+  return ClusterView::Find(AddressesOf(globals));
+}
+
 Result<Client> ConnectClient(const Globals& globals, ClientOptions options) {
   const std::vector<std::string> addresses = AddressesOf(globals);
   const Waiting waiting("looking for the cluster's leader");

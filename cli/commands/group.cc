@@ -31,10 +31,6 @@ void PrintViews(const std::vector<wire::View>& views, Format format) {
   table.Print(format);
 }
 
-Result<ClusterView> FindCluster(const Globals& globals) {
-  return ClusterView::Find(AddressesOf(globals));
-}
-
 ExitCode Show(const Globals& globals) {
   const auto cluster = FindCluster(globals);
   if (!cluster.ok()) return Fail(cluster.status());

@@ -9,6 +9,7 @@
 
 #include "cli/cluster_view.h"
 #include "cli/commands/commands.h"
+#include "cli/waiting.h"
 #include "thrift/codec_fields.h"
 
 namespace assent::cli {
@@ -232,10 +233,13 @@ class Picture {
 };
 
 ExitCode ShowStatus(const Globals& globals) {
-  const auto cluster = ClusterView::Find(AddressesOf(globals));
+  const auto cluster = FindCluster(globals);
   if (!cluster.ok()) return Fail(cluster.status());
   Picture picture(*cluster);
-  picture.Read();
+  {
+    const Waiting waiting("asking the nodes");
+    picture.Read();
+  }
   return picture.Print(globals.format);
 }
 

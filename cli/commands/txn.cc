@@ -5,6 +5,7 @@
 
 #include "cli/cluster_view.h"
 #include "cli/commands/commands.h"
+#include "cli/waiting.h"
 #include "thrift/codec_fields.h"
 
 namespace assent::cli {
@@ -69,8 +70,14 @@ Table::Cell AgeOf(const wire::TxnSummary& summary) {
   return Table::Duration(static_cast<uint64_t>(std::max<int64_t>(0, summary.age_us)));
 }
 
+template <typename Reply, typename Call>
+std::vector<NodeAnswer<Reply>> Ask(const ClusterView& cluster, const Call& call) {
+  const Waiting waiting("asking the nodes");
+  return AskEach<Reply>(cluster.addresses(), call);
+}
+
 ExitCode List(const Globals& globals, const std::string& state) {
-  const auto cluster = ClusterView::Find(AddressesOf(globals));
+  const auto cluster = FindCluster(globals);
   if (!cluster.ok()) return Fail(cluster.status());
   wire::TransactionsRequest request;
   request.__set_cluster(cluster->cluster());
@@ -80,8 +87,8 @@ ExitCode List(const Globals& globals, const std::string& state) {
   std::vector<wire::TxnSummary> all;
   bool truncated = false;
   Status asked;  // the first that failed
-  auto answers = AskEach<wire::TransactionsReply>(
-      cluster->addresses(), [&](wire::AdminClient& client, wire::TransactionsReply& reply) {
+  auto answers =
+      Ask<wire::TransactionsReply>(*cluster, [&](wire::AdminClient& client, wire::TransactionsReply& reply) {
         client.transactions(reply, request);
       });
   for (auto& answer : answers) {
@@ -121,15 +128,15 @@ ExitCode List(const Globals& globals, const std::string& state) {
 ExitCode Show(const Globals& globals, const std::string& id) {
   const auto txn = ParseTxnId(id);
   if (!txn) return Fail(kUsage, "not a transaction's id: " + id + " (they look like c1.4.93e4)");
-  const auto cluster = ClusterView::Find(AddressesOf(globals));
+  const auto cluster = FindCluster(globals);
   if (!cluster.ok()) return Fail(cluster.status());
   wire::TransactionRequest request;
   request.__set_cluster(cluster->cluster());
   request.__set_txn(codec::Encode(*txn));
   std::vector<wire::TxnDetail> details;
   Status asked;  // the first that failed
-  auto answers = AskEach<wire::TransactionReply>(
-      cluster->addresses(),
+  auto answers = Ask<wire::TransactionReply>(
+      *cluster,
       [&](wire::AdminClient& client, wire::TransactionReply& reply) { client.transaction(reply, request); });
   for (auto& answer : answers) {
     if (asked.ok()) asked = answer.status;

@@ -8,13 +8,14 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from local import ABORTED, ABSENT, DEADLINE, ERROR, OK, PROGRAM, UNAVAILABLE, USAGE  # noqa: E402
+from local import ABORTED, ABSENT, DEADLINE, ERROR, OK, PROGRAM, UNAVAILABLE, UNKNOWN, USAGE  # noqa: E402
 from local import Cluster, ClusterTest, die_with_parent, environment_of, new_directory  # noqa: E402
 
 
@@ -130,32 +131,53 @@ class Script(ClusterTest):
             self.assertNotIn(txn, self.check(OK, "txn", "list"))
 
 
-class FailedBegin(unittest.TestCase):
-    def test_nothing_of_the_block_runs(self):
-        cluster = Cluster("failedbegin")
-        self.addCleanup(cluster.close)
+class NodesThatStop(unittest.TestCase):
+    """One script finds nobody for its begin, another one nobody for its commit."""
+
+    def start(self, cluster, text):
         shell = subprocess.Popen([PROGRAM, "shell"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                  text=True, env=environment_of(connect=cluster.connect), preexec_fn=die_with_parent)
-        shell.stdin.write("put f/a 1\n")
+        give_up = threading.Timer(DEADLINE, shell.kill)
+        give_up.start()
+        self.addCleanup(give_up.cancel)
+        self.type(shell, text)
+        return shell
+
+    def type(self, shell, text):
+        shell.stdin.write(text)
         shell.stdin.flush()
-        self.assertIn("committed", shell.stdout.readline())
+
+    def read_until(self, pipe, part):
+        lines = [pipe.readline()]
+        while part not in lines[-1] and lines[-1]:
+            lines.append(pipe.readline())
+        return "".join(lines)
+
+    def test_nothing_of_a_failed_begin_runs_and_commit_asks_again(self):
+        cluster = Cluster("nodesthatstop")
+        self.addCleanup(cluster.close)
+        begins = self.start(cluster, "put f/a 1\n")
+        commits = self.start(cluster, "put f/y 1\nbegin\nput f/x 1\nget f/x\n")  # the first has it draw tokens
+        self.assertIn("committed", begins.stdout.readline())
+        self.read_until(commits.stdout, "f/x = 1")
         pids = [cluster.pid(node) for node in (1, 2, 3)]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
-        shell.stdin.write("begin\nput f/a 2\nput f/b 2\n")
-        shell.stdin.flush()
-        lines = [shell.stderr.readline()]
-        while "line 4 is not run" not in lines[-1] and lines[-1]:
-            lines.append(shell.stderr.readline())
+        self.type(begins, "begin\nput f/a 2\nput f/b 2\n")
+        self.type(commits, "commit\n")
+        err = self.read_until(begins.stderr, "line 4 is not run")
+        unknown = self.read_until(commits.stderr, "commit asks again")
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
         cluster.await_serving()
-        out, err = shell.communicate("put f/c 2\ncommit\nput f/d 2\n", timeout=DEADLINE)
-        err = "".join(lines) + err
-        self.assertEqual(shell.returncode, UNAVAILABLE, out + err)
-        self.assertIn("line 5 is not run: the transaction was not begun", err)
-        self.assertEqual(cluster.run("scan", "f/", "-o", "csv")[1].count("\n"), 3)  # head, f/a, f/d
-        self.assertEqual(cluster.run("get", "f/a")[1], "1\n")
+        out, more = begins.communicate("put f/c 2\ncommit\nput f/d 2\n", timeout=DEADLINE)
+        self.assertEqual(begins.returncode, UNAVAILABLE, out + err + more)
+        self.assertIn("line 5 is not run: the transaction was not begun", more)
+        self.assertEqual([cluster.run("get", f"f/{key}")[1] for key in "abcd"], ["1\n", "", "", "2\n"])
+        self.assertRegex(unknown, r"^assent: unknown.*\n.*token c1/\S+, attempt 1\)")
+        out, more = commits.communicate("commit\n", timeout=DEADLINE)
+        self.assertEqual(commits.returncode, UNKNOWN, out + more)  # the worst that happened
+        self.assertIn("committed" if cluster.run("get", "f/x")[0] == OK else "aborted", out + more)
 
 
 class Terminal:
@@ -216,7 +238,7 @@ class AtATerminal(ClusterTest):
     def test_interrupt_clears_the_line(self):
         terminal = self.start()
         terminal.type("begin\n")
-        terminal.expect(r"begun c1\.\S+ \(ends by itself.*\n")
+        terminal.expect(r"begun c1\.\S+.*\n")
         terminal.expect(r"assent\*> ")
         terminal.type("put p1/a 1\n")
         terminal.expect(r"assent\*> $")
@@ -237,7 +259,7 @@ class AtATerminal(ClusterTest):
         for how in ("\x04", "exit\n", "quit\n", ".quit\n"):
             terminal = self.start()
             terminal.type("begin\nput p2/a 1\n")
-            terminal.expect(r"begun c1\.\S+ .*\n")
+            terminal.expect(r"begun c1\.\S+.*\n")
             terminal.expect(r"put p2/a 1\n.*assent\*> $")
             terminal.type(how)
             self.assertEqual(terminal.end(), OK, terminal.seen)
@@ -247,7 +269,7 @@ class AtATerminal(ClusterTest):
     def test_a_hangup_rolls_back(self):
         terminal = self.start()
         terminal.type("begin\nput p3/a 1\n")
-        terminal.expect(r"begun c1\.\S+ \(ends by itself.*\n")
+        terminal.expect(r"begun c1\.\S+.*\n")
         terminal.expect(r"put p3/a 1\n.*assent\*> $")
         os.kill(terminal.pid, signal.SIGHUP)
         self.assertEqual(terminal.end(), -signal.SIGHUP)
@@ -286,7 +308,7 @@ class AtATerminal(ClusterTest):
     def test_looking_around(self):
         terminal = self.start()
         terminal.type("begin\n")
-        terminal.expect(r"begun c1\.\S+ \(ends by itself.*\n")
+        terminal.expect(r"begun c1\.\S+.*\n")
         terminal.type("txn list\n")
         terminal.expect("active")
         terminal.type("status\n")

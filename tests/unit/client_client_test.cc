@@ -457,6 +457,25 @@ TEST(ClientTransaction, LostCommitIsAskedForWithTheSameToken) {
   }
 }
 
+TEST(ClientTransaction, UnknownCommitCanBeAskedForAgain) {
+  Coordinator coordinator;
+  ClientOptions options = Quick();
+  options.deadline_ms = 300;
+  Client client = Connected(coordinator, options);
+  auto txn = client.Begin();
+  ASSERT_TRUE(txn->Get("a").ok());
+  coordinator.SetFaults([] { return Fault::kLostReply; });
+  const CommitResult unknown = txn->Commit();
+  ASSERT_EQ(unknown.outcome, Outcome::kUnknown) << Describe(unknown);
+  EXPECT_EQ(txn->Commit().outcome, Outcome::kUnknown);  // still
+  coordinator.SetFaults([] { return Fault::kNone; });
+  const CommitResult asked = txn->Commit();
+  EXPECT_TRUE(asked.committed()) << Describe(asked);
+  EXPECT_EQ(asked.token, unknown.token);
+  EXPECT_EQ(coordinator.total_effects(), 1);
+  EXPECT_TRUE(txn->Commit().committed());  // known now, and not asked for
+}
+
 TEST(ClientTransaction, CommitOfOneThatIsGoneIsAbortedUnlessSentBefore) {
   Coordinator coordinator;
   Client client = Connected(coordinator);

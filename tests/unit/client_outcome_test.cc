@@ -185,6 +185,18 @@ TEST(CommitProgress, TokenTooOldIsReplacedOnceIfSurelyNotRun) {
   EXPECT_EQ(given.OnReply(Refused(RefusalCode::kTokenExpired)), Next::kDone);
 }
 
+TEST(CommitProgress, TokenThatWasSentOnceIsUnknownUntilItsOneAttemptIsJudged) {
+  CommitProgress progress(Kind::kSentOnce, 1);
+  EXPECT_EQ(progress.OnNotSent(kAway), Next::kSendAgain);
+  EXPECT_EQ(AtDeadline(progress).outcome, Outcome::kUnknown);
+  // No higher attempt was ever sent, so that there is none to ask for: a cluster that refused attempt 1 would
+  // refuse each next one as well, for ever.
+  CommitProgress refused(Kind::kSentOnce, 1);
+  EXPECT_EQ(refused.OnReply(Aborted(AbortReason::kRefusedAttempt)), Next::kDone);
+  EXPECT_EQ(refused.attempt(), 1u);
+  EXPECT_EQ(refused.TakeResult().outcome, Outcome::kAborted);
+}
+
 TEST(CommitProgress, TokenOfAnEarlierProcessIsUnknownUntilTheClusterSays) {
   CommitProgress progress(Kind::kSentBefore, 16);
   EXPECT_EQ(progress.OnNotSent(kAway), Next::kSendAgain);
