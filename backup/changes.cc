@@ -77,7 +77,9 @@ void ReplicationCore::RemoveReplica(const OperatorChange& event) {
   if (next.members.size() < config_.replicas_min) {
     return Refuse(event.id, StatusCode::kInvalid,
                   "the group would have fewer replicas than limits.replicas_min, " +
-                      std::to_string(config_.replicas_min) + ", and could not serve");
+                      std::to_string(config_.replicas_min) + ", and could not serve. If the disk of " +
+                      ToString(node) +
+                      " is lost, start the node with an empty data directory: it takes its " + "own place");
   }
   std::erase_if(next.removed, [&](const Member& member) { return member.node == node; });
   if (next.removed.size() == kMembersMax) next.removed.erase(next.removed.begin());
@@ -92,14 +94,17 @@ void ReplicationCore::AddReplica(const OperatorChange& event) {
   const Member* named = view_->Find(event.member.node);
   if (named != nullptr && *named == event.member) {
     Emit(OperatorReply{event.id, Status()});  // a repeated command
-  } else if (named != nullptr) {
-    Refuse(event.id, StatusCode::kInvalid,
-           node + " is a member with another data directory: remove-replica " + node + " first");
   } else if (Raw(event.member.incarnation) == 0 || event.member.node == config_.self) {
     Refuse(event.id, StatusCode::kInvalid, node + " has not registered with the directory: is it running?");
-  } else if (view_->members.size() >= kMembersMax) {
+  } else if (named != nullptr && !MayReplace(event.member)) {
+    Refuse(event.id, StatusCode::kInvalid,
+           node +
+               " is a member with another data directory, which was heard of just now; try again later, "
+               "or remove-replica " +
+               node + " first");
+  } else if (named == nullptr && view_->members.size() >= kMembersMax) {
     Refuse(event.id, StatusCode::kInvalid, "the group has as many replicas as it may have");
-  } else if (!HoldsWholeLog()) {
+  } else if (!HoldsWholeLog(event.member.node)) {
     Refuse(event.id, StatusCode::kUnavailable,
            "the members do not all hold the log yet (R4); try again later");
   } else {
@@ -109,7 +114,8 @@ void ReplicationCore::AddReplica(const OperatorChange& event) {
 
 void ReplicationCore::BeginAdding(const Member& member, std::optional<RequestId> id) {
   change_ = Change{id, ChangeKind::kAddReplica, member, false, now_us_};
-  PeerProgress& learner = peers_[member.node];
+  change_->catch_up_to = last_.lsn;
+  PeerProgress& learner = peers_[member];
   learner = {};
   learner.member = member;
   learner.last_ack_us = now_us_;
@@ -121,25 +127,33 @@ PeerProgress* ReplicationCore::Learner() {
   return change_ && change_->kind == ChangeKind::kAddReplica ? FindPeer(change_->member) : nullptr;
 }
 
+// R11: whoever joins holds every commit back, so its disk must have kept up with what was sent so far, and be
+// fast as of the last that it did.
+bool ReplicationCore::IsDiskProven(const PeerProgress& learner) const {
+  if (change_->caught_up_us == 0 || learner.beacon_sent_us < change_->caught_up_us) return false;
+  return learner.force_age_us <= kForceSlowUs;
+}
+
 void ReplicationCore::AdvanceChange() {
   PeerProgress* learner = Learner();
-  if (learner == nullptr || ViewIsChanging() || !HoldsWholeLog()) return;
+  if (learner == nullptr || ViewIsChanging() || !HoldsWholeLog(change_->member.node)) return;
   if (Mutated(Mutant::kLearnerAdmittedWithGap)) return ProposeWith(change_->member);
   if (learner->mode != Mode::kStream) return;
   // R6: commits go on while it catches up. Once all was sent, its acks are required for every record from
   // here on ...
-  if (learner->next > last_.lsn && !change_->required) {
+  if (!change_->required && learner->next > last_.lsn && IsDiskProven(*learner)) {
     change_->required = true;
     change_->last_progress_us = now_us_;
   }
   // ... and only when it also holds what was replicated without it, and the whole log as inherited by this
   // epoch, may it be proposed as a member.
   if (!change_->required || learner->acked.lsn < replicated_ || learner->acked.lsn < serve_at_) return;
-  ProposeWith(change_->member);
+  if (MayPropose()) ProposeWith(change_->member);
 }
 
 void ReplicationCore::ProposeWith(const Member& joining) {
   View next = view_->Successor();
+  std::erase_if(next.members, [&](const Member& member) { return member.node == joining.node; });
   next.members.push_back(joining);
   std::sort(next.members.begin(), next.members.end());
   std::erase_if(next.removed, [&](const Member& member) { return member.node == joining.node; });
@@ -148,26 +162,33 @@ void ReplicationCore::ProposeWith(const Member& joining) {
 
 uint64_t ReplicationCore::ChangeDeadline() const {
   if (!change_ || change_->kind != ChangeKind::kAddReplica || ViewIsChanging()) return UINT64_MAX;
-  const auto learner = peers_.find(change_->member.node);
+  const auto learner = peers_.find(change_->member);
   ASSENT_CHECK(learner != peers_.end());
   const PeerProgress& peer = learner->second;
   // While its snapshot is being made here the learner owes nothing.
   if (peer.mode == Mode::kSnapshot && !peer.snapshot.at) return UINT64_MAX;
-  const uint64_t silence = peer.last_ack_us + kLearnerSilenceUs;
-  return change_->required ? std::min(silence, change_->last_progress_us + kLearnerStallUs) : silence;
+  if (change_->required && peer.acked.lsn < last_.lsn) return change_->last_progress_us + kLearnerStallUs;
+  // Progress is what moves: one whose disk hangs may go on answering for ever.
+  uint64_t patience_us = kLearnerProgressUs;
+  if (peer.mode == Mode::kSnapshot && peer.snapshot.size != 0 && peer.snapshot.acked == peer.snapshot.size) {
+    patience_us += peer.snapshot.size * 1'000'000 / kInstallBytesPerSecond;
+  }
+  return change_->last_progress_us + patience_us;
 }
 
 void ReplicationCore::TickChange() {
   // Once the proposal was made, no timeout ends it: only knowing that it failed does (R6).
   if (now_us_ < ChangeDeadline()) return;
-  Reached(Situation::kLearnerGivenUp);
   const PeerProgress* learner = Learner();
-  if (now_us_ >= learner->last_ack_us + kLearnerSilenceUs) {
-    EndChange(
-        Status(StatusCode::kUnavailable, ToString(change_->member.node) + " does not answer; given up"));
-  } else {
-    change_->required = false;  // commits go on; it catches up first
-  }
+  GiveLearnerUp(now_us_ - learner->last_ack_us < kSilenceUs + kLearnerStallUs
+                    ? "it answers, and gets no further: look at its disk"
+                    : "it does not answer");
+}
+
+// Commits and the log's trimming go on without it, and another may be served.
+void ReplicationCore::GiveLearnerUp(const std::string& why) {
+  Reached(Situation::kLearnerGivenUp);
+  EndChange(Status(StatusCode::kUnavailable, ToString(change_->member.node) + " was given up: " + why));
   AdvanceReplicated();
 }
 
@@ -177,7 +198,7 @@ bool ReplicationCore::MakesChange(const View& view) const {
   const NodeId node = change_->member.node;
   switch (change_->kind) {
     case ChangeKind::kAddReplica:
-      return view.Find(node) != nullptr;
+      return view.Names(change_->member);
     case ChangeKind::kRemoveReplica:
       return view.Find(node) == nullptr;
     case ChangeKind::kPromote:
@@ -188,13 +209,18 @@ bool ReplicationCore::MakesChange(const View& view) const {
 
 void ReplicationCore::EndChange(const Status& status) {
   const Change ended = *std::exchange(change_, std::nullopt);
-  const auto peer = peers_.find(ended.member.node);
+  const auto peer = peers_.find(ended.member);
   if (peer != peers_.end() && !peer->second.in_view) {
     if (peer->second.mode == Mode::kSnapshot) Emit(StopSnapshot{ended.member.node});
     peers_.erase(peer);
   }
   if (ended.kind == ChangeKind::kPromote) Emit(Drain{false});
-  if (!status.ok()) next_readmission_us_ = now_us_ + kReadmissionPauseUs;
+  if (!status.ok() && ended.kind == ChangeKind::kAddReplica) {
+    Readmission& readmission = readmissions_[ended.member.node];
+    readmission.tried_us = now_us_;
+    readmission.pause_us = std::max(readmission.pause_us, kReadmissionPauseMinUs);
+    readmission.failed = status.message();
+  }
   if (ended.id) Emit(OperatorReply{*ended.id, status});
 }
 
@@ -211,7 +237,7 @@ void ReplicationCore::IgnoreOtherIncarnation(NodeId from, Incarnation incarnatio
 
 Lsn ReplicationCore::TrimLimit() const {
   Lsn limit{UINT64_MAX};
-  for (const auto& [node, peer] : peers_) {
+  for (const auto& [member, peer] : peers_) {
     // Members hold all that may be trimmed.
     if (peer.in_view) continue;
     Lsn needed = log_.base().lsn;
@@ -260,13 +286,14 @@ void ReplicationCore::On(const SnapshotRead& event) {
     }
     ASSENT_CHECK(EpochOf(at.lsn) == at.epoch, "a snapshot of another log", at.lsn);
     snapshot.at = at;
-    peer->last_ack_us = now_us_;  // its silence begins here
+    peer->last_ack_us = change_->last_progress_us = now_us_;  // its silence begins here
   }
   ASSENT_CHECK(at == *snapshot.at, "two snapshots in one", at.lsn);
   if (event.piece.offset == snapshot.sent) {  // else it went back meanwhile
     snapshot.sent += event.piece.bytes.size();
     snapshot.sent_max = std::max(snapshot.sent_max, snapshot.sent);
     snapshot.all_sent = event.piece.done;
+    if (event.piece.done) snapshot.size = snapshot.sent;
     peer->last_sent_us = now_us_;
     Emit(SendTo{event.to, epoch(), event.piece});
   }
@@ -294,13 +321,14 @@ void ReplicationCore::OnSnapshotAck(NodeId from, const SnapshotAck& ack) {
   peer->has_acked = true;
   peer->last_ack_us = now_us_;
   if (ack.installed) {
+    change_->last_progress_us = now_us_;
     Emit(StopSnapshot{from});
     peer->StartProbe(std::max(snapshot.at->lsn, log_.base().lsn), now_us_);
     SendProbe(*peer);
     return;
   }
   if (ack.received > snapshot.acked) {
-    peer->last_progress_us = now_us_;
+    peer->last_progress_us = change_->last_progress_us = now_us_;
   } else if (ack.received == 0 && snapshot.acked != 0) {  // it restarted, and begins anew
     Reached(Situation::kSnapshotRestarted);
     snapshot.sent = ack.received;

@@ -144,7 +144,7 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
 void ReplicationCore::RejectPrimary(const LogPosition& theirs) {
   if (ViewIsChanging()) return;
   if (role_ == Role::kBackup && view_->members.size() > config_.replicas_min) {
-    ProposeWithoutPrimary();
+    if (MayPropose()) ProposeWithoutPrimary();
     return;
   }
   const auto ours = log_.EpochAt(theirs.lsn);
@@ -182,10 +182,12 @@ std::string ReplicationCore::LearnerWaitsFor() const {
     return "the rest of a snapshot from " + primary + ": " + std::to_string(snapshot_in_->accepted) +
            " bytes came so far";
   }
+  if (!snapshot_refused_.empty()) {
+    return primary + " to send a snapshot again, which this replica could not take in: " + snapshot_refused_;
+  }
   if (view_->Find(config_.self) != nullptr) {
-    return primary + " to take the data directory that " + self +
-           " had before out of the view. If it does not: remove-replica " + self + ", then add-replica " +
-           self;
+    return primary + " to let this data directory take the place of the one that " + self +
+           " had before, which it does by itself once that one is silent";
   }
   if (!MayReturn({config_.self, config_.incarnation})) {
     return "an operator's add-replica: one took it out, or the group is not configured with it";
@@ -204,6 +206,8 @@ void ReplicationCore::OnSnapshotPiece(NodeId from, const SnapshotPiece& piece) {
   if (role_ != Role::kLearner || from != view_->primary || truncating_) return;
   if (!IsPosition(piece.at) || Raw(piece.at.lsn) == 0 || piece.at.epoch > epoch()) return;
   if (piece.bytes.size() > kPieceBytesAccepted) return;
+  // Not answered: its sender finds no progress, gives up, and tries again, later each time (R6).
+  if (now_us_ < no_snapshot_before_us_) return;
   // Held, or installed before. What was acknowledged is never installed over, late pieces or not (R4).
   if (piece.at.lsn <= std::max(replicated_, MatchedDurable())) {
     AckSnapshot(piece.at, 0, true);
@@ -220,6 +224,7 @@ void ReplicationCore::OnSnapshotPiece(NodeId from, const SnapshotPiece& piece) {
       return;
     }
     snapshot_in_ = SnapshotIn{piece.at, 0, 0, false};
+    snapshot_refused_.clear();
   }
   if (piece.offset != snapshot_in_->accepted) {
     AckSnapshot(piece.at, snapshot_in_->written, false);
@@ -235,6 +240,16 @@ void ReplicationCore::On(const SnapshotWritten& event) {
   if (!snapshot_in_ || snapshot_in_->at != event.at) return;  // of one given up
   snapshot_in_->written = std::min(event.received, snapshot_in_->accepted);
   if (IsFollower()) AckSnapshot(event.at, snapshot_in_->written, false);
+}
+
+// The old store and log are as they were.
+void ReplicationCore::On(const SnapshotRefused& event) {
+  if (!snapshot_in_ || snapshot_in_->at != event.at) return;  // of one given up
+  snapshot_in_.reset();
+  no_snapshot_before_us_ = now_us_ + kLearnerProgressUs;
+  snapshot_refused_ = event.why;
+  EnterIfReady();
+  ResumeHeld();
 }
 
 void ReplicationCore::On(const SnapshotInstalled& event) {

@@ -63,15 +63,16 @@ void ReplicationCore::SendHandOver() {
 
 void ReplicationCore::OnHandOver(NodeId from) {
   if (role_ == Role::kPrimary) return NoteLeaving(from);
-  if (role_ != Role::kBackup || from != view_->primary || ViewIsChanging()) return;
-  if (ForceAge() > kForceAgeMaxUs) return;  // R11
+  if (role_ != Role::kBackup || from != view_->primary || ViewIsChanging() || !MayPropose()) return;
+  if (IsDiskDead()) return;  // R11
   Reached(Situation::kHandedOver);
   ProposeToLead(view_->Successor());
 }
 
 uint64_t ReplicationCore::HandOverDeadline() const {
   if (!IsPromoting() || proposed_ || entering_) return UINT64_MAX;
-  return handed_over_us_ == 0 ? change_->drain_until_us : handed_over_us_ + kHandOverUs;
+  if (handed_over_us_ == 0) return change_->drain_until_us;
+  return std::max(handed_over_us_ + kHandOverUs, next_propose_us_);
 }
 
 void ReplicationCore::TickHandOver() {

@@ -15,8 +15,18 @@ namespace assent::backup {
 
 // ---- Forces (R11) ----
 
+// Of the open force, and of the slow ones just before it: a force that was late makes the word of its node
+// void until the next one was fast. Else forces of some seconds each, one behind the other, would void it now
+// and then only, and keep a lead, or a place in the view, for ever.
 uint64_t ReplicationCore::ForceAge() const {
-  return durable_ < last_.lsn ? now_us_ - std::min(now_us_, force_since_us_) : 0;
+  if (durable_ < last_.lsn) {
+    return slow_forces_us_ + now_us_ - std::min(now_us_, force_since_us_);
+  }
+  return now_us_ - force_ended_us_ < kForcesForgottenUs ? slow_forces_us_ : 0;
+}
+
+bool ReplicationCore::IsDiskDead() const {
+  return ForceAge() > kForceAgeMaxUs;
 }
 
 // ---- Primary ----
@@ -29,7 +39,7 @@ uint64_t ReplicationCore::ForceAge() const {
 uint64_t ReplicationCore::LeaseUntil() const {
   if (role_ != Role::kPrimary || entering_ || handed_over_us_ != 0) return 0;
   uint64_t since_us = UINT64_MAX;
-  for (const auto& [node, peer] : peers_) {
+  for (const auto& [member, peer] : peers_) {
     if (peer.in_view) since_us = std::min(since_us, peer.beacon_sent_us);
   }
   if (since_us == UINT64_MAX || AdmitsByProposal()) {
@@ -46,7 +56,7 @@ std::string ReplicationCore::LeaseWaitsFor(uint64_t now_us) const {
                         : "last heard " + std::to_string((now_us - then_us) / 1'000'000) + " s ago";
   };
   const PeerProgress* silent = nullptr;
-  for (const auto& [node, peer] : peers_) {
+  for (const auto& [member, peer] : peers_) {
     if (peer.in_view && (silent == nullptr || peer.beacon_sent_us < silent->beacon_sent_us)) silent = &peer;
   }
   if (silent != nullptr) {
@@ -71,44 +81,54 @@ void ReplicationCore::SendBeacons() {
   }
   next_beacon_us_ = now_us_ + kBeaconUs;
   const Beacon beacon{now_us_, ForceAge()};
-  for (const auto& [node, peer] : peers_) {
-    if (peer.in_view) Emit(SendTo{node, epoch(), beacon});
+  for (const auto& [member, peer] : peers_) {
+    if (!IsBeingReplaced(peer)) Emit(SendTo{member.node, epoch(), beacon});
   }
   SendHandOver();
   // Whoever answers of those that are out of the view may come back in.
   for (const Member& member : registered_) {
-    if (MayReturn(member)) Emit(SendTo{member.node, epoch(), beacon});
+    if (MayReturn(member) && FindPeer(member) == nullptr) Emit(SendTo{member.node, epoch(), beacon});
   }
 }
 
 void ReplicationCore::OnBeaconAck(NodeId from, const BeaconAck& ack) {
-  if (role_ != Role::kPrimary) return;
-  if (ack.sent_us > now_us_ || ack.force_age_us > kForceAgeMaxUs) return;  // R11
+  if (role_ != Role::kPrimary || ack.sent_us > now_us_) return;
   const Member member{from, ack.incarnation};
   PeerProgress* peer = FindPeer(member);
-  if (peer == nullptr || !peer->in_view) return Readmit(member);
+  if (peer == nullptr) return Readmit(ack, member);
   if (ack.sent_us <= peer->beacon_sent_us) return;  // kept back by the network: no sign of life
   peer->beacon_sent_us = ack.sent_us;
   peer->beacon_acked_us = now_us_;
+  peer->force_age_us = ack.force_age_us;
+  if (peer->in_view) return;
+  // R11: it holds commits back no longer than a disk may take, and the log not at all.
+  if (ack.force_age_us > kForceAgeMaxUs && peer == Learner() && !ViewIsChanging()) {
+    return GiveLearnerUp("its disk takes " + std::to_string(ack.force_age_us / kMillisecond) +
+                         " ms to make a record durable");
+  }
+  AdvanceChange();
 }
 
 // R3: what a backup owes and does not give holds every commit back, so it leaves the view: and nothing is
 // committed before the directory agreed.
 uint64_t ReplicationCore::SilenceDeadline(const PeerProgress& peer) const {
   if (!peer.in_view) return UINT64_MAX;
-  uint64_t alive_us = peer.beacon_acked_us;
+  // R11: a disk that hangs is no life, though the promise of the answer counts (R5).
+  uint64_t alive_us = peer.force_age_us > kForceAgeMaxUs ? 0 : peer.beacon_acked_us;
   if (peer.Outstanding()) alive_us = std::min(alive_us, peer.last_durable_us);
   return std::max(alive_us, present_since_us_) + kBackupSilenceUs;
 }
 
 void ReplicationCore::RemoveSilentBackups() {
-  if (ViewIsChanging()) return;
+  if (ViewIsChanging() || !MayPropose()) return;
   View next = view_->Successor();
   std::string silent;
-  for (auto& [node, peer] : peers_) {
-    if (now_us_ < SilenceDeadline(peer)) continue;
+  // R11: to a primary whose own disk hangs they are silent on purpose, to take over; it must not be faster.
+  const uint64_t patience_us = IsDiskDead() ? 2 * kGraceUs : 0;
+  for (auto& [member, peer] : peers_) {
+    if (!peer.in_view || now_us_ < SilenceDeadline(peer) + patience_us || IsBeingReplaced(peer)) continue;
     if (Mutated(Mutant::kBackupDroppedWithoutCas)) peer.in_view = false;
-    silent += (silent.empty() ? "" : ", ") + ToString(node);
+    silent += (silent.empty() ? "" : ", ") + ToString(member.node);
     std::erase(next.members, peer.member);
   }
   if (silent.empty()) return;
@@ -128,19 +148,41 @@ void ReplicationCore::RemoveSilentBackups() {
 // itself. One that an operator took out does not.
 bool ReplicationCore::MayReturn(const Member& member) const {
   const auto& configured = config_.initial_members;
-  return std::find(configured.begin(), configured.end(), member.node) != configured.end() &&
-         view_->Find(member.node) == nullptr &&
-         std::none_of(view_->removed.begin(), view_->removed.end(),
+  if (std::find(configured.begin(), configured.end(), member.node) == configured.end()) return false;
+  if (view_->Find(member.node) != nullptr) return MayReplace(member);
+  return std::none_of(view_->removed.begin(), view_->removed.end(),
                       [&](const Member& removed) { return removed.node == member.node; }) &&
          view_->members.size() < kMembersMax;
 }
 
-void ReplicationCore::Readmit(const Member& member) {
+// R6: a member that lost its data directory and is silent as what it was takes its own place: one
+// compare-and-swap, so that the view never has fewer than limits.replicas_min.
+bool ReplicationCore::MayReplace(const Member& member) const {
+  const Member* named = view_->Find(member.node);
+  if (named == nullptr || *named == member || named->node == config_.self) return false;
+  const auto peer = peers_.find(*named);
+  return peer != peers_.end() && now_us_ >= SilenceDeadline(peer->second);
+}
+
+void ReplicationCore::Readmit(const BeaconAck& ack, const Member& member) {
   const bool is_registered = std::find(registered_.begin(), registered_.end(), member) != registered_.end();
-  if (!is_registered || !MayReturn(member) || change_ || ViewIsChanging() || !HoldsWholeLog()) return;
-  if (now_us_ < next_readmission_us_) return;
+  if (!is_registered || change_ || ViewIsChanging()) return;
+  if (!MayReturn(member) || !HoldsWholeLog(member.node)) return;
+  if (ack.force_age_us > kForceAgeMaxUs) return;  // R11
+  if (now_us_ < readmissions_[member.node].next_us()) return;
   Reached(Situation::kReplicaReadmitted);
+  PauseReadmission(member.node);
   BeginAdding(member, std::nullopt);
+}
+
+// Before the next try, whatever becomes of this one: a replica that is taken out again and again does not
+// cost a change of the view each time.
+void ReplicationCore::PauseReadmission(NodeId node) {
+  Readmission& readmission = readmissions_[node];
+  const bool is_first = readmission.tried_us == 0 || now_us_ - readmission.tried_us >= kReadmissionLookBackUs;
+  readmission.pause_us =
+      is_first ? kReadmissionPauseMinUs : std::min(2 * readmission.pause_us, kReadmissionPauseMaxUs);
+  readmission.tried_us = now_us_;
 }
 
 // ---- Backup ----
@@ -148,7 +190,11 @@ void ReplicationCore::Readmit(const Member& member) {
 void ReplicationCore::OnBeacon(NodeId from, const Beacon& beacon) {
   if (!IsFollower() || from != view_->primary) return;
   // R11: a primary whose disk hangs is as good as dead; it must not be told otherwise, nor go on by our word.
-  if (beacon.force_age_us > kForceAgeMaxUs) return Reached(Situation::kWedgedDiskGaveUp);
+  // Unless there is nobody to lead in its place: this disk hangs, too, or this is a learner, which gives no
+  // word; or the view may not become smaller.
+  if (beacon.force_age_us > kForceAgeMaxUs && TakeoverDeadline() != UINT64_MAX && !IsDiskDead()) {
+    return Reached(Situation::kWedgedDiskGaveUp);
+  }
   // It would be taken back in.
   if (leaving_since_us_ != 0 && role_ == Role::kLearner) return;
   // Bound by the view that it proposed, or won and is about to enter: it may lead that one by now (R3).
@@ -169,7 +215,7 @@ uint64_t ReplicationCore::TakeoverDeadline() const {
     if (member.node == config_.self) break;
     if (member.node != view_->primary) ++rank;
   }
-  return heard_us_ + kGraceUs + rank * kTakeoverStaggerUs;
+  return std::max(heard_us_ + kGraceUs + rank * kTakeoverStaggerUs, next_propose_us_);
 }
 
 // R3: a member that missed the primary for the grace period proposes itself. The old lease, as far as this
@@ -178,7 +224,7 @@ void ReplicationCore::TakeOverIfDue() {
   const uint64_t deadline = TakeoverDeadline();
   if (now_us_ < deadline) return;
   // It is this process that was away, or this disk that hangs (R11): not before another grace period.
-  if (now_us_ - deadline > kAwayUs || ForceAge() > kForceAgeMaxUs) {
+  if (now_us_ - deadline > kAwayUs || IsDiskDead()) {
     Reached(Situation::kAwayTooLong);
     heard_us_ = now_us_;
     return;

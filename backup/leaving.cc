@@ -47,7 +47,7 @@ void ReplicationCore::TickLeave() {
 const PeerProgress* ReplicationCore::Heir() const {
   if (view_->members.size() <= config_.replicas_min) return nullptr;
   const PeerProgress* heir = nullptr;
-  for (const auto& [node, peer] : peers_) {
+  for (const auto& [member, peer] : peers_) {
     if (!peer.in_view || IsLeaving(peer) || now_us_ > peer.beacon_acked_us + kSilenceUs) continue;
     if (heir == nullptr || peer.acked.lsn > heir->acked.lsn) heir = &peer;
   }
@@ -67,8 +67,9 @@ bool ReplicationCore::MayStop() const {
 // ---- On the primary ----
 
 void ReplicationCore::NoteLeaving(NodeId from) {
-  const auto peer = peers_.find(from);
-  if (peer == peers_.end() || !peer->second.in_view) return;
+  const Member* named = view_->Find(from);
+  const auto peer = named == nullptr ? peers_.end() : peers_.find(*named);
+  if (peer == peers_.end()) return;
   if (!IsLeaving(peer->second)) peer->second.leaving_since_us = now_us_;
   peer->second.leaving_heard_us = now_us_;
 }
@@ -81,13 +82,13 @@ bool ReplicationCore::IsLeaving(const PeerProgress& peer) const {
 // R3: by compare-and-swap as ever. Not at once: where all of the group stops, this process is told so, too,
 // in a moment; and nobody waits for it meanwhile.
 void ReplicationCore::RemoveLeaving() {
-  if (ViewIsChanging() || IsPromoting() || leaving_since_us_ != 0) return;
+  if (ViewIsChanging() || !MayPropose() || IsPromoting() || leaving_since_us_ != 0) return;
   View next = view_->Successor();
   std::string leaving;
-  for (const auto& [node, peer] : peers_) {
+  for (const auto& [member, peer] : peers_) {
     if (!peer.in_view || !IsLeaving(peer) || now_us_ < peer.leaving_since_us + kLeaveSettleUs) continue;
-    leaving += (leaving.empty() ? "" : ", ") + ToString(node);
-    std::erase(next.members, peer.member);
+    leaving += (leaving.empty() ? "" : ", ") + ToString(member.node);
+    std::erase(next.members, member);
   }
   if (leaving.empty() || next.members.size() < config_.replicas_min) return;
   if (change_) {

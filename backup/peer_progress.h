@@ -39,6 +39,7 @@ struct PeerProgress {
     uint64_t sent_max = 0;  // before it went back
     uint64_t acked = 0;
     bool all_sent = false;
+    uint64_t size = 0;     // once the last piece was read
     bool reading = false;  // ReadSnapshot is unanswered
   };
 
@@ -57,6 +58,7 @@ struct PeerProgress {
   // Since when it says that it is about to stop, and when it last did; 0 = it does not.
   uint64_t leaving_since_us = 0;
   uint64_t leaving_heard_us = 0;
+  uint64_t force_age_us = 0;     // R11, as the latest answer said
   uint64_t last_durable_us = 0;  // `acked` rose, or the first of what is outstanding was sent
   uint64_t last_ack_us = 0;
   uint64_t last_sent_us = 0;

@@ -24,12 +24,17 @@ size_t BytesOf(const std::vector<LogEntry>& entries) {
 }  // namespace
 
 PeerProgress* ReplicationCore::FindPeer(const Member& member) {
-  const auto found = peers_.find(member.node);
   // R3: an ack counts only under the incarnation named; another disk holds nothing of what this one
   // acknowledged.
-  const bool same =
-      found != peers_.end() && (found->second.member == member || Mutated(Mutant::kIncarnationIgnored));
-  return same ? &found->second : nullptr;
+  const auto found =
+      Mutated(Mutant::kIncarnationIgnored) ? peers_.lower_bound({member.node, {}}) : peers_.find(member);
+  return found != peers_.end() && found->first.node == member.node ? &found->second : nullptr;
+}
+
+// By the learner of the change under way, on the same node with another data directory (R6).
+bool ReplicationCore::IsBeingReplaced(const PeerProgress& peer) const {
+  return peer.in_view && change_ && change_->kind == ChangeKind::kAddReplica &&
+         change_->member.node == peer.member.node;
 }
 
 bool ReplicationCore::Required(const PeerProgress& peer) const {
@@ -79,7 +84,7 @@ void ReplicationCore::Pump(PeerProgress& peer) {
 }
 
 void ReplicationCore::PumpAll() {
-  for (auto& [node, peer] : peers_) Pump(peer);
+  for (auto& [member, peer] : peers_) Pump(peer);
 }
 
 void ReplicationCore::NeedsWhatIsTrimmed(PeerProgress& peer) {
@@ -114,6 +119,10 @@ void ReplicationCore::OnAck(NodeId from, const ShipAck& ack) {
   if (peer->in_view && peer->beacon_sent_us == 0) Emit(SendTo{from, epoch(), Beacon{now_us_, ForceAge()}});
   if (durable.lsn >= log_.base().lsn && peer->Acked(durable, now_us_) && peer == Learner()) {
     change_->last_progress_us = now_us_;
+    if (change_->caught_up_us == 0 && durable.lsn >= change_->catch_up_to) {
+      change_->caught_up_us = now_us_;
+      Emit(SendTo{from, epoch(), Beacon{now_us_, ForceAge()}});  // R11: how did its disk do?
+    }
   }
   if (peer->mode == Mode::kProbe && durable.lsn >= peer->probe && (!ack.mismatch || Raw(durable.lsn) != 0)) {
     peer->StartStream(Next(std::max(peer->probe, durable.lsn)), now_us_);
@@ -149,10 +158,18 @@ void ReplicationCore::OnMismatch(PeerProgress& peer, const ShipAck& ack) {
 // R1: what is durable here, and acknowledged by every replica that counts.
 Lsn ReplicationCore::HeldByMembers() const {
   Lsn all = durable_;
-  for (const auto& [node, peer] : peers_) {
+  for (const auto& [member, peer] : peers_) {
     if (Required(peer)) all = std::min(all, peer.acked.lsn);
   }
   return all;
+}
+
+// R4, R6: the members hold the whole log as it was inherited, but for the one whose place `joining` takes.
+bool ReplicationCore::HoldsWholeLog(NodeId joining) const {
+  return durable_ >= serve_at_ && std::all_of(peers_.begin(), peers_.end(), [&](const auto& known) {
+           const auto& [member, peer] = known;
+           return !peer.in_view || member.node == joining || peer.acked.lsn >= serve_at_;
+         });
 }
 
 void ReplicationCore::AdvanceReplicated() {
@@ -172,6 +189,7 @@ void ReplicationCore::AdvanceReplicated() {
     return;
   }
   if (view_->members.size() == 1 && all > replicated_) Reached(Situation::kLoneLease);
+  if (serving_ && all > replicated_) waiting_for_.clear();
   RaiseReplicated(all);
   if (!serving_) {
     serving_ = true;
@@ -182,7 +200,7 @@ void ReplicationCore::AdvanceReplicated() {
 }
 
 void ReplicationCore::TickPeers() {
-  for (auto& [node, peer] : peers_) {
+  for (auto& [member, peer] : peers_) {
     if (now_us_ < PeerDeadline(peer)) continue;
     if (peer.mode == Mode::kSnapshot) {
       peer.last_progress_us = now_us_;
@@ -200,6 +218,7 @@ void ReplicationCore::TickPeers() {
 
 uint64_t ReplicationCore::PeerDeadline(const PeerProgress& peer) const {
   uint64_t deadline = UINT64_MAX;
+  if (IsBeingReplaced(peer)) return deadline;
   if (peer.Outstanding()) deadline = peer.last_progress_us + kSilenceUs;
   if (peer.mode == Mode::kStream) {
     if (peer.told_replicated < replicated_)
@@ -214,7 +233,7 @@ uint64_t ReplicationCore::PeerDeadline(const PeerProgress& peer) const {
 
 uint64_t ReplicationCore::PeersDeadline() const {
   uint64_t deadline = UINT64_MAX;
-  for (const auto& [node, peer] : peers_) deadline = std::min(deadline, PeerDeadline(peer));
+  for (const auto& [member, peer] : peers_) deadline = std::min(deadline, PeerDeadline(peer));
   return deadline;
 }
 

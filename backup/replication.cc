@@ -29,7 +29,7 @@ std::string_view ToString(Role role) {
 }
 
 ReplicationCore::ReplicationCore(const ReplicationConfig& config, const LogReader& log)
-    : config_(config), log_(log) {
+    : config_(config), log_(log), jitter_(config.life) {
   ASSENT_CHECK(config_.life != 0 && Raw(config_.incarnation) != 0,
                "a replica without a life or an incarnation");
 }
@@ -72,7 +72,9 @@ void ReplicationCore::On(const ForceDone& event) {
   if (durable <= durable_) return;
   const Lsn acked_before = MatchedDurable();
   durable_ = durable;
-  force_since_us_ = now_us_;  // of the next
+  const uint64_t took_us = now_us_ - std::min(now_us_, force_since_us_);
+  slow_forces_us_ = took_us <= kForceSlowUs ? 0 : slow_forces_us_ + took_us;
+  force_ended_us_ = force_since_us_ = now_us_;  // of the next
   while (!unforced_.empty() && unforced_.front().first <= durable) {
     unforced_bytes_ -= unforced_.front().second;
     unforced_.pop_front();
@@ -167,6 +169,7 @@ void ReplicationCore::On(const Tick&) {
   SendBeacons();
   TickPeers();
   TickChange();
+  AdvanceChange();  // its proposal may have had to wait
   TickHandOver();
   RemoveSilentBackups();
   RemoveLeaving();
@@ -175,7 +178,10 @@ void ReplicationCore::On(const Tick&) {
 uint64_t ReplicationCore::NextDeadline() const {
   if (role_ == Role::kHalted) return UINT64_MAX;
   uint64_t deadline = directory_busy_ ? UINT64_MAX : next_read_us_;
-  if (!directory_busy_ && want_propose_) deadline = std::min(deadline, bound_until_us_);
+  if (!directory_busy_ && want_read_) deadline = std::min(deadline, no_read_before_us_);
+  if (!directory_busy_ && want_propose_) {
+    deadline = std::min(deadline, std::max(bound_until_us_, next_propose_us_));
+  }
   deadline = std::min({deadline, TakeoverDeadline(), LeaveDeadline()});
   if (role_ == Role::kPrimary) {
     deadline = std::min({deadline, PeersDeadline(), ChangeDeadline(), HandOverDeadline(), next_beacon_us_});
@@ -184,7 +190,10 @@ uint64_t ReplicationCore::NextDeadline() const {
 }
 
 void ReplicationCore::NoteAppended(const LogEntry& entry) {
-  if (durable_ == last_.lsn) force_since_us_ = now_us_;
+  if (durable_ == last_.lsn) {
+    if (now_us_ - force_ended_us_ >= kForcesForgottenUs) slow_forces_us_ = 0;
+    force_since_us_ = now_us_;
+  }
   last_ = entry.position;
   auto& backlog = role_ == Role::kPrimary ? unreplicated_ : unforced_;
   auto& bytes = role_ == Role::kPrimary ? unreplicated_bytes_ : unforced_bytes_;
@@ -247,7 +256,7 @@ ReplicationStatus ReplicationCore::Describe(uint64_t now_us) const {
   ReplicationStatus status{role_,    view_,       LeaseHolds(now_us),  last_,
                            durable_, replicated_, unreplicated_bytes_, WaitsFor(now_us),
                            {}};
-  for (const auto& [node, peer] : peers_) {
+  for (const auto& [member, peer] : peers_) {
     PeerStatus p;
     p.member = peer.member;
     p.in_view = peer.in_view;
@@ -263,6 +272,14 @@ ReplicationStatus ReplicationCore::Describe(uint64_t now_us) const {
       p.lag_bytes += i->second;
     }
     status.peers.push_back(p);
+  }
+  if (role_ != Role::kPrimary) return status;
+  if (status.serving) status.waiting_for.clear();  // it does not wait; but a replica that stays out may
+  for (const auto& [node, readmission] : readmissions_) {
+    if (view_->Find(node) != nullptr || readmission.failed.empty()) continue;
+    const uint64_t wait_us = readmission.next_us() - std::min(readmission.next_us(), now_us);
+    status.waiting_for += (status.waiting_for.empty() ? "" : "; ") + readmission.failed + "; next try " +
+                          (wait_us == 0 ? "now" : "in " + std::to_string(1 + wait_us / 1'000'000) + " s");
   }
   return status;
 }
@@ -292,7 +309,7 @@ void ReplicationCore::CheckInvariants() const {
   } else {
     ASSENT_CHECK(peers_.empty() && !serving_ && !change_);
   }
-  for (const auto& [node, peer] : peers_) {
+  for (const auto& [member, peer] : peers_) {
     ASSENT_CHECK(peer.acked.lsn <= last_.lsn, peer.acked.lsn, last_.lsn);
     ASSENT_CHECK(peer.mode != PeerProgress::Mode::kStream ||
                      (peer.next > peer.acked.lsn && peer.next <= Next(last_.lsn)),

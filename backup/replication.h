@@ -143,10 +143,19 @@ class ReplicationCore {
     Member member;
     bool required = false;          // the learner's ack is needed for every new record
     uint64_t last_progress_us = 0;  // of the learner
+    Lsn catch_up_to{};              // where the log ended when the change began
+    uint64_t caught_up_us = 0;      // since when the learner has made that durable; 0 = it has not
     // kPromote
     uint64_t drain_until_us = 0;
     bool force = false;
     bool drained = false;
+  };
+  // When a replica that a fault took out may be brought back again.
+  struct Readmission {
+    uint64_t tried_us = 0;  // when it was last tried, or given up; 0 = never
+    uint64_t pause_us = 0;  // behind that
+    std::string failed;     // why the last try came to nothing; for people
+    uint64_t next_us() const { return tried_us + pause_us; }
   };
   // A snapshot on its way in.
   struct SnapshotIn {
@@ -185,6 +194,9 @@ class ReplicationCore {
   void FoundGroup(const ViewRead& event);
   void Adopt(const View& view);
   void Propose(View view, bool planned = false);
+  bool MayPropose() const { return now_us_ >= next_propose_us_; }
+  void PauseProposals();
+  void ForgetProposal();
   void WantRead();
   void IssueDirectoryWork();
   void EnterIfReady();
@@ -209,8 +221,9 @@ class ReplicationCore {
   bool ViewIsChanging() const {
     return proposed_.has_value() || entering_.has_value() || handed_over_us_ != 0;
   }
-  bool HoldsWholeLog() const { return HeldByMembers() >= serve_at_; }
+  bool HoldsWholeLog(NodeId joining) const;
   bool Required(const PeerProgress& peer) const;
+  bool IsBeingReplaced(const PeerProgress& peer) const;
   PeerProgress* FindPeer(const Member& member);
 
   // --- leases.cc: who may lead, and for how long (R3, R5, R11) ---
@@ -221,10 +234,13 @@ class ReplicationCore {
   bool AdmitsByProposal() const;
   std::string LeaseWaitsFor(uint64_t now_us) const;
   void SendBeacons();
+  bool IsDiskDead() const;
   uint64_t SilenceDeadline(const PeerProgress& peer) const;
   void RemoveSilentBackups();
   bool MayReturn(const Member& member) const;
-  void Readmit(const Member& member);
+  bool MayReplace(const Member& member) const;
+  void Readmit(const BeaconAck& ack, const Member& member);
+  void PauseReadmission(NodeId node);
   uint64_t TakeoverDeadline() const;
   void TakeOverIfDue();
   void ProposeWithoutPrimary();
@@ -255,6 +271,8 @@ class ReplicationCore {
   void RemoveReplica(const OperatorChange& event);
   void AddReplica(const OperatorChange& event);
   void BeginAdding(const Member& member, std::optional<RequestId> id);
+  bool IsDiskProven(const PeerProgress& learner) const;
+  void GiveLearnerUp(const std::string& why);
   void On(const SnapshotRead& event);
   void On(const SnapshotFailed& event);
   void OnSnapshotAck(NodeId from, const SnapshotAck& ack);
@@ -282,6 +300,7 @@ class ReplicationCore {
   void AckSnapshot(const LogPosition& at, uint64_t received, bool installed);
   void OnSnapshotPiece(NodeId from, const SnapshotPiece& piece);
   void On(const SnapshotWritten& event);
+  void On(const SnapshotRefused& event);
   void On(const SnapshotInstalled& event);
 
   bool IsFollower() const { return role_ == Role::kBackup || role_ == Role::kLearner; }
@@ -307,20 +326,28 @@ class ReplicationCore {
   Lsn replicated_{};                       // known to be; at the start what the store has applied
   std::optional<LogPosition> truncating_;  // TruncateLog is not answered
   uint64_t force_since_us_ = 0;  // when the oldest record that is not durable was appended, at the latest
+  // R11: how long the slow forces took that ended since the last fast one, and when the last one ended.
+  uint64_t slow_forces_us_ = 0;
+  uint64_t force_ended_us_ = 0;
 
   // The directory.
   bool directory_busy_ = false;  // ReadDirectory or ProposeView is unanswered
   bool want_read_ = false;
   uint64_t next_read_us_ = 0;
+  uint64_t no_read_before_us_ = 0;   // the last one failed
   uint64_t directory_asked_us_ = 0;  // when what is unanswered was asked
   std::vector<Member> registered_;   // as of the last reading
   // R5: the last epoch that the directory was seen to be at, and when it was asked.
   Epoch directory_epoch_{};
   uint64_t directory_epoch_us_ = 0;
-  std::optional<View> proposed_;  // its fate is not known: bound by it, and by view_ (R3)
-  bool want_propose_ = false;     // proposed_ is to be sent (again)
-  bool planned_ = false;          // and it can wait for a moment
-  uint64_t bound_until_us_ = 0;   // and not before this (R5)
+  std::optional<View> proposed_;    // its fate is not known: bound by it, and by view_ (R3)
+  bool want_propose_ = false;       // proposed_ is to be sent (again)
+  bool planned_ = false;            // and it can wait for a moment
+  bool is_fate_open_ = false;       // of a try of proposed_: it may be applied at any time
+  uint64_t bound_until_us_ = 0;     // and not before this (R5)
+  uint64_t jitter_;                 // of that pause
+  uint64_t proposal_pause_us_ = 0;  // behind the last try that came to nothing
+  uint64_t next_propose_us_ = 0;
   std::optional<View> entering_;  // read or won; acted in once persisted and the log is at rest
   Role entering_role_ = Role::kStarting;
   bool persisting_ = false;
@@ -334,10 +361,10 @@ class ReplicationCore {
   Lsn serve_at_{};  // this epoch's EpochBegan
   uint64_t led_since_us_ = 0;
   uint64_t next_beacon_us_ = 0;
-  uint64_t next_readmission_us_ = 0;
   uint64_t present_since_us_ =
       0;  // backups' silence counts from here: the epoch's beginning, or a stop's end
-  std::map<NodeId, PeerProgress> peers_;
+  std::map<Member, PeerProgress> peers_;  // of one node there may be two: a member, and who takes its place
+  std::map<NodeId, Readmission> readmissions_;
   std::optional<Change> change_;
   uint64_t handed_over_us_ = 0;  // since when this primary has no lease any more, for good; 0 = it may have
   std::deque<std::pair<Lsn, size_t>> unreplicated_;  // appended in this epoch, by record
@@ -357,6 +384,8 @@ class ReplicationCore {
   };
   std::optional<Held> held_;  // waits for a truncation, or for its epoch's view
   std::optional<SnapshotIn> snapshot_in_;
+  std::string snapshot_refused_;  // why the last one could not be taken in; or empty
+  uint64_t no_snapshot_before_us_ = 0;
 
   // Of the last CheckInvariants().
   struct Checked {

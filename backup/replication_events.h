@@ -48,11 +48,13 @@ struct ViewRead {
 // Answers ReadDirectory, too: the directory was not reached. The core asks again later.
 struct ViewUnread {};
 
-// Answers ProposeView. kUnknown: no answer; the proposal may be applied now, later or never.
-enum class CasOutcome : uint8_t { kOk = 1, kLost, kUnknown };
+// Answers ProposeView. kFailed: this try surely made nothing, and will not. kUnknown: no answer; the proposal
+// may be applied now, later or never.
+enum class CasOutcome : uint8_t { kOk = 1, kLost, kFailed, kUnknown };
 struct CasDone {
   View attempted;
   CasOutcome outcome = CasOutcome::kUnknown;
+  std::string why = {};  // kFailed, kUnknown
 };
 
 // Answers PersistView: it is on disk.
@@ -138,6 +140,11 @@ struct SnapshotWritten {
   LogPosition at;
   uint64_t received = 0;
 };
+// Learner: answers WriteSnapshot, too: this snapshot cannot be taken in, and nothing of it is kept.
+struct SnapshotRefused {
+  LogPosition at;
+  std::string why;
+};
 // Learner: answers the WriteSnapshot of the last piece, instead of SnapshotWritten: the store is the
 // snapshot's, the log was Reset to `at`, durably, and the role core was built anew.
 struct SnapshotInstalled {
@@ -149,7 +156,7 @@ struct Tick {};
 
 using Event = std::variant<Started, ViewRead, ViewUnread, CasDone, ViewPersisted, ForceDone, TruncateDone,
                            Received, PeerEpoch, LocalAppend, OperatorChange, Drained, Leave, SnapshotRead,
-                           SnapshotFailed, SnapshotWritten, SnapshotInstalled, Tick>;
+                           SnapshotFailed, SnapshotWritten, SnapshotRefused, SnapshotInstalled, Tick>;
 
 // ---- Effects
 // ----------------------------------------------------------------------------------------------------

@@ -22,12 +22,12 @@ void ReplicationCore::WantRead() {
 
 void ReplicationCore::IssueDirectoryWork() {
   if (directory_busy_) return;
-  if (proposed_ && want_propose_ && now_us_ >= bound_until_us_) {
+  if (proposed_ && want_propose_ && now_us_ >= bound_until_us_ && MayPropose()) {
     want_propose_ = false;
     directory_busy_ = true;
     directory_asked_us_ = now_us_;
     Emit(ProposeView{*proposed_, std::exchange(planned_, false)});
-  } else if (want_read_) {
+  } else if (want_read_ && now_us_ >= no_read_before_us_) {
     want_read_ = false;
     directory_busy_ = true;
     directory_asked_us_ = now_us_;
@@ -38,7 +38,7 @@ void ReplicationCore::IssueDirectoryWork() {
 void ReplicationCore::On(const ViewUnread&) {
   ASSENT_CHECK(directory_busy_, "an answer that was not asked for");
   directory_busy_ = false;
-  next_read_us_ = now_us_ + kReadWaitingUs;
+  next_read_us_ = no_read_before_us_ = now_us_ + kReadWaitingUs;
   if (!view_ && !entering_) waiting_for_ = "the directory, which cannot be read";
 }
 
@@ -150,20 +150,45 @@ void ReplicationCore::On(const CasDone& event) {
   if (event.outcome == CasOutcome::kOk) {
     SawEpoch(event.attempted.epoch);
     Adopt(event.attempted);
-  } else {
-    // Lost: an earlier try of the same proposal may have won. Unknown: it may be applied at any time. The
-    // directory knows.
-    WantRead();
+    return;
   }
+  PauseProposals();
+  if (event.outcome == CasOutcome::kUnknown) is_fate_open_ = true;
+  if (!event.why.empty()) waiting_for_ = "the directory, which cannot be written: " + event.why;
+  if (event.outcome == CasOutcome::kFailed && !is_fate_open_) {
+    // Nothing was made, nor will be: this replica is bound by the view that it acts in alone, and what called
+    // for another one may be over before it can be proposed again.
+    ForgetProposal();
+    if (change_ && !IsPromoting()) {
+      EndChange(Status(StatusCode::kUnavailable,
+                       "nothing was changed: the directory cannot be written: " + event.why));
+    }
+    AdvanceReplicated();
+    return;
+  }
+  // Lost: an earlier try of the same proposal may have won. Unknown: it may be applied at any time. The
+  // directory knows.
+  WantRead();
+}
+
+// What came to nothing is not tried again at once: a directory that cannot be written would be asked, and
+// said to be so, thousands of times a second. With jitter, so that replicas do not ask in step.
+void ReplicationCore::PauseProposals() {
+  proposal_pause_us_ = std::clamp(2 * proposal_pause_us_, kProposalPauseMinUs, kProposalPauseMaxUs);
+  jitter_ = jitter_ * 6364136223846793005ULL + 1442695040888963407ULL;  // Knuth's MMIX generator
+  next_propose_us_ = now_us_ + proposal_pause_us_ / 2 + (jitter_ >> 32) % (proposal_pause_us_ / 2);
+}
+
+void ReplicationCore::ForgetProposal() {
+  proposed_.reset();
+  want_propose_ = false;
+  is_fate_open_ = false;
 }
 
 // The directory's view is `view`, above the one acted in.
 void ReplicationCore::Adopt(const View& view) {
   if (entering_ && entering_->epoch >= view.epoch) return;
-  if (proposed_ && view.epoch >= proposed_->epoch) {
-    proposed_.reset();
-    want_propose_ = false;
-  }
+  if (proposed_ && view.epoch >= proposed_->epoch) ForgetProposal();
   const bool member = view.Names({config_.self, config_.incarnation}) ||
                       (Mutated(Mutant::kIncarnationIgnored) && view.Find(config_.self) != nullptr);
   if (view.primary == config_.self && member && view.primary_life != config_.life &&
@@ -212,6 +237,7 @@ void ReplicationCore::EnterIfReady() {
   // The log is being cut or replaced: what it holds is known when that is done.
   if (truncating_ || (snapshot_in_ && snapshot_in_->done)) return;
   const View view = *std::exchange(entering_, std::nullopt);
+  proposal_pause_us_ = next_propose_us_ = 0;
   if (entering_role_ == Role::kPrimary) {
     Lead(view);
   } else {
@@ -270,7 +296,7 @@ void ReplicationCore::Lead(const View& view) {
   Append({began});
   for (const Member& member : view.members) {
     if (member.node == config_.self) continue;
-    PeerProgress& peer = peers_[member.node];
+    PeerProgress& peer = peers_[member];
     peer.member = member;
     peer.in_view = true;
     peer.last_ack_us = now_us_;

@@ -33,13 +33,14 @@ struct DirectorySnapshot {
 enum class CasOutcome : uint8_t {
   kWon = 1,
   kLost,     // another view holds: `current`
+  kFailed,   // this call made nothing, nor will it
   kUnknown,  // it may hold or not, now or later: Read until the view's epoch is at or above the proposal's
              // (R3)
 };
 struct CasResult {
   CasOutcome outcome = CasOutcome::kUnknown;
   std::optional<View> current;  // kLost only; none if the group has no view yet
-  Status error;                 // kUnknown only
+  Status error;                 // kFailed, kUnknown
 };
 
 class Directory {

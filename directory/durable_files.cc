@@ -29,6 +29,23 @@ Status Failed(int error, const std::string& doing, const std::string& path) {
   return Status(code, doing + " " + path + ": " + std::strerror(error));
 }
 
+// Said by the file system before it does anything; of others, EIO say, who knows.
+bool IsRefusal(int error) {
+  switch (error) {
+    case EEXIST:
+    case ENOENT:
+    case ENOSPC:
+    case EDQUOT:
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case EMLINK:
+      return true;
+    default:
+      return false;
+  }
+}
+
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
@@ -141,7 +158,7 @@ Result<std::string> ReadSmallFile(const std::string& path, size_t bytes_max) {
   return contents;
 }
 
-Status CreateFileOnce(const std::string& path, std::string_view contents) {
+Status CreateFileOnce(const std::string& path, std::string_view contents, bool* may_be_there) {
   const std::string directory = ParentOf(path);
   const SyncedDirectory synced(directory);
   ASSENT_RETURN_IF_ERROR(synced.opened());
@@ -149,8 +166,11 @@ Status CreateFileOnce(const std::string& path, std::string_view contents) {
   ASSENT_RETURN_IF_ERROR(temporary.Write(contents));
   // R12: whole and durable before it has its name, and the name is given at most once.
   if (::link(temporary.path().c_str(), path.c_str()) != 0) {
-    return Failed(errno, "linking", path);
+    const int error = errno;
+    if (may_be_there != nullptr && !IsRefusal(error)) *may_be_there = true;
+    return Failed(error, "linking", path);
   }
+  if (may_be_there != nullptr) *may_be_there = true;
   return synced.Sync();
 }
 

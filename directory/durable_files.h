@@ -17,8 +17,8 @@ namespace assent {
 Result<std::string> ReadSmallFile(const std::string& path, size_t bytes_max);
 
 // Makes the file unless there is one: kConflict, and the file that is there stays (link(2) decides, R12).
-// After any other error it may or may not be there.
-Status CreateFileOnce(const std::string& path, std::string_view contents);
+// After any other error this call made none, unless `may_be_there`, which is only ever set to true.
+Status CreateFileOnce(const std::string& path, std::string_view contents, bool* may_be_there = nullptr);
 // Makes or replaces the file (rename(2)). After an error the old contents or the new are there.
 Status ReplaceFile(const std::string& path, std::string_view contents);
 

@@ -67,6 +67,9 @@ Result<Incarnation> ReadRegistration(const std::string& path) {
 CasResult Unknown(Status error) {
   return CasResult{CasOutcome::kUnknown, std::nullopt, std::move(error)};
 }
+CasResult Failed(Status error) {
+  return CasResult{CasOutcome::kFailed, std::nullopt, std::move(error)};
+}
 
 }  // namespace
 
@@ -257,20 +260,21 @@ Status EmbeddedDirectory::SyncView(GroupId group, Epoch epoch) {
 CasResult EmbeddedDirectory::CompareAndSwap(const View& next) {
   const Status valid = ValidateView(next);
   ASSENT_CHECK(valid.ok(), valid.message());
-  if (const Status ours = CheckIdentity(); !ours.ok()) return Unknown(ours);
+  if (const Status ours = CheckIdentity(); !ours.ok()) return Failed(ours);
   const std::string group_path = GroupPath(next.group);
   Status status = MakeDirectories(group_path);
   // Another process may have made it and died before it synced.
   if (status.ok()) status = SyncDirectory(path_ + "/groups");
-  if (!status.ok()) return Unknown(status);
+  if (!status.ok()) return Failed(status);
 
   auto current = ReadView(next.group);
-  if (!current.ok()) return Unknown(current.status());
+  if (!current.ok()) return Failed(current.status());
   const auto epoch_of = [](const std::optional<View>& view) { return view ? view->epoch : Epoch{}; };
   if (Next(epoch_of(*current)) != next.epoch) return {CasOutcome::kLost, std::move(*current), {}};
 
   if (before_link_) before_link_();
-  status = CreateFileOnce(group_path + "/" + ViewName(next.epoch), EncodeView(next));
+  bool may_be_there = false;
+  status = CreateFileOnce(group_path + "/" + ViewName(next.epoch), EncodeView(next), &may_be_there);
   if (status.ok()) {
     const auto highest = HighestEpoch(group_path);
     if (!highest.ok()) return Unknown(highest.status());
@@ -281,7 +285,7 @@ CasResult EmbeddedDirectory::CompareAndSwap(const View& next) {
     // I-R2: this process stood still between its look and its link for so long that the epoch's file may have
     // been pruned in between. Won or not, it is over: what holds now is far above.
   } else if (status.code() != StatusCode::kConflict) {
-    return Unknown(status);
+    return may_be_there ? Unknown(status) : Failed(status);
   }
   current = ReadView(next.group);
   if (!current.ok()) return Unknown(current.status());

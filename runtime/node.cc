@@ -47,6 +47,8 @@ backup::CasOutcome OutcomeOf(CasOutcome outcome) {
       return backup::CasOutcome::kOk;
     case CasOutcome::kLost:
       return backup::CasOutcome::kLost;
+    case CasOutcome::kFailed:
+      return backup::CasOutcome::kFailed;
     case CasOutcome::kUnknown:
       return backup::CasOutcome::kUnknown;
   }
@@ -111,7 +113,7 @@ Status Node::OpenAll() {
     link = std::make_unique<PeerLink>(peer.address, config.cluster, config.node, peer.id);
     if (!link->valid()) return NoDescriptors();
   }
-  for (const GroupEntry& group : config.OwnGroups()) ASSENT_RETURN_IF_ERROR(OpenReplica(group));
+  ASSENT_RETURN_IF_ERROR(OpenReplicas());
   loop_.SetIdleHook([this] { FlushAll(); });
   return {};
 }
@@ -174,75 +176,21 @@ Status Node::CheckNothingIsLeftOut() const {
   return {};
 }
 
-Status Node::OpenReplica(const GroupEntry& group) {
-  const NodeConfig& config = options_.config;
-  auto identity = data_->OpenReplica(group.id, Incarnation{Random()});
-  if (!identity.ok()) return identity.status();
-
-  StoreOptions store_options;
-  store_options.created_wall_us = Loop::Now().wall_us;
-  const StoreIdentity store_identity{config.cluster, group.id};
-  const ReplicaPlaces places{data_->ReplicaPath(group.id), data_->LogPath(group.id),
-                             data_->StorePath(group.id)};
-  wal::LogOptions log_options;
-  log_options.cluster = config.cluster;
-  log_options.group = group.id;
-  log_options.segment_bytes = config.segment_bytes;
-  log_options.random = Random;
-  auto opened = OpenReplicaFiles(files_, places, store_identity, store_options, std::move(log_options));
-  if (!opened.ok()) return opened.status();
-  if (opened->facts.cut_bytes > 0) {
-    LOG(INFO) << ToString(group.id) << ": cut a torn tail of " << opened->facts.cut_bytes
-              << " bytes behind LSN " << Raw(opened->log->last().lsn);
-  }
-  if (!identity->formed) {
-    identity->formed = true;
-    ASSENT_RETURN_IF_ERROR(data_->UpdateReplica(*identity));
-  }
-
-  Hosted& hosted = hosted_[group.id];
-  hosted.identity = *identity;
-  hosted.log = std::make_unique<LogWriter>(std::move(opened->log), [this, id = group.id](LogDone done) {
-    loop_.Post([this, id, done = std::move(done)] {
-      if (Replica* replica = Find(id)) replica->OnLogDone(done);
-    });
-  });
-
-  ReplicaConfig replica;
-  replica.replication.group = group.id;
-  replica.replication.self = config.node;
-  replica.replication.incarnation = identity->incarnation;
-  replica.replication.life = life_;
-  replica.replication.initial_members = group.replicas;
-  std::sort(replica.replication.initial_members.begin(), replica.replication.initial_members.end());
-  replica.replication.initial_primary = group.replicas.front();
-  replica.replication.replicas_min = config.replicas_min;
-  replica.started.seen_epoch = identity->highest_epoch;
-  replica.started.directory_incarnation = Incarnation{Raw(identity->directory)};
-  replica.store_path = data_->StorePath(group.id);
-  replica.snapshot_path = data_->SnapshotPath(group.id);
-  replica.store_identity = store_identity;
-  replica.store_options = store_options;
-  replica.snapshot_files = &files_;
-  replica.checkpoint_bytes = config.checkpoint_bytes;
-  hosted.replica = std::make_unique<Replica>(
-      std::move(replica), *this, *hosted.log, std::move(opened->store),
-      [this](GroupId id, const StateReader& state) { return options_.make_role(id, placement_, state); },
-      MakeInstallNote(files_, places.directory));
-  return {};
-}
-
 Status Node::Run() {
   loop_.Post([this] {
-    for (auto& [id, hosted] : hosted_) hosted.replica->Start();
+    for (auto& [id, hosted] : hosted_) {
+      if (hosted.replica) hosted.replica->Start();
+    }
     RefreshPeriodically();
   });
   loop_.Run();
 
   directory_worker_.Stop();
+  disk_worker_.Stop();
   for (auto& [id, link] : links_) link->Stop();
   Status closed;
   for (auto& [id, hosted] : hosted_) {
+    if (hosted.replica == nullptr) continue;
     if (const Status status = hosted.replica->Close(); !status.ok() && closed.ok()) closed = status;
     hosted.log.reset();
   }
@@ -255,7 +203,9 @@ void Node::Stop() {
 
 void Node::Leave() {
   loop_.Post([this] {
-    for (auto& [id, hosted] : hosted_) hosted.replica->OnReplicationEvent(backup::Leave{});
+    for (auto& [id, hosted] : hosted_) {
+      if (hosted.replica) hosted.replica->OnReplicationEvent(backup::Leave{});
+    }
     StopOnceLeft(Now().mono_us + kLeaveMaxUs);
   });
 }
@@ -265,7 +215,7 @@ void Node::StopOnceLeft(uint64_t until_us) {
   bool left = true;
   bool hands_over = false;
   for (auto& [id, hosted] : hosted_) {
-    if (hosted.replica->MayStop()) continue;
+    if (hosted.replica == nullptr || hosted.replica->MayStop()) continue;
     left = false;
     // One at a time: see backup::Leave.
     const bool leads = hosted.replica->replication().role() == backup::Role::kPrimary;
@@ -304,7 +254,7 @@ bool Node::Submit(GroupId group, RequestId id, ClientRequest request, ReplyTo<Cl
   return loop_.TryPost([this, group, id, request = std::move(request), reply = std::move(reply)]() mutable {
     Replica* replica = Find(group);
     if (replica == nullptr) {
-      reply(Refusal{RefusalCode::kNotServing, ToString(group) + " has no replica on this node", {}});
+      reply(Refusal{RefusalCode::kNotServing, WhyNoReplica(group), {}});
       return;
     }
     client_calls_.emplace(id, std::move(reply));
@@ -329,8 +279,7 @@ void Node::Change(GroupId group, const backup::OperatorChange& change,
                   std::function<void(const Status&)> reply) {
   loop_.Post([this, group, change = backup::OperatorChange(change), reply = std::move(reply)]() mutable {
     Replica* replica = Find(group);
-    if (replica == nullptr)
-      return reply(Status(StatusCode::kNotFound, ToString(group) + " has no replica here"));
+    if (replica == nullptr) return reply(Status(StatusCode::kNotFound, WhyNoReplica(group)));
     change.id = RequestId{next_change_++};
     const std::string what = "an operator's " + Describe(change);
     LOG(INFO) << ToString(group) << ": " << what;
@@ -362,6 +311,12 @@ Replica* Node::Find(GroupId group) {
   return hosted == hosted_.end() ? nullptr : hosted->second.replica.get();
 }
 
+Replica* Node::Find(GroupId group, uint64_t opening) {
+  const auto hosted = hosted_.find(group);
+  return hosted == hosted_.end() || hosted->second.opening != opening ? nullptr
+                                                                      : hosted->second.replica.get();
+}
+
 const Replica* Node::FindReplica(GroupId group) const {
   const auto hosted = hosted_.find(group);
   return hosted == hosted_.end() ? nullptr : hosted->second.replica.get();
@@ -369,7 +324,9 @@ const Replica* Node::FindReplica(GroupId group) const {
 
 std::vector<const Replica*> Node::replicas() const {
   std::vector<const Replica*> replicas;
-  for (const auto& [id, hosted] : hosted_) replicas.push_back(hosted.replica.get());
+  for (const auto& [id, hosted] : hosted_) {
+    if (hosted.replica) replicas.push_back(hosted.replica.get());
+  }
   return replicas;
 }
 
@@ -390,6 +347,7 @@ void Node::FlushAll() {
   const uint64_t now_us = Now().mono_us;
   uint64_t next_us = UINT64_MAX;
   for (auto& [id, hosted] : hosted_) {
+    if (hosted.replica == nullptr) continue;
     if (hosted.replica->NextDeadline() <= now_us) hosted.replica->OnTime();
     hosted.replica->Flush();
     TellChanges(id, hosted);
@@ -451,7 +409,9 @@ void Node::LearnView(const View& view) {
   }
   // Posted: a replica may be in the middle of a step.
   loop_.Post([this, group = view.group, epoch = view.epoch] {
-    for (auto& [id, hosted] : hosted_) hosted.replica->OnGroupEpoch(group, epoch);
+    for (auto& [id, hosted] : hosted_) {
+      if (hosted.replica) hosted.replica->OnGroupEpoch(group, epoch);
+    }
   });
 }
 
@@ -482,11 +442,12 @@ void Node::RefreshViews() {
 
 void Node::RefreshPeriodically() {
   RefreshViews();
+  LookAtDisk();
   loop_.PostAt(Now().mono_us + kRefreshUs, [this] { RefreshPeriodically(); });
 }
 
 void Node::ReadDirectory(GroupId group) {
-  directory_worker_.Post([this, group] {
+  directory_worker_.Post([this, group, opening = hosted_.at(group).opening] {
     backup::Event event = backup::ViewUnread{};
     std::optional<View> view;
     auto read = directory_->Read(group);
@@ -499,9 +460,9 @@ void Node::ReadDirectory(GroupId group) {
       view = read->view;
       event = std::move(shown);
     }
-    loop_.Post([this, group, view = std::move(view), event = std::move(event)]() mutable {
+    loop_.Post([this, group, opening, view = std::move(view), event = std::move(event)]() mutable {
       if (view) LearnView(*view);
-      if (Replica* replica = Find(group)) replica->OnReplicationEvent(std::move(event));
+      if (Replica* replica = Find(group, opening)) replica->OnReplicationEvent(std::move(event));
     });
   });
 }
@@ -522,23 +483,31 @@ void Node::NoteDirectory(const Status& status) {
 }
 
 void Node::ProposeView(const View& view) {
-  directory_worker_.Post([this, view] {
+  directory_worker_.Post([this, view, opening = hosted_.at(view.group).opening] {
     const CasResult result = directory_->CompareAndSwap(view);
-    if (result.outcome == CasOutcome::kUnknown) {
-      LOG(WARNING) << ToString(view.group) << ": a view's fate is unknown: " << result.error.ToString();
-    }
-    loop_.Post([this, view, outcome = OutcomeOf(result.outcome)] {
-      if (Replica* replica = Find(view.group)) replica->OnReplicationEvent(backup::CasDone{view, outcome});
-    });
+    Warn(view.group,
+         result.outcome == CasOutcome::kFailed ? "a view cannot be made" : "a view's fate is unknown",
+         result.error);
+    loop_.Post(
+        [this, opening, done = backup::CasDone{view, OutcomeOf(result.outcome), result.error.message()}] {
+          if (Replica* replica = Find(done.attempted.group, opening)) replica->OnReplicationEvent(done);
+        });
   });
 }
 
 void Node::Register(GroupId group, const Member& self) {
   directory_worker_.Post([this, group, self] {
-    if (const Status status = directory_->Register(group, self.node, self.incarnation); !status.ok()) {
-      LOG(WARNING) << ToString(group) << ": cannot register: " << status.ToString();
-    }
+    Warn(group, "cannot register", directory_->Register(group, self.node, self.incarnation));
   });
+}
+
+// Of what is tried again and again, the first line and then one a minute.
+void Node::Warn(GroupId group, const std::string& what, const Status& status) {
+  const std::string kind = ToString(group) + ": " + what;
+  if (status.ok()) return failures_.GoesWell(kind);
+  if (const auto more = failures_.Fails(kind, Now().mono_us)) {
+    LOG(WARNING) << kind << ": " << status.ToString() << *more;
+  }
 }
 
 Status Node::PersistView(GroupId group, const backup::PersistView& seen) {

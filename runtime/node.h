@@ -17,6 +17,7 @@
 #include "runtime/config/data_directory.h"
 #include "runtime/crash_points.h"
 #include "runtime/directory_faults.h"
+#include "runtime/limited_log.h"
 #include "runtime/log_writer.h"
 #include "runtime/loop.h"
 #include "runtime/peer_link.h"
@@ -81,6 +82,9 @@ class Node final : public ReplicaHost {
 
   const Replica* FindReplica(GroupId group) const;
   std::vector<const Replica*> replicas() const;
+  // Groups whose replica here could not be opened, and why; the others are served all the same.
+  std::map<GroupId, std::string> failures() const;
+  std::string WhyNoReplica(GroupId group) const;
   std::optional<View> ViewOf(GroupId group) const;
   uint64_t started_us() const { return started_us_; }
   // Primary, and under its lease (R5).
@@ -91,16 +95,34 @@ class Node final : public ReplicaHost {
  private:
   struct Hosted {
     std::unique_ptr<LogWriter> log;
-    std::unique_ptr<Replica> replica;
+    std::unique_ptr<Replica> replica;  // none: `failed`, or it is being opened
     ReplicaIdentity identity;
     ReplicaWatch watch;
+    uint64_t opening =
+        0;          // which one: what was asked for by another replica of the group is not for this one
+    Status failed;  // why it could not be opened
+    // Of one that had no room: it is opened again.
+    bool is_reopening = false;
+    uint64_t reopened_us = 0;
+    uint64_t reopen_pause_us = 0;
+  };
+  // A replica's files, opened.
+  struct OpenedGroup {
+    ReplicaIdentity identity;
+    OpenedReplica files;
   };
 
   explicit Node(NodeOptions options);
   Status OpenAll();
   Status OpenDirectory();
   Status CheckNothingIsLeftOut() const;
-  Status OpenReplica(const GroupEntry& group);
+  Status OpenReplicas();
+  Result<OpenedGroup> OpenGroup(GroupId group);  // any thread
+  void Host(const GroupEntry& group, OpenedGroup opened, uint64_t life);
+  void LookAtDisk();
+  void OnDiskSpace(const Result<DiskSpace>& space);
+  void ReopenWhatHadNoRoom();
+  void Reopen(const GroupEntry& group, Hosted& hosted);
   void FlushAll();
   void TellChanges(GroupId group, Hosted& hosted);
   void RefreshViews();
@@ -118,13 +140,16 @@ class Node final : public ReplicaHost {
   void ProposeView(const View& view) override;
   void Register(GroupId group, const Member& self) override;
   Status PersistView(GroupId group, const backup::PersistView& seen) override;
+  void RunOffLoop(GroupId group, std::function<void()> work, std::function<void()> then) override;
   void AnswerClient(RequestId id, ClientReply reply) override;
   void AnswerOperator(RequestId id, const Status& status) override;
   void PerformForeign(GroupId group, const CallForeign& call) override;
   void Report(GroupId group, const std::string& text, bool halted) override;
   void BeforeEffect(const RoleEffect& effect) override { crash_points_.Before(effect); }
 
+  void Warn(GroupId group, const std::string& what, const Status& status);  // any thread
   Replica* Find(GroupId group);
+  Replica* Find(GroupId group, uint64_t opening);  // nullptr: that one is gone
   void DeliverOne(Envelope envelope);
 
   const NodeOptions options_;
@@ -136,8 +161,10 @@ class Node final : public ReplicaHost {
   FaultyDirectory* faulty_directory_ = nullptr;  // directory_, where crash points are allowed
   Placement placement_;
   std::atomic<size_t> inbound_bytes_{0};  // delivered, and not yet taken up by the loop
+  LimitedLog failures_;
   Loop loop_;
   Worker directory_worker_;
+  Worker disk_worker_;  // disk work of replicas that the loop does not wait for
   std::map<NodeId, std::unique_ptr<PeerLink>> links_;
   std::map<GroupId, Hosted> hosted_;
   CrashPoints crash_points_;
@@ -149,6 +176,9 @@ class Node final : public ReplicaHost {
   mutable std::mutex views_mutex_;
 
   // Loop thread.
+  uint64_t openings_ = 0;
+  std::string disk_low_;  // why nothing new is taken on; or empty
+  bool is_looking_at_disk_ = false;
   std::map<GroupId, View> views_;  // written under views_mutex_, too
   bool refreshing_ = false;
   bool refresh_again_ = false;

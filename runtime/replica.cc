@@ -173,6 +173,12 @@ void Replica::OnClient(RequestId id, ClientRequest request) {
                                    replication_.epoch()});
     return;
   }
+  // G8: what is open goes on to its end.
+  const bool is_new = std::holds_alternative<Execute>(request) || std::holds_alternative<Begin>(request);
+  if (is_new && !disk_low_.empty() && IsLastToServe()) {
+    host_.AnswerClient(id, Refusal{RefusalCode::kOverloaded, disk_low_, replication_.epoch()});
+    return;
+  }
   open_calls_.emplace(id, ReplyIfLost(request));
   Enqueue(RoleEvent(ClientCall{id, std::move(request)}));
   Run();
@@ -216,8 +222,9 @@ void Replica::OnLogDone(const LogDone& done) {
   if (!done.status.ok()) {  // R7
     const bool full = done.status.code() == StatusCode::kDiskFull;
     return Halt("the log failed: " + done.status.ToString() +
-                (full ? ". Nothing acknowledged is lost: make room, then restart this node"
-                      : ". Restart this node: what its disk holds decides"));
+                    (full ? ". Nothing acknowledged is lost: make room, and this replica goes on by itself"
+                          : ". Restart this node: what its disk holds decides"),
+                full);
   }
   switch (done.what) {
     case LogDone::What::kForced:
@@ -238,7 +245,8 @@ void Replica::OnLogDone(const LogDone& done) {
     }
     case LogDone::What::kTrimmed:
       log_.Trimmed();
-      if (kCountsSituations && HoldsPreparedUpTo(state_.store(), log_.base().lsn)) {
+      if (kCountsSituations && state_.find_store() != nullptr &&
+          HoldsPreparedUpTo(state_.store(), log_.base().lsn)) {
         Reached(Situation::kTrimmedPastPrepared);
       }
       return;
@@ -343,9 +351,10 @@ void Replica::StepReplication(const backup::Event& event) {
   LetGoWhatWaited();
 }
 
-void Replica::Halt(const std::string& why) {
+void Replica::Halt(const std::string& why, bool for_room) {
   if (halted_) return;
   halted_ = true;
+  halted_for_room_ = for_room;
   halt_reason_ = why;
   StopServing();
   for (const RequestId id : std::exchange(open_changes_, {})) {
@@ -363,7 +372,14 @@ void Replica::StopServing() {
 }
 
 void Replica::HaltUnless(const Status& status) {
-  if (!status.ok()) Halt(status.ToString());
+  if (!status.ok()) Halt(status.ToString(), status.code() == StatusCode::kDiskFull);
+}
+
+// Where another replica can lead, this one goes on until its disk is full; it then halts, and comes back when
+// there is room. The last one must not get there.
+bool Replica::IsLastToServe() const {
+  const size_t needed = std::max<size_t>(config_.replication.replicas_min, 1);
+  return replication_.view() && replication_.view()->members.size() <= needed;
 }
 
 // ---- Role effects ----
@@ -503,7 +519,7 @@ void Replica::Perform(backup::ReplicatedUpTo& effect) {
 void Replica::Perform(backup::BecomePrimary& effect) {
   host_.LearnView(effect.view);
   StopServing();
-  snapshot_in_.reset();
+  StopSnapshotSink();
 }
 
 void Replica::Perform(backup::Serve& effect) {
@@ -520,7 +536,7 @@ void Replica::Perform(backup::Serve& effect) {
 void Replica::Perform(backup::BecomeFollower& effect) {
   host_.LearnView(effect.view);
   StopServing();
-  snapshot_in_.reset();
+  StopSnapshotSink();
   if (!role_is_fresh_) HaltUnless(state_.Rebuild(log_));
   role_is_fresh_ = true;
 }

@@ -15,6 +15,7 @@
 
 #include "backup/replication.h"
 #include "common/role.h"
+#include "runtime/disk_reserve.h"
 #include "runtime/heard_leaders.h"
 #include "runtime/log_port.h"
 #include "runtime/log_view.h"
@@ -35,6 +36,9 @@ struct ReplicaConfig {
   StoreIdentity store_identity;
   StoreOptions store_options;
   uint64_t checkpoint_bytes = 0;  // of SQLite's -wal file, between two checkpoints
+  // Of the disk that the store lies on, and what a snapshot leaves of it.
+  DiskSpaceFn disk_space = [] { return DiskSpace{UINT64_MAX, UINT64_MAX}; };
+  uint64_t disk_reserve_bytes = 0;
 };
 
 // The driver of one replica: feeds its two cores (replication below, the role above) one event at a time, and
@@ -67,6 +71,8 @@ class Replica {
   void OnGroupEpoch(GroupId group, Epoch epoch);
   void OnReplicationEvent(backup::Event event);  // ViewRead, ViewUnread, CasDone, OperatorChange
   void OnLogDone(const LogDone& done);
+  // The disk with its files has less than the reserve left: why nothing new should be taken on; or empty.
+  void OnDiskLow(std::string why) { disk_low_ = std::move(why); }
   void OnTime();  // NextDeadline() has come, perhaps
 
   // At the end of each slice of the loop: hands what gathered to the log and the links, and to SQLite.
@@ -82,6 +88,7 @@ class Replica {
   // After backup::Leave: nobody counts on this replica any more, or nobody can be helped.
   bool MayStop() const { return halted_ || !started_ || replication_.MayStop(); }
   const std::string& halt_reason() const { return halt_reason_; }
+  bool halted_for_room() const { return halted_for_room_; }  // nothing is damaged: room is all that it lacks
   const backup::ReplicationCore& replication() const { return replication_; }
   const StateMachine& state() const { return state_; }
   const LogView& log() const { return log_; }
@@ -96,7 +103,7 @@ class Replica {
   void Run();  // until no event is queued
   void CountLogBytes(std::span<const LogEntry> entries);
   void FlushAppends();
-  void Halt(const std::string& why);
+  void Halt(const std::string& why, bool for_room = false);
   void Leave(Leaving effect);
   void LetGo(Leaving& effect);
   void LetGoWhatWaited();
@@ -108,7 +115,16 @@ class Replica {
   void HaltUnless(const Status& status);
   void ApplyToStore(bool force);
   void CheckpointAndTrim();
-  Status InstallSnapshot(const SnapshotPiece& last);
+  Status RoomForSnapshot(uint64_t bytes) const;
+  Status TakePiece(const SnapshotPiece& piece);
+  void RefuseSnapshot(LogPosition at, const Status& status);
+  void CheckSnapshot(LogPosition at);
+  void InstallSnapshot(LogPosition at);
+  void FinishInstallation(LogPosition at, Result<std::unique_ptr<Store>> store);
+  void StopSnapshotSource();
+  void StopSnapshotSink();
+  void EndOffLoop(std::unique_ptr<wal::File> file);
+  bool IsLastToServe() const;
   void StepSnapshotSource();
   bool HasSnapshotWork() const;
   void AnswerWith(const Envelope& envelope, Message message);
@@ -157,6 +173,8 @@ class Replica {
   bool role_serves_ = false;   // the role core was told Serving, in this epoch
   bool role_is_fresh_ = true;  // it never was: it has only followed
   bool draining_ = false;      // replication, or proposal_, waits until the role core is quiet
+  bool halted_for_room_ = false;
+  std::string disk_low_;
 
   // Of clients, that the role core has not answered: what to say if it never will.
   std::map<RequestId, ClientReply> open_calls_;

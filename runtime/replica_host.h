@@ -41,6 +41,9 @@ class ReplicaHost {
   // Durably, before it returns: a rename and two syncs, at view changes only. kUnavailable: not done, for
   // want of a descriptor; asked again later.
   virtual Status PersistView(GroupId group, const backup::PersistView& seen) = 0;
+  // Runs `work` where it may wait for a disk, then `then` on the loop thread; neither once the replica is
+  // gone, but `work` may outlive it.
+  virtual void RunOffLoop(GroupId group, std::function<void()> work, std::function<void()> then) = 0;
 
   virtual void AnswerClient(RequestId id, ClientReply reply) = 0;
   virtual void AnswerOperator(RequestId id, const Status& status) = 0;

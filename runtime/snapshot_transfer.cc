@@ -23,9 +23,17 @@ Result<std::unique_ptr<SnapshotSource>> SnapshotSource::Start(Store& store, wal:
 }
 
 SnapshotSource::~SnapshotSource() {
-  if (file_ == nullptr) return;
-  file_.reset();
+  (void)Discard();
+}
+
+std::unique_ptr<wal::File> SnapshotSource::Discard() {
+  if (writer_ == nullptr) return nullptr;
+  if (file_ == nullptr) {
+    if (auto file = files_.Open(path_, wal::OpenMode::kReadOnly); file.ok()) file_ = std::move(file).value();
+  }
+  writer_.reset();
   (void)files_.Remove(path_);  // what is left of it the next start removes
+  return std::move(file_);
 }
 
 Result<bool> SnapshotSource::Step() {
@@ -58,14 +66,16 @@ Result<SnapshotPiece> SnapshotSource::Read(uint64_t offset, size_t bytes_max) co
 }
 
 SnapshotSink::~SnapshotSink() {
-  if (file_ == nullptr) return;
-  file_.reset();
-  (void)files_.Remove(path_);  // it may be as large as the store
+  (void)Discard();
+}
+
+std::unique_ptr<wal::File> SnapshotSink::Discard() {
+  if (file_ != nullptr) (void)files_.Remove(path_);  // it may be as large as the store
+  return std::move(file_);
 }
 
 Result<uint64_t> SnapshotSink::Write(const SnapshotPiece& piece) {
   if (piece.offset == 0) {
-    file_.reset();
     const Status removed = files_.Remove(path_);
     if (!removed.ok() && removed.code() != StatusCode::kNotFound) return removed;
     auto file = files_.Create(path_);
@@ -80,11 +90,9 @@ Result<uint64_t> SnapshotSink::Write(const SnapshotPiece& piece) {
   return size_;
 }
 
-Status SnapshotSink::Finish() {
+std::unique_ptr<wal::File> SnapshotSink::Finish() {
   ASSENT_CHECK(file_ != nullptr);
-  ASSENT_RETURN_IF_ERROR(file_->Sync());
-  file_.reset();
-  return {};
+  return std::move(file_);
 }
 
 }  // namespace assent

@@ -22,13 +22,16 @@ class SnapshotSource {
   // `files`: where `path` lies; outlives this, and so does `store`.
   static Result<std::unique_ptr<SnapshotSource>> Start(Store& store, wal::FileSystem& files,
                                                        const std::string& path);
-  ~SnapshotSource();  // removes the file
+  ~SnapshotSource();  // Discard()
   SnapshotSource(const SnapshotSource&) = delete;
   SnapshotSource& operator=(const SnapshotSource&) = delete;
 
   // Copies on; true once the copy is complete.
   Result<bool> Step();
   bool complete() const { return complete_; }
+  // Takes the file's name away. What is returned, if anything, is the file: to end it may take a second for
+  // each some gigabytes, so not on the loop. Nothing else is called any more.
+  std::unique_ptr<wal::File> Discard();
   // REQUIRES: complete().
   Result<SnapshotPiece> Read(uint64_t offset, size_t bytes_max) const;
 
@@ -48,14 +51,17 @@ class SnapshotSink {
  public:
   // `files`: where `path` lies; outlives this.
   SnapshotSink(wal::FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
-  ~SnapshotSink();  // removes the file unless it is whole
+  ~SnapshotSink();  // Discard()
   SnapshotSink(const SnapshotSink&) = delete;
   SnapshotSink& operator=(const SnapshotSink&) = delete;
 
   // Returns the bytes held so far.
   Result<uint64_t> Write(const SnapshotPiece& piece);
-  // The last piece was written: syncs the file and closes it.
-  Status Finish();
+  // The last piece was written. The file stays; to sync it may take long, so not on the loop. Nothing else is
+  // called any more.
+  std::unique_ptr<wal::File> Finish();
+  // As SnapshotSource's, of a file that is not finished.
+  std::unique_ptr<wal::File> Discard();
 
  private:
   wal::FileSystem& files_;

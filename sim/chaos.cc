@@ -68,6 +68,8 @@ std::string_view ToString(FaultKind kind) {
       return "clock-jump";
     case FaultKind::kSlowDisk:
       return "slow-disk";
+    case FaultKind::kSlowForces:
+      return "slow-forces";
     case FaultKind::kIoError:
       return "io-error";
     case FaultKind::kDiskFull:
@@ -374,6 +376,19 @@ bool Chaos::Apply(const Fault& fault) {
         if (world_.IsUp(node)) world_.HoldLog(node, group, false);
       });
       return true;
+    case FaultKind::kSlowForces: {
+      if (!up) return false;
+      const uint64_t by_us = kSecond + choices.Below(5 * kSecond);
+      for (const GroupSpec& spec : calm_.groups) {
+        if (world_.Has(node, spec.id)) world_.SlowLog(node, spec.id, by_us);
+      }
+      Later(3 * fault.for_us + 5 * kSecond, [this, node] {
+        for (const GroupSpec& spec : calm_.groups) {
+          if (world_.IsUp(node) && world_.Has(node, spec.id)) world_.SlowLog(node, spec.id, 0);
+        }
+      });
+      return true;
+    }
     case FaultKind::kIoError:
     case FaultKind::kDiskFull: {
       if (!up || !world_.Has(node, fault.group)) return false;
@@ -394,7 +409,8 @@ bool Chaos::Apply(const Fault& fault) {
     }
     case FaultKind::kNoRoom:
       if (!up || !world_.Has(node, fault.group)) return false;
-      world_.LimitDisk(node, fault.group, choices.Below(choices.OneIn(2) ? 4 << 10 : 16 << 10));
+      world_.LimitDisk(node, fault.group, choices.Below(choices.OneIn(2) ? 4 << 10 : 16 << 10),
+                       /*of_store=*/choices.OneIn(3));
       Later(3 * kSecond + fault.for_us, [this, node, group = fault.group, restart = choices.OneIn(2)] {
         world_.LimitDisk(node, group, std::nullopt);
         if (restart) Die(node, /*power=*/false, 0);
@@ -454,7 +470,9 @@ void Chaos::Heal() {
       if (!world_.Has(node, spec.id)) continue;
       world_.MendDisk(node, spec.id);
       world_.LimitDisk(node, spec.id, std::nullopt);
-      if (world_.IsUp(node)) world_.HoldLog(node, spec.id, false);
+      if (!world_.IsUp(node)) continue;
+      world_.HoldLog(node, spec.id, false);
+      world_.SlowLog(node, spec.id, 0);
     }
     Repair(node);
   }

@@ -38,6 +38,7 @@ enum class FaultKind : uint8_t {
   kReplay,            // messages come again, much later
   kClockJump,         // of the wall clock
   kSlowDisk,          // a log's forces do not end for a while
+  kSlowForces,        // each force of a node's logs takes seconds, for a while
   kIoError,           // a write or sync of a log or a store fails
   kDiskFull,          // one write finds no room
   kNoRoom,            // no file grows for a while

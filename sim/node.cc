@@ -37,7 +37,7 @@ void World::Log::Submit(LogCommand command) {
 void World::Log::Schedule() {
   if (scheduled_ || held_ || queue_.empty()) return;
   scheduled_ = true;
-  node_.After(world_.Random(world_.options_.force_us_max + 1), [this] {
+  node_.After(slow_us_ + world_.Random(world_.options_.force_us_max + 1), [this] {
     scheduled_ = false;
     if (!held_) Work();
     Schedule();
@@ -389,6 +389,13 @@ void World::Node::ProposeView(const View& view) {
   }
   const bool cut = world_.directory_cut_.contains(id_);
   const bool trouble = cut || world_.Chance(world_.options_.directory_trouble);
+  if (trouble && world_.Chance(0.2)) {  // it cannot be written, and says so
+    return After(world_.Random(kDirectoryUsMax), [this, view] {
+      hosted_.at(view.group)
+          .replica->OnReplicationEvent(backup::CasDone{view, backup::CasOutcome::kFailed, "no room"});
+      Touch();
+    });
+  }
   // Of unknown fate: now, later, or never; and no answer tells.
   if (cut) {
   } else if (trouble && world_.Chance(0.3)) {

@@ -51,6 +51,7 @@ class World::Log final : public LogPort {
     held_ = hold;
     if (!held_) Schedule();
   }
+  void Slow(uint64_t by_us) { slow_us_ = by_us; }
 
  private:
   void Schedule();
@@ -65,6 +66,7 @@ class World::Log final : public LogPort {
   std::deque<LogDone> done_;
   bool scheduled_ = false;
   bool held_ = false;
+  uint64_t slow_us_ = 0;
   uint64_t forces_ = 0;
 };
 
@@ -146,6 +148,17 @@ class World::Node final : public ReplicaHost {
     disk.seen_epoch = seen.seen_epoch;
     disk.directory = seen.directory_incarnation;
     return {};
+  }
+  void RunOffLoop(GroupId, std::function<void()> work, std::function<void()> then) override {
+    After(world_.Random(world_.options_.off_loop_us_max),
+          [this, work = std::move(work), then = std::move(then)] {
+            work();
+            After(world_.Random(20), [this, then] {
+              then();
+              Touch();
+            });
+            Touch();
+          });
   }
   void AnswerClient(RequestId id, ClientReply reply) override {
     if (Effect()) return;

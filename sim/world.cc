@@ -237,6 +237,9 @@ bool World::TakesPart(NodeId node) const {
 void World::HoldLog(NodeId node, GroupId group, bool hold) {
   nodes_.at(node)->hosted_.at(group).log->Hold(hold);
 }
+void World::SlowLog(NodeId node, GroupId group, uint64_t by_us) {
+  nodes_.at(node)->hosted_.at(group).log->Slow(by_us);
+}
 void World::BreakDisk(NodeId node, GroupId group, uint64_t effect, wal::MemoryFileSystem::Fault fault,
                       bool of_log, std::function<void()> then) {
   Disk& disk = DiskOf(node, group);
@@ -325,11 +328,15 @@ void World::CutAtProposal(NodeId node, std::function<void()> then) {
     cut_at_proposal_.erase(node);
   }
 }
-void World::LimitDisk(NodeId node, GroupId group, std::optional<uint64_t> bytes) {
+void World::LimitDisk(NodeId node, GroupId group, std::optional<uint64_t> bytes, bool of_store) {
   Disk& disk = DiskOf(node, group);
   disk.is_limited = bytes.has_value();
   if (bytes) disk.is_faulty = true;
-  disk.files.set_capacity(bytes ? std::optional(disk.files.used() + *bytes) : std::nullopt);
+  const auto limit = [&](wal::MemoryFileSystem& files) {
+    files.set_capacity(bytes ? std::optional(files.used() + *bytes) : std::nullopt);
+  };
+  limit(disk.files);
+  if (of_store || !bytes) limit(disk.store_files);
 }
 void World::CutDirectory(NodeId node, bool cut) {
   if (cut) {

@@ -45,11 +45,12 @@ struct WorldOptions {
   std::vector<GroupSpec> groups;
   double loss = 0;
   double duplication = 0;
-  uint64_t delay_us_max = 300;  // of a message
-  bool in_order = false;        // messages of a link come as they were sent, as over one connection
-  uint64_t force_us_max = 200;  // of a force
-  double stall = 0;             // of a message: comes up to replay_us_max later, past all that follow it
-  double replay = 0;            // of a message: comes again, up to replay_us_max later
+  uint64_t delay_us_max = 300;     // of a message
+  bool in_order = false;           // messages of a link come as they were sent, as over one connection
+  uint64_t force_us_max = 200;     // of a force
+  uint64_t off_loop_us_max = 500;  // of other disk work that the loop does not wait for
+  double stall = 0;                // of a message: comes up to replay_us_max later, past all that follow it
+  double replay = 0;               // of a message: comes again, up to replay_us_max later
   uint64_t replay_us_max = 10'000'000;
   uint64_t slice_us_max = 20;    // how long events gather before the driver flushes
   double directory_trouble = 0;  // reads without an answer, compare-and-swaps of unknown fate
@@ -99,6 +100,8 @@ class World {
   // ---- Faults ----
   // The log's commands wait, unperformed.
   void HoldLog(NodeId node, GroupId group, bool hold);
+  // Each command takes so much longer, until its process ends. 0: no longer.
+  void SlowLog(NodeId node, GroupId group, uint64_t by_us);
   // The `effect`-th write, sync or rename of the log's files from now on goes wrong.
   // `of_log` false: of the store's files. When it has, `then` is called, in the middle of what is going on.
   void BreakDisk(NodeId node, GroupId group, uint64_t effect, wal::MemoryFileSystem::Fault fault,
@@ -118,7 +121,7 @@ class World {
   // called.
   void CutAtProposal(NodeId node, std::function<void()> then);
   // The files of the log may grow by so much; nothing: without limit.
-  void LimitDisk(NodeId node, GroupId group, std::optional<uint64_t> bytes);
+  void LimitDisk(NodeId node, GroupId group, std::optional<uint64_t> bytes, bool of_store = false);
   // This node does not reach the directory.
   void CutDirectory(NodeId node, bool cut);
   // True if each acknowledged record of the group survives the loss of the node's disk: another member of the

@@ -67,9 +67,6 @@ Result<bool> SnapshotWriter::Step(int pages) {
   // store's.
   at_ = store_.applied();
   Close();
-  status_ = store_.files_.SyncFile(path_);
-  if (status_.ok()) status_ = store_.files_.SyncDirectory(DirectoryOf(path_));  // R7
-  if (!status_.ok()) return status_;
   done_ = true;
   return true;
 }

@@ -13,10 +13,10 @@ namespace assent {
 
 // Copies a store into a file of its own, a few pages a step, while the store goes on being written (R6). It
 // uses SQLite's online backup on the *writing* connection: what that writes between steps is carried along,
-// so the copy never starts over, and once done it is the whole state at one log position (R13).
+// so the copy never starts over, and once done it is the whole state at one log position (R13). Nothing is
+// synced: the file is for this process to read.
 //
-//   Start --> Step* --> done: the file is complete and durable        failure --> the file is removed at the
-//   end
+//   Start --> Step* --> done: the file is complete        failure --> the file is removed at the end
 //
 // A failure here (a full disk, say) is not the store's, unless store.status() says so. Same thread as the
 // store, which outlives this.
@@ -29,8 +29,7 @@ class SnapshotWriter {
   SnapshotWriter(const SnapshotWriter&) = delete;
   SnapshotWriter& operator=(const SnapshotWriter&) = delete;
 
-  // Copies up to `pages` (4 KiB each, at least 1). True: the snapshot is complete and synced. The last call
-  // syncs the file.
+  // Copies up to `pages` (4 KiB each, at least 1). True: the snapshot is complete.
   Result<bool> Step(int pages);
 
   // The position that the finished snapshot is the state at. Step has returned true.

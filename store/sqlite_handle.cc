@@ -19,7 +19,8 @@ Status SqliteError(sqlite3* db, int code, const std::string& path, const std::st
               ". The file is damaged: move this replica's directory away and restart the node; the replica "
               "is filled again from its peers");
     case SQLITE_FULL:
-      return Status(StatusCode::kDiskFull, what + "the disk is full. Free some space, then restart the node");
+      return Status(StatusCode::kDiskFull,
+                    what + "the disk is full. Free some space, and the replica goes on by itself");
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return Status(StatusCode::kUnavailable,
@@ -37,7 +38,7 @@ Status SqliteError(sqlite3* db, int code, const std::string& path, const std::st
   // SQLite maps ENOSPC to SQLITE_FULL, but not a quota.
   if (errno_of_call == EDQUOT || errno_of_call == ENOSPC) {
     return Status(StatusCode::kDiskFull,
-                  what + "the disk or the quota is full. Free some space, then restart the node");
+                  what + "the disk or the quota is full. Free some space, and the replica goes on by itself");
   }
   const std::string cause = errno_of_call == 0 ? "" : ": " + std::generic_category().message(errno_of_call);
   return Status(StatusCode::kIo, what + because() + cause + " (SQLite code " + std::to_string(code) + ")");

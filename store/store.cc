@@ -1,8 +1,8 @@
 #include "store/store.h"
 
 #include <sqlite3.h>
-#include <xxhash.h>
 
+#include <cstdlib>
 #include <utility>
 
 #include "common/check.h"
@@ -260,48 +260,21 @@ Result<LogPosition> Store::Checkpoint() {
 }
 
 Result<StoreDigest> Store::Digest(std::span<const Table> tables) const {
-  if (!status_.ok()) return status_;
-  StoreDigest digest;
-  digest.at = applied_;
-  XXH3_state_t* state = XXH3_createState();
-  XXH3_128bits_reset(state);
-  const auto add_number = [state](uint64_t number) {
-    char bytes[8];
-    for (char& byte : bytes) {
-      byte = static_cast<char>(number & 0xff);
-      number >>= 8;
-    }
-    XXH3_128bits_update(state, bytes, sizeof bytes);
-  };
-  for (const Table table : tables) {
-    add_number(static_cast<uint64_t>(table));
-    Scan(table, "", "", [&](std::string_view key, const Row& row) {
-      // Lengths first: no two different states hash the same bytes.
-      add_number(key.size());
-      XXH3_128bits_update(state, key.data(), key.size());
-      add_number(Raw(row.lsn));
-      add_number(row.value.size());
-      XXH3_128bits_update(state, row.value.data(), row.value.size());
-      ++digest.rows;
-      return true;
-    });
-    add_number(UINT64_MAX);  // no key is that long: the end of the table
-  }
-  const XXH128_hash_t hash = XXH3_128bits_digest(state);
-  XXH3_freeState(state);
-  if (!status_.ok()) return status_;
-  digest.hash_high = hash.high64;
-  digest.hash_low = hash.low64;
-  return digest;
+  StoreDigester digester(tables);
+  const auto done = digester.Step(*this, UINT64_MAX);
+  if (!done.ok()) return done.status();
+  return digester.digest();
 }
 
-Result<LogPosition> Store::InstallSnapshot(const std::string& snapshot_path, const std::string& store_path,
-                                           const StoreIdentity& identity, const StoreOptions& options) {
+Result<uint64_t> Store::CopyBytes() const {
+  const auto pages = QueryText(db_.get(), path_, "PRAGMA page_count");
+  if (!pages.ok()) return pages.status();
+  return kStorePageBytes * std::strtoull(pages->c_str(), nullptr, 10);
+}
+
+Result<LogPosition> Store::CheckSnapshot(const std::string& snapshot_path, const StoreIdentity& identity,
+                                         const StoreOptions& options) {
   StoreFiles& files = FilesOf(options);
-  if (DirectoryOf(snapshot_path) != DirectoryOf(store_path)) {
-    return Status(StatusCode::kInvalid,
-                  snapshot_path + ": a snapshot must lie in the directory of " + store_path);
-  }
   const auto vfs = ChecksumVfs(options.vfs);
   if (!vfs.ok()) return vfs.status();
   const auto exists = files.Exists(snapshot_path);
@@ -309,20 +282,22 @@ Result<LogPosition> Store::InstallSnapshot(const std::string& snapshot_path, con
   if (!*exists) return Status(StatusCode::kNotFound, snapshot_path + ": no snapshot there");
   // It came as one file; what lies beside it under these names is not its own.
   ASSENT_RETURN_IF_ERROR(RemoveFilesBeside(files, snapshot_path));
-  LogPosition applied;
-  {
-    auto db = OpenSqlite(snapshot_path, *vfs, false);
-    if (!db.ok()) return db.status();
-    ASSENT_RETURN_IF_ERROR(CheckFileHeader(db->get(), snapshot_path));
-    ASSENT_RETURN_IF_ERROR(CheckSchema(db->get(), snapshot_path, identity));
-    ASSENT_RETURN_IF_ERROR(CheckAllPages(db->get(), snapshot_path));
-    if (Mutated(Mutant::kSnapshotWithoutPrepared)) ExecSqlite(db->get(), "DELETE FROM prepared");
-    const auto read = ReadApplied(db->get(), snapshot_path);
-    if (!read.ok()) return read.status();
-    applied = *read;
+  auto db = OpenSqlite(snapshot_path, *vfs, false);
+  if (!db.ok()) return db.status();
+  ASSENT_RETURN_IF_ERROR(CheckFileHeader(db->get(), snapshot_path));
+  ASSENT_RETURN_IF_ERROR(CheckSchema(db->get(), snapshot_path, identity));
+  ASSENT_RETURN_IF_ERROR(CheckAllPages(db->get(), snapshot_path));
+  if (Mutated(Mutant::kSnapshotWithoutPrepared)) ExecSqlite(db->get(), "DELETE FROM prepared");
+  return ReadApplied(db->get(), snapshot_path);
+}
+
+Status Store::InstallSnapshot(const std::string& snapshot_path, const std::string& store_path,
+                              const StoreOptions& options) {
+  if (DirectoryOf(snapshot_path) != DirectoryOf(store_path)) {
+    return Status(StatusCode::kInvalid,
+                  snapshot_path + ": a snapshot must lie in the directory of " + store_path);
   }
-  ASSENT_RETURN_IF_ERROR(Replace(files, snapshot_path, store_path));
-  return applied;
+  return Replace(FilesOf(options), snapshot_path, store_path);
 }
 
 }  // namespace assent

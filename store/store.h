@@ -10,6 +10,7 @@
 #include "common/ids.h"
 #include "common/state.h"
 #include "common/status.h"
+#include "store/digest.h"
 #include "store/files.h"
 #include "store/sqlite_handle.h"
 
@@ -35,7 +36,8 @@
 // process gets kUnavailable.
 //
 // Thread: calls come from one thread at a time. All of them block on the disk; Checkpoint for as long as six
-// fsyncs take, and Open with `verify` for as long as reading the whole file takes.
+// fsyncs take, and Open with `verify` for as long as reading the whole file takes. The static ones may be
+// called from any thread.
 namespace assent {
 
 class CheckpointMark;
@@ -57,14 +59,6 @@ struct StoreOptions {
   std::string vfs = {};          // name of the SQLite VFS below the checksums; empty = the default one
   StoreFiles* files = nullptr;   // what that VFS lacks; nullptr = POSIX. Outlives the store
   uint64_t pages_max = 0;        // SQLite's max_page_count: past it kDiskFull; 0 = SQLite's own
-};
-
-struct StoreDigest {
-  LogPosition at;
-  uint64_t rows = 0;
-  uint64_t hash_high = 0;
-  uint64_t hash_low = 0;
-  bool operator==(const StoreDigest&) const = default;
 };
 
 class Store final : public StateReader {
@@ -102,19 +96,22 @@ class Store final : public StateReader {
   // file is bounded by nothing else (G8).
   uint64_t wal_bytes() const { return wal_bytes_; }
 
-  // Over all rows of `tables`, their keys, LSNs and values in key order: equal states have equal digests,
-  // however their batches were cut. For the audit of replicas at equal applied(). Reads it all, so it takes
-  // its time.
+  // Of all rows of `tables`, in one go (store/digest.h).
   Result<StoreDigest> Digest(std::span<const Table> tables) const;
 
   const std::string& path() const { return path_; }
+  // What a copy of it takes.
+  Result<uint64_t> CopyBytes() const;
 
-  // Replaces the store at `store_path`, which nobody has open, by a SnapshotWriter's file in the same
-  // directory; the latter is gone afterwards. Checks first that it is whole and of `identity`: if not
-  // (kDamaged, kForeign), nothing was changed. A crash at any point leaves the old store or the new, never a
-  // mixture. Returns what it has applied.
-  static Result<LogPosition> InstallSnapshot(const std::string& snapshot_path, const std::string& store_path,
-                                             const StoreIdentity& identity, const StoreOptions& options);
+  // Checks that a SnapshotWriter's file is whole and of `identity` (kDamaged, kForeign), which takes as long
+  // as reading it all. Returns what it has applied.
+  static Result<LogPosition> CheckSnapshot(const std::string& snapshot_path, const StoreIdentity& identity,
+                                           const StoreOptions& options);
+  // Replaces the store at `store_path`, which nobody has open, by a file in the same directory that was
+  // checked; the latter is gone afterwards. A crash at any point leaves the old store or the new, never a
+  // mixture.
+  static Status InstallSnapshot(const std::string& snapshot_path, const std::string& store_path,
+                                const StoreOptions& options);
 
  private:
   friend class SnapshotWriter;

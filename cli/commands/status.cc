@@ -157,7 +157,8 @@ class Picture {
   std::string StateOf(const std::string& group, const wire::ReplicaStatus& r) const {
     if (r.serving) {
       const bool empty = group.front() == 's' && holders_ && !holders_->contains(group);
-      return empty ? "serving, but holds no slots: keys are not moved to a new shard yet" : "serving";
+      if (empty) return "serving, but holds no slots: keys are not moved to a new shard yet";
+      return r.detail.empty() ? "serving" : "serving; " + r.detail;
     }
     if (r.role == wire::ReplicaRole::PRIMARY) {
       return "not serving for " +

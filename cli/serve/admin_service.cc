@@ -14,6 +14,8 @@ namespace assent::cli {
 namespace {
 
 constexpr uint64_t kAnswerUs = 5'000'000;
+constexpr uint64_t kDigestBytesAStep = 1 << 20;  // of a store: about a millisecond of the loop's time
+constexpr int kDigestTriesMax = 100;
 constexpr uint64_t kChangeUs = 600'000'000;   // a learner's catching up takes its time
 constexpr int64_t kDrainMaxUs = 300'000'000;  // new work waits meanwhile
 constexpr size_t kTransactionsMax = 1'000;
@@ -113,7 +115,8 @@ wire::ReplicaStatus StatusOf(const Node& node, const Replica& replica, const Ins
   out.__set_log_bytes(
       codec::Number(replica.log().port().log().segment_count() * node.config().segment_bytes));
   out.__set_forces(codec::Number(replica.log().port().forces()));
-  const std::string waits = status.waiting_for.empty() ? "" : "waits for " + status.waiting_for;
+  const bool does_wait = !status.serving && !status.waiting_for.empty();
+  const std::string waits = (does_wait ? "waits for " : "") + status.waiting_for;
   out.__set_detail(codec::CutDetail(replica.halted() ? replica.halt_reason() : waits));
   return out;
 }
@@ -174,6 +177,15 @@ void AdminService::node_status(wire::NodeStatusReply& reply, const wire::AdminRe
       const Instant now = Loop::Now();
       for (const Replica* replica : node_.replicas()) {
         out.replicas.push_back(StatusOf(node_, *replica, now));
+      }
+      for (const auto& [group, why] : node_.failures()) {
+        wire::ReplicaStatus failed;
+        wire::View none;
+        none.__set_group(codec::Encode(group));
+        failed.__set_view(none);
+        failed.__set_role(wire::ReplicaRole::HALTED);
+        failed.__set_detail(codec::CutDetail(why));
+        out.replicas.push_back(std::move(failed));
       }
       out.__isset.replicas = true;
       out.__set_uptime_ms(codec::Number((now.mono_us - node_.started_us()) / 1000));
@@ -305,20 +317,35 @@ void AdminService::promote(wire::ChangeReplicaReply& reply, const wire::PromoteR
   Change(reply, request.cluster, request.group, request.epoch, change);
 }
 
+// In steps, since the loop has beacons to send while a large store is read (R11).
+Result<StoreDigest> AdminService::DigestOf(GroupId group) {
+  for (int tries = 0; tries < kDigestTriesMax; ++tries) {
+    auto digester = std::make_shared<StoreDigester>(kTables);
+    for (;;) {
+      std::optional<Result<bool>> stepped;
+      ASSENT_RETURN_IF_ERROR(OnLoop(stepped, [this, group, digester]() -> std::optional<Result<bool>> {
+        const Replica* replica = node_.FindReplica(group);
+        const Store* store = replica == nullptr ? nullptr : replica->state().find_store();
+        if (store == nullptr) return Status(StatusCode::kNotFound, node_.WhyNoReplica(group));
+        return digester->Step(*store, kDigestBytesAStep);
+      }));
+      if (!stepped->ok() && stepped->status().code() == StatusCode::kConflict) break;
+      if (!stepped->ok()) return stepped->status();
+      if (stepped->value()) return digester->digest();
+    }
+  }
+  return Status(StatusCode::kUnavailable,
+                ToString(group) + " is written faster than it can be read; try again when it is at rest");
+}
+
 void AdminService::digest(wire::DigestReply& reply, const wire::DigestRequest& request) {
   Answer(reply, request.cluster, [&]() -> Status {
     GroupId group;
     codec::Fault fault;
     if (!codec::Decode(request.group, group, fault)) return Status(StatusCode::kInvalid, fault.what);
-    std::optional<Result<StoreDigest>> digest;
-    ASSENT_RETURN_IF_ERROR(OnLoop(digest, [this, group]() -> std::optional<Result<StoreDigest>> {
-      const Replica* replica = node_.FindReplica(group);
-      const Store* store = replica == nullptr ? nullptr : replica->state().find_store();
-      if (store == nullptr) return Status(StatusCode::kNotFound, ToString(group) + " has no replica here");
-      return store->Digest(kTables);
-    }));
-    if (!digest->ok()) return digest->status();
-    const StoreDigest& shown = digest->value();
+    const auto digest = DigestOf(group);
+    if (!digest.ok()) return digest.status();
+    const StoreDigest& shown = *digest;
     reply.__set_applied(codec::Encode(shown.at));
     reply.__set_hash(codec::Number(shown.hash_low ^ shown.hash_high));
     reply.__set_rows(codec::Number(shown.rows));

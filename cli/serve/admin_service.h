@@ -32,6 +32,7 @@ class AdminService final : public wire::AdminIf {
   template <typename Shown, typename Fn>
   Status OnLoop(Shown& shown, Fn fn);
   bool IsForUs(const std::string& cluster, wire::AdminResult& result) const;
+  Result<StoreDigest> DigestOf(GroupId group);
   void Change(wire::ChangeReplicaReply& reply, const std::string& cluster, const wire::GroupId& wire_group,
               wire::Epoch epoch, backup::OperatorChange change);
 

@@ -32,6 +32,7 @@
 //   [limits]
 //   connections_max = 256
 //   replicas_min = 1
+//   disk_reserve_bytes = 134217728
 //   [log]
 //   segment_bytes = 16777216
 //   checkpoint_bytes = 33554432
@@ -74,8 +75,11 @@ struct NodeConfig {
   std::vector<NodeEntry> nodes;    // in the file's order, as all lists here
   std::vector<GroupEntry> groups;  // of the whole cluster
   std::vector<ResourceManagerEntry> resource_managers;
-  uint32_t connections_max = 256;                // of clients; peers and operators have their own (G8)
-  uint32_t replicas_min = 1;                     // a view smaller than this does not serve (R3)
+  uint32_t connections_max = 256;  // of clients; peers and operators have their own (G8)
+  uint32_t replicas_min = 1;       // a view smaller than this does not serve (R3)
+  // So much of the disk with the data, or a twentieth of it if that is less, is left to what is open already,
+  // and to trimming the logs: below it no new work is taken (G8), and no snapshot is made or taken in.
+  uint64_t disk_reserve_bytes = 128ull * 1024 * 1024;
   uint64_t segment_bytes = 16ull * 1024 * 1024;  // of each log file
   // SQLite's -wal file, and the log that a restart replays, grow to about this between two checkpoints.
   uint64_t checkpoint_bytes = 32ull * 1024 * 1024;

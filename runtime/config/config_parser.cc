@@ -24,7 +24,7 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& KnownKeys()
       {"nodes[]", {"id", "address"}},
       {"groups[]", {"id", "replicas"}},
       {"resource_managers[]", {"name", "address"}},
-      {"limits", {"connections_max", "replicas_min"}},
+      {"limits", {"connections_max", "replicas_min", "disk_reserve_bytes"}},
       {"log", {"segment_bytes", "checkpoint_bytes"}},
       {"transactions", {"vote_timeout_ms", "idle_timeout_ms", "life_max_ms", "token_retention_ms"}},
   };
@@ -76,6 +76,7 @@ class Parser {
       CheckKeys(*limits, "limits", "limits");
       Number(*limits, "limits", "connections_max", config_.connections_max);
       Number(*limits, "limits", "replicas_min", config_.replicas_min);
+      Number(*limits, "limits", "disk_reserve_bytes", config_.disk_reserve_bytes);
     }
     if (const toml::table* log = Table(root, "log", false)) {
       CheckKeys(*log, "log", "log");

@@ -93,7 +93,7 @@ std::string LogOf(const TestCluster& cluster, int node) {
 
 // Where it says so, as store or log do; npos if it does not.
 size_t WhatToDo(const std::string& text) {
-  return std::min(text.find("Free some space, then restart"), text.find("make room, then restart"));
+  return std::min(text.find("Free some space, and the replica"), text.find("make room, and this replica"));
 }
 
 std::string LastLine(const std::string& text) {

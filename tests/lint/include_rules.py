@@ -45,7 +45,7 @@ STANDARD = ["std", "unordered containers", "clock, thread, I/O, randomness"]
 PURE = ["std"]
 ANY_LIBRARY = list(LIBRARIES)
 # The driver of a replica (assent_driver), which the simulator runs as well.
-DRIVER = ["runtime/heard_leaders.h", "runtime/log_port.*", "runtime/log_view.*", "runtime/replica*",
+DRIVER = ["runtime/disk_reserve.*", "runtime/heard_leaders.h", "runtime/log_port.*", "runtime/log_view.*", "runtime/replica*",
           "runtime/snapshot_transfer.*", "runtime/state_machine.*"]
 
 # path pattern, what it may include (classes above, `generated` = code made from the IDL, patterns of our own

@@ -61,6 +61,7 @@ REPLICATION = [
     M_LEARNER_DROPPED_ON_TIMEOUT L=3 MAXE=3: R6, and until the proposal is known to have failed
     M_LEARNER_GAP L=3 MAXE=3: R6, it holds all that was replicated without it
     M_LEARNER_WITHOUT_INHERITED V=0 MAXE=4: R6, R4, and the log as its primary inherited it
+    M_REPLACER_WITHOUT_INHERITED L=3 V=1 MAXE=3 CRASHES=2 WIPES=1: R3, R6, so does who takes its own place
 ''') + mutants('replication/', 'replication', 'L=3 V=2 MAXE=3', '''
     M_ACK_OF_LENGTH: R4; an ack names its last record by (epoch, LSN), so none of another log is counted
     M_ACK_OF_ANY_EPOCH: R2; likewise, with two replicas: nobody but the primary makes the other cut its log

@@ -16,7 +16,7 @@
  * Timers   A takeover, removal, admission, stall or resend may come at any moment. With leases left out,
  *          nothing here may depend on time.
  * Disks    WIPES times a replica that is down loses its data directory: another incarnation; not the last
- *          copy (G2).
+ *          copy (G2). A member that did may take its own place, in one view.
  *
  * Checked, besides what the core itself would abort on:
  *   I-R1  one (epoch, LSN) is one record
@@ -75,7 +75,9 @@ typedef Replica {
   byte serve_at;         /* its EpochBegan */
   byte acked;            /* by the other replica, in this epoch */
   bit  peer_inc;         /* whose acks count: the incarnation named, or the one being added */
-  bit  required          /* the learner's acks count already */
+  bit  required;         /* the learner's acks count already */
+  bit  replacing;        /* the member's node acks under the other incarnation, which is to take its place */
+  byte new_acked         /* by that */
 }
 Replica rep[2];
 
@@ -168,7 +170,7 @@ inline put(r, epoch_of, what) {
 
 inline leave_role(r) {
   rep[r].proposed = 0; rep[r].serving = 0; rep[r].serve_at = 0; rep[r].acked = 0; rep[r].peer_inc = 0;
-  rep[r].required = 0;
+  rep[r].required = 0; rep[r].replacing = 0; rep[r].new_acked = 0;
 #ifndef M_MATCHING_GOES_ON
   rep[r].matched = 0                               /* R4 */
 #endif
@@ -234,10 +236,12 @@ inline adopt(r) {                                  /* ViewRead */
   fi
 }
 
-/* The incarnation that a proposal of r names for the other: the one in the view, or the learner's. */
+/* The incarnation that a proposal of r names for the other: the one in the view, the learner's, or that which
+   takes its own place. */
 inline send_cas(r) {
   cas[r].expect = rep[r].epoch; cas[r].members = rep[r].proposed; cas[r].life = rep[r].life;
-  cas[r].peer_inc = (rep[r].required -> rep[r].peer_inc : dir_inc[other(r)])
+  cas[r].peer_inc = (rep[r].required -> rep[r].peer_inc : dir_inc[other(r)]);
+  cas[r].peer_inc = (rep[r].replacing -> 1 - rep[r].peer_inc : cas[r].peer_inc)
 }
 
 inline cas_done(whose) {
@@ -375,6 +379,17 @@ inline on_ack(r) {
   rep[r].acked = ACK(r).lsn
 }
 
+/* A member's node that acks as another than the view names (R3). */
+#define ACK_OF_ANOTHER(r) \
+  (IN_VIEW(r) && ACK_OF_THIS_EPOCH(r) && ACK(r).lsn <= rep[r].last && IS_OURS(r) && \
+   ACK(r).inc != rep[r].peer_inc && \
+   (rep[r].replacing -> ACK(r).lsn > rep[r].new_acked : rep[r].proposed == 0 && rep[r].epoch < MAXE))
+
+inline on_ack_of_another(r) {
+  printf("r%d counts the ack of %d of who is to take its own place\n", r, ACK(r).lsn);
+  rep[r].replacing = 1; rep[r].new_acked = ACK(r).lsn
+}
+
 /* ---- what is replicated (primary.cc) ---- */
 
 #if defined(M_LEARNER_NOT_REQUIRED)
@@ -389,7 +404,8 @@ inline on_ack(r) {
 #else
 #define OWN(r)  rep[r].durable
 #endif
-#define HELD_BY_MEMBERS(r)  (REQUIRED(r) -> least(OWN(r), rep[r].acked) : OWN(r))
+#define HELD_BY_PEER(r)  (rep[r].replacing -> least(rep[r].acked, rep[r].new_acked) : rep[r].acked)
+#define HELD_BY_MEMBERS(r)  (REQUIRED(r) -> least(OWN(r), HELD_BY_PEER(r)) : OWN(r))
 #ifdef M_SERVES_INHERITED_AT_ONCE
 #define MAY_ADVANCE(r)  true
 #else
@@ -420,6 +436,14 @@ inline advance_replicated(r) {
   (rep[r].acked >= rep[r].replicated && rep[r].acked >= rep[r].serve_at && \
    HELD_BY_MEMBERS(r) >= rep[r].serve_at)
 #endif
+/* The primary is a member, so it holds all that was ever replicated, though nothing more is, in this view. */
+#ifdef M_REPLACER_WITHOUT_INHERITED
+#define REPLACER_HOLDS_ALL(r)  (rep[r].new_acked >= rep[r].replicated)
+#else
+#define REPLACER_HOLDS_ALL(r)  \
+  (rep[r].new_acked >= rep[r].replicated && rep[r].new_acked >= rep[r].serve_at && \
+   OWN(r) >= rep[r].serve_at)
+#endif
 #ifdef M_LEARNER_DROPPED_ON_TIMEOUT
 #define MAY_STALL(r)  true
 #else
@@ -444,16 +468,22 @@ inline advance_replicated(r) {
               if :: OF_THIS_EPOCH(r) && FOLLOWS_ON(r) -> take_ship(r) :: else fi; s = 0 } \
   :: d_step { FOLLOWS(r) -> ack_ship(r) } \
   :: d_step { IS(r, PRIMARY) && ACK_COUNTS(r) -> on_ack(r) } \
+  :: d_step { IS(r, PRIMARY) && ACK_OF_ANOTHER(r) -> on_ack_of_another(r) } \
   :: d_step { IS(r, PRIMARY) && MAY_ADVANCE(r) && \
               (HELD_BY_MEMBERS(r) > rep[r].replicated || !rep[r].serving) -> advance_replicated(r) } \
   /* R3: a silent primary, a silent backup */ \
   :: d_step { IS(r, BACKUP) && MAY_PROPOSE(r) -> propose(r, bitof(r)) } \
-  :: d_step { IS(r, PRIMARY) && IN_VIEW(r) && MAY_PROPOSE(r) -> propose(r, bitof(r)) } \
+  :: d_step { IS(r, PRIMARY) && IN_VIEW(r) && MAY_PROPOSE(r) -> \
+              rep[r].replacing = 0; rep[r].new_acked = 0; propose(r, bitof(r)) } \
   /* R6 */ \
   :: d_step { ADDS(r) && rep[r].proposed == 0 && !rep[r].required && rep[r].epoch < MAXE -> \
               rep[r].required = 1 } \
   :: d_step { ADDS(r) && rep[r].required && MAY_STALL(r) -> rep[r].required = 0 } \
   :: d_step { ADDS(r) && rep[r].required && MAY_PROPOSE(r) && LEARNER_HOLDS_ALL(r) -> propose(r, PAIR) } \
+  :: d_step { IS(r, PRIMARY) && rep[r].replacing && MAY_PROPOSE(r) && REPLACER_HOLDS_ALL(r) -> \
+              propose(r, PAIR) } \
+  :: d_step { IS(r, PRIMARY) && rep[r].replacing && MAY_STALL(r) -> \
+              rep[r].replacing = 0; rep[r].new_acked = 0 } \
   /* the directory */ \
   :: d_step { !IS(r, DOWN) && rep[r].epoch < dir_epoch && (rep[r].last < L || dir_primary != r) -> \
               adopt(r) } \

@@ -4,6 +4,7 @@ assent_test(backup_primary_test backup_primary_test.cc LINK assent_backup)
 assent_test(backup_follower_test backup_follower_test.cc LINK assent_backup)
 assent_test(backup_leases_test backup_leases_test.cc LINK assent_backup)
 assent_test(backup_changes_test backup_changes_test.cc LINK assent_backup)
+assent_test(backup_return_test backup_return_test.cc LINK assent_backup)
 assent_test(backup_handover_test backup_handover_test.cc LINK assent_backup)
 assent_test(backup_leaving_test backup_leaving_test.cc LINK assent_backup)
 assent_test(backup_simulation_test backup_simulation_test.cc backup_world.cc backup_world_chaos.cc

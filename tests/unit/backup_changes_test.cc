@@ -44,17 +44,91 @@ TEST_F(BackupLearner, AckIsRequiredFromBeforeTheProposal) {
   EXPECT_EQ(r.Sent<Ship>(3).back().entries.size(), 2U);
   EXPECT_FALSE(r.Has<ProposeView>());
   r.Append("b").Forced(3).Ack(2, 2, At(2, 3));
-  EXPECT_FALSE(Replicated());
-  // ... and the learner holds all that is replicated.
-  r.Ack(3, 2, At(1, 1));
-  EXPECT_FALSE(r.Has<ProposeView>());
+  EXPECT_TRUE(Replicated()) << "what it had when it began is not durable there yet";
   r.Ack(3, 2, At(2, 2));
+  EXPECT_FALSE(r.Has<ProposeView>()) << "it does not hold all that is replicated";
+  r.Append("c").Forced(4).Ack(2, 2, At(2, 4));
+  EXPECT_FALSE(Replicated());
+  r.Ack(3, 2, At(2, 3));
   const auto proposed = r.Take<ProposeView>();
   ASSERT_EQ(proposed.size(), 1U);
   EXPECT_EQ(proposed[0].view, kThree);
   EXPECT_FALSE(Replicated());
-  r.Ack(3, 2, At(2, 3));
+  r.Ack(3, 2, At(2, 4));
   EXPECT_TRUE(Replicated());
+}
+
+// R11: a disk that would hold each commit back for seconds is found out before it does.
+TEST_F(BackupLearner, SlowDiskIsNotCountedOnUntilItWasFast) {
+  Add();
+  r.silent = {3};
+  const auto answer = [&](uint64_t force_age_us) {
+    r.Wait(kBeaconUs);
+    if (!r.Take<ReadDirectory>().empty()) r.Read(kTwo);
+    r.Receive(3, 2, BeaconAck{r.now_us, force_age_us, Node(3).incarnation});
+  };
+  answer(0);
+  r.Mismatch(3, 2, {}, At(0, 0)).Ack(3, 2, At(0, 0));
+  answer(kForceSlowUs - kBeaconUs);
+  EXPECT_FALSE(r.Has<ProposeView>()) << "nothing that it was sent is durable";
+  ++r.now_us;
+  r.Ack(3, 2, At(2, 2));
+  EXPECT_FALSE(r.Has<ProposeView>()) << "how long that took it did not say yet";
+  r.Append("b").Forced(3).Ack(2, 2, At(2, 3));
+  EXPECT_TRUE(Replicated());
+  answer(kForceSlowUs + 1);
+  EXPECT_FALSE(r.Has<ProposeView>());
+  r.Append("c").Forced(4).Ack(2, 2, At(2, 4));
+  EXPECT_TRUE(Replicated());
+  r.Ack(3, 2, At(2, 4));
+  answer(0);
+  EXPECT_EQ(r.Take<ProposeView>().at(0).view, kThree);
+}
+
+// R11: one whose disk hangs pins the log, and keeps others out, no longer.
+TEST_F(BackupLearner, WedgedDiskEndsTheChange) {
+  Add();
+  r.silent = {3};
+  r.Wait(kBeaconUs).Receive(3, 2, BeaconAck{r.now_us, kForceAgeMaxUs + 1, Node(3).incarnation});
+  EXPECT_NE(r.Take<OperatorReply>().at(0).status.message().find("disk"), std::string::npos);
+  EXPECT_EQ(Raw(r.core.TrimLimit()), UINT64_MAX);
+}
+
+TEST_F(BackupLearner, AnswersWithoutProgressDoNotKeepTheChangeAlive) {
+  Add();
+  for (uint64_t us = 0; us < 2 * kLearnerProgressUs && !r.Has<OperatorReply>(); us += kSilenceUs) {
+    r.Wait(kSilenceUs);
+    r.Ack(3, 2, At(0, 0));
+  }
+  EXPECT_NE(r.Take<OperatorReply>().at(0).status.message().find("it answers, and gets no further"),
+            std::string::npos);
+  EXPECT_EQ(Raw(r.core.TrimLimit()), UINT64_MAX);
+}
+
+TEST_F(BackupLearner, SnapshotThatGetsNoFurtherEndsTheChangeInstallingHasMoreTime) {
+  for (const bool all_arrived : {false, true}) {
+    Replica primary(1);
+    primary.Lead(kTwo, {Entry(1, 1, "a")});
+    primary.log.Trim(Lsn{1});
+    primary.Step(OperatorChange{RequestId{1}, ChangeKind::kAddReplica, Node(3)});
+    primary.Mismatch(3, 2, {}, At(0, 0));
+    const std::string piece(kInstallBytesPerSecond / 20, 'p');
+    for (uint64_t offset = 0; offset < 40 * piece.size(); offset += piece.size()) {
+      const bool done = offset == 39 * piece.size();
+      primary.Step(SnapshotRead{NodeId{3}, {At(2, 2), offset, piece, done}});
+      const uint64_t received = done && !all_arrived ? offset : offset + piece.size();
+      primary.Receive(3, 2, SnapshotAck{At(2, 2), received, false, Node(3).incarnation});
+    }
+    uint64_t waited_us = 0;
+    while (!primary.Has<OperatorReply>()) {
+      primary.Wait(kSilenceUs);
+      waited_us += kSilenceUs;
+      const uint64_t received = (all_arrived ? 40 : 39) * piece.size();
+      primary.Receive(3, 2, SnapshotAck{At(2, 2), received, false, Node(3).incarnation});
+      ASSERT_LT(waited_us, 10 * kLearnerProgressUs);
+    }
+    EXPECT_EQ(waited_us > kLearnerProgressUs + 1'000'000, all_arrived);
+  }
 }
 
 // R6: ... until it knows that the CAS failed. A timeout is not a failure.
@@ -64,11 +138,12 @@ TEST_F(BackupLearner, AckStaysRequiredWhileTheProposalsFateIsUnknown) {
   r.Step(CasDone{proposed, CasOutcome::kUnknown});
   r.Append("b").Forced(3).Ack(2, 2, At(2, 3));
   EXPECT_FALSE(Replicated());
-  for (int i = 0; i < 100; ++i) r.Wait(kLearnerSilenceUs / 10);
+  for (int i = 0; i < 100; ++i) r.Wait(kLearnerProgressUs / 10);
   EXPECT_FALSE(Replicated());
   EXPECT_FALSE(r.Has<OperatorReply>());
   r.Read(kTwo);  // not applied, or not yet
   EXPECT_FALSE(Replicated());
+  r.Wait(kProposalPauseMinUs);
   EXPECT_EQ(r.Take<ProposeView>().at(0).view, proposed);
   r.Step(OperatorChange{RequestId{9}, ChangeKind::kRemoveReplica, Node(3)});
   EXPECT_FALSE(Replicated());
@@ -94,7 +169,7 @@ TEST_F(BackupLearner, AckStaysRequiredUntilItsViewIsEntered) {
   r.Append("b").Forced(3).Ack(2, 2, At(2, 3));
   r.Step(CasDone{r.Take<ProposeView>().at(0).view, CasOutcome::kOk});
   ASSERT_TRUE(r.Has<PersistView>());
-  for (int i = 0; i < 30; ++i) r.Wait(kLearnerSilenceUs / 10);
+  for (int i = 0; i < 30; ++i) r.Wait(kLearnerProgressUs / 10);
   EXPECT_FALSE(Replicated());
   EXPECT_FALSE(r.Has<OperatorReply>());
 }
@@ -107,18 +182,22 @@ TEST_F(BackupLearner, IsNotAddedBeforeTheInheritedLogIsReplicated) {
 
 TEST_F(BackupLearner, StalledBeforeItsProposalHoldsCommitsBackNoLonger) {
   Add();
-  r.Mismatch(3, 2, {}, At(0, 0));
-  r.Ack(3, 2, At(0, 0));
   r.Append("b").Forced(3).Ack(2, 2, At(2, 3));
+  r.Ack(3, 2, At(2, 2));
+  r.Append("c").Forced(4).Ack(2, 2, At(2, 4));
+  EXPECT_FALSE(r.Has<ProposeView>());
+  Replicated();
+  r.Append("d").Forced(5).Ack(2, 2, At(2, 5));
   EXPECT_FALSE(Replicated());
   r.Wait(kLearnerStallUs);
   EXPECT_TRUE(Replicated());
+  EXPECT_FALSE(r.Take<OperatorReply>().at(0).status.ok());
 }
 
 TEST_F(BackupLearner, SilentForLongIsGivenUp) {
   Add();
   EXPECT_LT(Raw(r.core.TrimLimit()), 2U);
-  for (int i = 0; i < 11; ++i) r.Wait(kLearnerSilenceUs / 10);
+  for (int i = 0; i < 11; ++i) r.Wait(kLearnerProgressUs / 10);
   EXPECT_EQ(r.Take<OperatorReply>().at(0).status.code(), StatusCode::kUnavailable);
   EXPECT_EQ(Raw(r.core.TrimLimit()), UINT64_MAX);
 }
@@ -267,10 +346,10 @@ TEST_F(BackupLearner, IsNotGivenUpWhileItsSnapshotIsBeingMade) {
   r.log.Trim(Lsn{1});
   r.Step(OperatorChange{RequestId{1}, ChangeKind::kAddReplica, Node(3)});
   r.Mismatch(3, 2, {}, At(0, 0));
-  for (int i = 0; i < 30; ++i) r.Wait(kLearnerSilenceUs / 10);
+  for (int i = 0; i < 30; ++i) r.Wait(kLearnerProgressUs / 10);
   EXPECT_FALSE(r.Has<OperatorReply>());
   r.Step(SnapshotRead{NodeId{3}, {At(2, 2), 0, "all", true}});
-  for (int i = 0; i < 11; ++i) r.Wait(kLearnerSilenceUs / 10);
+  for (int i = 0; i < 11; ++i) r.Wait(kLearnerProgressUs / 10);
   EXPECT_TRUE(r.Has<OperatorReply>());
 }
 
@@ -320,6 +399,29 @@ TEST(BackupLearnerSide, TakesASnapshotInOrderThenTheLog) {
   EXPECT_FALSE(r.Has<WriteSnapshot>());
 }
 
+// A scratch file that cannot be written is no failure of the replica.
+TEST(BackupLearnerSide, SnapshotThatItCannotTakeInIsRefusedAndAnotherTakenLater) {
+  Replica r(3);
+  r.Start({Entry(1, 1, "old")}, 0, 1).Enter(kTwo);
+  r.Clear();
+  const auto piece = [&](uint64_t offset, std::string bytes, bool done) {
+    r.Receive(1, 2, SnapshotPiece{At(1, 7), offset, std::move(bytes), done});
+  };
+  for (const bool last : {false, true}) {
+    piece(0, "abc", last);
+    EXPECT_EQ(r.Take<WriteSnapshot>().size(), 1U);
+    r.Step(SnapshotRefused{At(1, 7), "no room"});
+    EXPECT_NE(r.core.Describe(r.now_us).waiting_for.find("no room"), std::string::npos);
+    piece(0, "abc", last);
+    EXPECT_FALSE(r.Has<WriteSnapshot>()) << "its sender would try again at once";
+    EXPECT_TRUE(r.Sent<SnapshotAck>(1).empty());
+    r.now_us += kLearnerProgressUs;
+  }
+  // The log is as it was, and may go on.
+  r.Receive(1, 2, Ship{At(1, 1), {Entry(2, 2, "x")}, {}});
+  EXPECT_EQ(r.Take<AppendToLog>().at(0).entries.at(0).position, At(2, 2));
+}
+
 // R3: a view smaller than replicas_min acknowledges nothing, and is not proposed; but it can be added to.
 TEST(BackupReplicasMin, SmallerViewServesNobodyUntilItIsAddedTo) {
   Replica r{1, 2};
@@ -341,87 +443,6 @@ TEST(BackupReplicasMin, RemovalBelowItIsRefused) {
   r.Step(OperatorChange{RequestId{1}, ChangeKind::kRemoveReplica, Node(2)});
   EXPECT_EQ(r.Take<OperatorReply>().at(0).status.code(), StatusCode::kInvalid);
   EXPECT_FALSE(r.Has<ProposeView>());
-}
-
-// ---- Replicas that a fault took out of the view come back by themselves (R6)
-
-class BackupReturn : public testing::Test {
- protected:
-  // Node 1 is alone: node 2 was silent. The directory has it registered.
-  void Alone(std::vector<Member> removed = {}) {
-    View view = ViewOf(2, 1, kLife, {1});
-    view.removed = std::move(removed);
-    r.silent = {2};
-    r.Lead(view, {Entry(1, 1, "a")});
-  }
-  // Node 2 answers a beacon.
-  void Return(Incarnation incarnation) { r.Receive(2, 2, BeaconAck{r.now_us, 0, incarnation}); }
-
-  Replica r{1};
-};
-
-TEST_F(BackupReturn, ReplicaThatAnswersBeaconsIsTakenBackIn) {
-  Alone();
-  r.Wait(kBeaconUs);
-  EXPECT_FALSE(r.Sent<Beacon>(2).empty());
-  EXPECT_TRUE(r.Sent<Beacon>(3).empty()) << "the group is not configured with node 3";
-  Return(Node(2).incarnation);
-  EXPECT_EQ(r.Sent<Ship>(2).at(0).prev, At(2, 2));
-  r.Ack(2, 2, At(2, 2));
-  EXPECT_EQ(r.Take<ProposeView>().at(0).view, ViewOf(3, 1, kLife, {1, 2}));
-  r.Enter(ViewOf(3, 1, kLife, {1, 2}));
-  EXPECT_FALSE(r.Has<OperatorReply>()) << "nobody asked";
-}
-
-TEST_F(BackupReturn, OperatorsAddIsAnsweredByTheReturnUnderWay) {
-  Alone();
-  Return(Node(2).incarnation);
-  r.Step(OperatorChange{RequestId{7}, ChangeKind::kAddReplica, Node(2)});
-  EXPECT_FALSE(r.Has<OperatorReply>());
-  r.Ack(2, 2, At(2, 2));
-  r.Enter(r.Take<ProposeView>().at(0).view);
-  EXPECT_EQ(r.Take<OperatorReply>().at(0).id, RequestId{7});
-}
-
-TEST_F(BackupReturn, NotOneThatAnOperatorTookOut) {
-  Alone({Node(2)});
-  r.Wait(kBeaconUs);
-  EXPECT_TRUE(r.Sent<Beacon>(2).empty());
-  Return(Node(2).incarnation);
-  EXPECT_TRUE(r.Sent<Ship>(2).empty());
-  r.Step(OperatorChange{RequestId{7}, ChangeKind::kAddReplica, Node(2)});
-  r.Ack(2, 2, At(2, 2));
-  EXPECT_EQ(r.Take<ProposeView>().at(0).view, ViewOf(3, 1, kLife, {1, 2})) << "and no longer kept out";
-}
-
-TEST_F(BackupReturn, NotUnderAnIncarnationThatIsNotRegistered) {
-  Alone();
-  Return(Incarnation{999});
-  EXPECT_TRUE(r.Sent<Ship>(2).empty());
-}
-
-TEST_F(BackupReturn, OneThatIsOnItsWayIsKeptOutByAnOperator) {
-  Alone();
-  Return(Node(2).incarnation);
-  r.Step(OperatorChange{RequestId{7}, ChangeKind::kRemoveReplica, Node(2)});
-  const View proposed = r.Take<ProposeView>().at(0).view;
-  EXPECT_EQ(proposed.removed, std::vector<Member>{Node(2)});
-  r.Enter(proposed);
-  EXPECT_TRUE(r.Take<OperatorReply>().at(0).status.ok());
-}
-
-TEST_F(BackupReturn, FailedOneIsNotTriedAgainAtOnce) {
-  Alone();
-  Return(Node(2).incarnation);
-  r.log.Trim(Lsn{1});
-  r.Mismatch(2, 2, {}, At(0, 0));
-  r.Step(SnapshotFailed{NodeId{2}, "no room"});
-  r.Sent<Ship>(2);
-  Return(Node(2).incarnation);
-  EXPECT_TRUE(r.Sent<Ship>(2).empty());
-  r.now_us += kReadmissionPauseUs;
-  Return(Node(2).incarnation);
-  EXPECT_FALSE(r.Sent<Ship>(2).empty());
 }
 
 }  // namespace

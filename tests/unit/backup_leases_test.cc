@@ -139,6 +139,7 @@ TEST(BackupLease, NeedsTheDirectorysWordWhileAReplicaIsBeingAdmitted) {
   r.Take<ReadDirectory>();
   r.Read(kTwo);
   EXPECT_FALSE(r.core.LeaseHolds(r.now_us)) << "from before it was asked";
+  r.Wait(kProposalPauseMinUs);
   r.Step(CasDone{proposed, CasOutcome::kUnknown});
   const uint64_t asked_us = r.now_us;
   r.Read(kTwo);
@@ -196,8 +197,68 @@ TEST(BackupRemoval, WedgedDiskIsADeadReplica) {  // R11
   for (int i = 0; i < 100 && !r.Has<ProposeView>(); ++i) {
     Pass(r, kBeaconUs);
     Answer(r, 2, r.now_us, kForceAgeMaxUs + 1);
-    EXPECT_FALSE(r.core.LeaseHolds(r.now_us));
+    EXPECT_TRUE(r.core.LeaseHolds(r.now_us)) << "whatever its disk does, it promised not to lead (R5)";
   }
+  EXPECT_TRUE(r.Has<ProposeView>());
+}
+
+// R11: until a force was fast, between slow ones as well; not only while one is open.
+TEST(BackupForces, WordIsVoidUntilAForceWasFast) {
+  Replica r(2);
+  r.now_us = 1'000'000;
+  r.Start({Entry(1, 1, "a")}, 1, 1).Enter(kTwo);
+  const auto age_us = [&] {
+    r.now_us += kBeaconUs;
+    r.Receive(1, 2, Beacon{r.now_us, 0});
+    return r.Sent<BeaconAck>(1).back().force_age_us;
+  };
+  uint64_t lsn = 1;
+  const auto force = [&](uint64_t takes_us) {
+    r.Receive(1, 2, Ship{r.log.last(), {Entry(2, ++lsn, "b")}, {}});
+    r.now_us += takes_us;
+    r.Forced(lsn);
+  };
+  force(kForceSlowUs / 2);
+  EXPECT_EQ(age_us(), 0U);
+  force(4'000'000);
+  EXPECT_GT(age_us(), kForceAgeMaxUs);
+  r.Receive(1, 2, Ship{r.log.last(), {Entry(2, ++lsn, "b")}, {}});
+  EXPECT_GT(age_us(), kForceAgeMaxUs) << "another one has only begun";
+  r.Forced(lsn);
+  EXPECT_EQ(age_us(), 0U);
+  // Each below the limit, and none fast: they add up.
+  force(2'000'000);
+  EXPECT_LE(age_us(), kForceAgeMaxUs);
+  force(2'000'000);
+  EXPECT_GT(age_us(), kForceAgeMaxUs);
+  // With nothing to force it would never find out that the disk is well again.
+  r.now_us += kForcesForgottenUs;
+  EXPECT_EQ(age_us(), 0U);
+  force(2'000'000);
+  EXPECT_LE(age_us(), kForceAgeMaxUs) << "forgotten";
+}
+
+// R11: its backups do not answer it any more, and are about to lead in its place.
+TEST(BackupRemoval, PrimaryWithAWedgedDiskDoesNotRemoveWhoIsToReplaceIt) {
+  Replica r(1);
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  r.Append("b").Ack(2, 2, At(2, 3));
+  Pass(r, kForceAgeMaxUs);
+  r.silent = {2};
+  const uint64_t silent_us = r.now_us;
+  EXPECT_GT(Pass(r, 4 * kGraceUs), silent_us + kBackupSilenceUs + kGraceUs);
+  EXPECT_TRUE(r.Has<ProposeView>()) << "nobody did: it is alone";
+}
+
+TEST(BackupRemoval, DiskOfSlowForcesLeavesTheViewAtOnceWhenItIsTold) {  // R11
+  Replica r(1);
+  r.Lead(kTwo, {Entry(1, 1, "a")});
+  Pass(r, 2 * kBackupSilenceUs);
+  ASSERT_FALSE(r.Has<ProposeView>());
+  r.silent = {2};
+  r.now_us += kBeaconUs / 2;
+  Answer(r, 2, r.now_us, kForceAgeMaxUs + 1);
+  EXPECT_LE(Pass(r, kBackupSilenceUs), r.now_us + kBeaconUs);
   EXPECT_TRUE(r.Has<ProposeView>());
 }
 
@@ -322,6 +383,7 @@ TEST_F(BackupTakeover, ProposerAnswersNoBeaconUntilItKnowsThatItLost) {
   r.Receive(1, 2, Beacon{r.now_us, 0});
   EXPECT_TRUE(r.Sent<BeaconAck>(1).empty());
   r.Read(kTwo);  // not applied, or not yet: the very same again
+  r.Wait(kProposalPauseMinUs);
   EXPECT_EQ(r.Take<ProposeView>().at(0).view, proposed);
   r.Receive(1, 2, Beacon{r.now_us, 0});
   EXPECT_TRUE(r.Sent<BeaconAck>(1).empty());
@@ -350,6 +412,22 @@ TEST_F(BackupTakeover, PrimaryWithAWedgedDiskIsNotHeard) {  // R11
     EXPECT_TRUE(r.Sent<BeaconAck>(1).empty());
   }
   EXPECT_TRUE(r.Has<ProposeView>());
+}
+
+// R11: where nobody may lead in its place, to take its lease away would only stop what still goes on.
+TEST_F(BackupTakeover, PrimaryWithAWedgedDiskIsHeardWhereItCannotBeReplaced) {
+  const Beacon late{1'000'000, kForceAgeMaxUs + 1};
+  Replica learner(3);
+  Follow(learner, kTwo);
+  EXPECT_EQ(learner.Receive(1, 2, late).Sent<BeaconAck>(1).size(), 1U);
+  Replica needed(2, 2);
+  Follow(needed, kTwo);
+  EXPECT_EQ(needed.Receive(1, 2, late).Sent<BeaconAck>(1).size(), 1U);
+  Replica as_slow(2);
+  Follow(as_slow, kTwo);
+  as_slow.Receive(1, 2, Ship{At(1, 1), {Entry(2, 2, "b")}, {}});
+  as_slow.now_us += kForceAgeMaxUs + 1;
+  EXPECT_EQ(as_slow.Receive(1, 2, late).Sent<BeaconAck>(1).size(), 1U);
 }
 
 TEST_F(BackupTakeover, BackupWithAWedgedDiskDoesNotTryToLead) {  // R11

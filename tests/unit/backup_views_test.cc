@@ -60,12 +60,104 @@ TEST(BackupViews, UnansweredProposalIsRepeatedUntilTheDirectoryShowsWhichHolds) 
   r.Step(CasDone{proposed, CasOutcome::kUnknown});
   r.Take<ReadDirectory>();
   r.Read(ViewOf(1, 1, 499, {1, 2}));  // not applied, or not yet
+  r.Wait(kProposalPauseMinUs);
   EXPECT_EQ(r.Take<ProposeView>().at(0).view, proposed);
   r.Step(CasDone{proposed, CasOutcome::kLost});  // the first one came through meanwhile
   EXPECT_FALSE(r.Has<PersistView>());
   r.Enter(proposed);
   EXPECT_EQ(r.core.role(), Role::kPrimary);
   EXPECT_EQ(r.core.epoch(), Epoch{2});
+}
+
+// A directory that cannot be written, or does not answer, is asked a few times a second and not more often.
+TEST(BackupViews, ProposalThatCameToNothingIsMadeAgainAfterAPauseThatDoubles) {
+  for (const CasOutcome outcome : {CasOutcome::kUnknown, CasOutcome::kFailed, CasOutcome::kLost}) {
+    Replica r(1);
+    const View theirs = ViewOf(1, 1, 499, {1, 2});
+    r.Start({Entry(1, 1, "a")}, 0, 1).Read(theirs);
+    r.Take<ReadDirectory>();
+    std::vector<uint64_t> at_us;
+    const uint64_t end_us = r.now_us + 20'000'000;
+    size_t steps = 0;
+    while (r.now_us < end_us) {
+      ASSERT_LT(++steps, 1000U) << "a deadline that has passed keeps the loop spinning";
+      for (const ProposeView& propose : r.Take<ProposeView>()) {
+        at_us.push_back(r.now_us);
+        r.Step(CasDone{propose.view, outcome, "no room"});
+      }
+      if (!r.Take<ReadDirectory>().empty()) r.Read(theirs);
+      if (r.Has<ProposeView>()) continue;
+      r.now_us = std::max(r.now_us, r.core.NextDeadline());
+      r.Step(Tick{});
+    }
+    ASSERT_GT(at_us.size(), 8U);
+    EXPECT_LT(at_us.size(), 25U);
+    EXPECT_LE(at_us[1] - at_us[0], 2 * kProposalPauseMinUs) << "the first try again comes soon";
+    EXPECT_GE(at_us[8] - at_us[7], kProposalPauseMaxUs / 2);
+    EXPECT_LE(at_us[8] - at_us[7], 2 * kProposalPauseMaxUs);
+  }
+}
+
+TEST(BackupViews, PausesOfTwoReplicasAreNotTheSame) {
+  std::vector<uint64_t> deadlines;
+  for (const uint64_t life : {500U, 501U}) {
+    ReplicationConfig config = Replica::Config(1);
+    config.life = life;
+    MemoryLog log;
+    ReplicationCore core(config, log);
+    Effects effects;
+    core.Step(1, Started{{}, {}, Epoch{1}, kDirectory}, effects);
+    core.Step(1, ViewRead{ViewOf(1, 1, 499, {1, 2}), kDirectory, {Node(1), Node(2)}}, effects);
+    core.Step(1, CasDone{std::get<ProposeView>(effects.back()).view, CasOutcome::kUnknown}, effects);
+    core.Step(1, ViewRead{ViewOf(1, 1, 499, {1, 2}), kDirectory, {Node(1), Node(2)}}, effects);
+    deadlines.push_back(core.NextDeadline());
+  }
+  EXPECT_NE(deadlines[0], deadlines[1]);
+}
+
+// R3: bound by what it proposed until it knows better, which it does where nothing was made.
+TEST(BackupViews, ProposalThatSurelyFailedDoesNotBindUnlessAnEarlierTryMay) {
+  for (const bool unknown_before : {false, true}) {
+    Replica r(1);
+    r.silent = {2};
+    r.Lead(ViewOf(2, 1, kLife, {1, 2}), {Entry(1, 1, "a")});
+    while (!r.Has<ProposeView>()) {
+      r.Wait(kBeaconUs);
+      if (!r.Take<ReadDirectory>().empty()) r.Read(*r.core.view());
+    }
+    View proposed = r.Take<ProposeView>().at(0).view;
+    if (unknown_before) {
+      r.Step(CasDone{proposed, CasOutcome::kUnknown});
+      r.Take<ReadDirectory>();
+      r.Read(*r.core.view());
+      r.Wait(kProposalPauseMinUs);
+      proposed = r.Take<ProposeView>().at(0).view;
+    }
+    r.Step(CasDone{proposed, CasOutcome::kFailed, "no room"});
+    if (!r.Take<ReadDirectory>().empty()) r.Read(*r.core.view());
+    // The backup is back: nothing need be proposed any more, unless it was.
+    r.silent.clear();
+    r.Receive(2, 2, BeaconAck{r.now_us, 0, Node(2).incarnation});
+    for (int i = 0; i < 100; ++i) {
+      r.Wait(kBeaconUs);
+      if (!r.Take<ReadDirectory>().empty()) r.Read(*r.core.view());
+    }
+    EXPECT_EQ(r.Has<ProposeView>(), unknown_before);
+  }
+}
+
+TEST(BackupViews, DirectoryThatCannotBeReadIsAskedAfterAPauseWhateverComes) {
+  Replica r(2);
+  r.Start({Entry(1, 1, "a")}, 1, 1).Enter(ViewOf(2, 1, kLife, {1, 2}));
+  r.Clear();
+  r.Step(PeerEpoch{NodeId{1}, Epoch{3}});
+  EXPECT_EQ(r.Take<ReadDirectory>().size(), 1U);
+  r.Step(ViewUnread{});
+  for (int i = 0; i < 10; ++i) r.Step(PeerEpoch{NodeId{1}, Epoch{3}});
+  EXPECT_FALSE(r.Has<ReadDirectory>());
+  EXPECT_LE(r.core.NextDeadline(), r.now_us + kReadWaitingUs);
+  r.Wait(kReadWaitingUs);
+  EXPECT_EQ(r.Take<ReadDirectory>().size(), 1U);
 }
 
 TEST(BackupViews, AnEarlierLifesLateProposalIsNotTakenForOurs) {

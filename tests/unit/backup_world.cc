@@ -370,6 +370,12 @@ void World::ProposeAt(Node& node, const View& view) {
     });
     return;
   }
+  if (Chance(0.2)) {
+    AfterOn(node, Random(3000), [this, &node, view] {
+      Feed(node, CasDone{view, CasOutcome::kFailed, "no"});
+    });
+    return;
+  }
   counts_.ambiguous++;
   // The request outlives its sender, arrives late or never; its answer is lost, or says kLost after a retry
   // of its own.

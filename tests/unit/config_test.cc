@@ -39,6 +39,7 @@ address = "[::1]:9090"
 [limits]
 connections_max = 64
 replicas_min = 2
+disk_reserve_bytes = 2097152
 [log]
 segment_bytes = 4194304
 checkpoint_bytes = 1048576
@@ -164,23 +165,23 @@ TEST(ConfigError, NamesLineAndPartInPlainWords) {
       {With("replicas_min = 2", "replicas_min = 0"),
        "config.toml:26: limits.replicas_min is 0; it must be from 1 to 16"},
       {With("4194304", "1000"),
-       "config.toml:28: log.segment_bytes is 1000; it must be from 4194304 to 1073741824"},
+       "config.toml:29: log.segment_bytes is 1000; it must be from 4194304 to 1073741824"},
       {With("4194304", "4194305"),
-       "config.toml:28: log.segment_bytes is 4194305; it must be a multiple of 4096"},
+       "config.toml:29: log.segment_bytes is 4194305; it must be a multiple of 4096"},
       {With("1048576", "1000"),
-       "config.toml:29: log.checkpoint_bytes is 1000; it must be from 65536 to 1073741824"},
+       "config.toml:30: log.checkpoint_bytes is 1000; it must be from 65536 to 67108864"},
       {With("data = \"data/n1\"", "data = \"\""),
        "config.toml:5: node.data is empty; name the directory for this node's data"},
       {With("vote_timeout_ms = 5000", "vote_timeout_ms = 300001"),
-       "config.toml:31: transactions.vote_timeout_ms is 300001; it must be from 100 to 300000"},
+       "config.toml:32: transactions.vote_timeout_ms is 300001; it must be from 100 to 300000"},
       {With("idle_timeout_ms = 120000", "idle_timeout_ms = 300001"),
-       "config.toml:32: transactions.idle_timeout_ms is 300001, more than transactions.life_max_ms, 300000: "
+       "config.toml:33: transactions.idle_timeout_ms is 300001, more than transactions.life_max_ms, 300000: "
        "the transaction would have ended by then"},
       {With("token_retention_ms = 600000", "token_retention_ms = 599999"),
-       "config.toml:34: transactions.token_retention_ms is 599999, less than twice transactions.life_max_ms, "
+       "config.toml:35: transactions.token_retention_ms is 599999, less than twice transactions.life_max_ms, "
        "300000: a token must outlive its transaction, and the time in which a client asks again"},
       {With("segment_bytes = 4194304", "level = 3"),
-       "config.toml:28: unknown key log.level; log may have segment_bytes, checkpoint_bytes"},
+       "config.toml:29: unknown key log.level; log may have segment_bytes, checkpoint_bytes"},
       {With("cluster =", "id = \"n1\"\ncluster ="),
        "config.toml:1: unknown key id; the file may have cluster, node, directory, nodes, groups, "
        "resource_managers, limits, log, transactions"},

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 
 #include "directory/durable_files.h"
@@ -72,7 +74,7 @@ TEST_F(EmbeddedOpen, AnotherOneInItsPlaceIsNoAnswer) {  // R12
     EXPECT_EQ(directory->Read(kGroup).status().code(), code);
     EXPECT_EQ(directory->Register(kGroup, NodeId{1}, Incarnation{9}).code(), code);
     const CasResult result = directory->CompareAndSwap(MakeView(2));
-    EXPECT_EQ(result.outcome, CasOutcome::kUnknown);
+    EXPECT_EQ(result.outcome, CasOutcome::kFailed);
     EXPECT_EQ(result.error.code(), code);
   };
   std::filesystem::rename(temp_ / "directory", temp_ / "away");
@@ -153,7 +155,7 @@ TEST_F(EmbeddedOpen, UnreadableDirectoryIsAnErrorNotAnAbsence) {
   ASSERT_FALSE(snapshot.ok());
   EXPECT_EQ(snapshot.status().code(), StatusCode::kIo) << snapshot.status().ToString();
   const CasResult result = directory->CompareAndSwap(MakeView(2));
-  EXPECT_EQ(result.outcome, CasOutcome::kUnknown);
+  EXPECT_EQ(result.outcome, CasOutcome::kFailed);
   EXPECT_FALSE(result.error.ok());
 }
 
@@ -177,6 +179,23 @@ TEST_F(EmbeddedCas, OnlyTheNextEpochMayBeProposed) {  // R3
     EXPECT_EQ(result.outcome, CasOutcome::kLost) << epoch;
     EXPECT_EQ(result.current, MakeView(2)) << epoch;
   }
+}
+
+// Nothing was made, and the proposer may know it: R3 binds it to what may still come about.
+TEST_F(EmbeddedCas, OneWithoutRoomForItsFileSurelyFailed) {
+  const auto directory = MustOpen();
+  MustWin(*directory, 1);
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &none), 0);
+  const CasResult result = directory->CompareAndSwap(MakeView(2));
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(result.outcome, CasOutcome::kFailed);
+  EXPECT_NE(result.error.message().find("writing"), std::string::npos) << result.error.message();
+  EXPECT_EQ(directory->Read(kGroup)->view, MakeView(1));
+  MustWin(*directory, 2);
 }
 
 TEST_F(EmbeddedCas, GroupsAreApart) {
@@ -250,7 +269,7 @@ TEST_F(EmbeddedDamage, CurrentViewIsReportedAndNoOlderOneTakenInstead) {  // I-R
     ASSERT_FALSE(snapshot.ok()) << bit;
     ASSERT_EQ(snapshot.status().code(), StatusCode::kDamaged);
     ASSERT_NE(snapshot.status().message().find("view.00000000000000000002"), std::string::npos);
-    ASSERT_EQ(directory->CompareAndSwap(MakeView(3)).outcome, CasOutcome::kUnknown);
+    ASSERT_EQ(directory->CompareAndSwap(MakeView(3)).outcome, CasOutcome::kFailed);
   }
   WriteFile(ViewPath("2"), "");
   EXPECT_EQ(directory->Read(kGroup).status().code(), StatusCode::kDamaged);

@@ -5,6 +5,7 @@ foreach(part handover rules)
 endforeach()
 assent_test(driver_parts_test ${CMAKE_CURRENT_LIST_DIR}/driver_crash_points_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/driver_directory_faults_test.cc ${CMAKE_CURRENT_LIST_DIR}/driver_log_view_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/driver_disk_reserve_test.cc ${CMAKE_CURRENT_LIST_DIR}/driver_limited_log_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/driver_snapshot_transfer_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/driver_replica_watch_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/driver_state_machine_test.cc LINK assent_runtime assent_simulated_disk)

@@ -386,6 +386,24 @@ TEST_F(DriverSnapshot, LearnerBehindTheLogGetsTheStoreThenTheLogThenItsSeat) {
   EXPECT_TRUE(world.AreEqual(kS1));
 }
 
+// A snapshot on its way in is a scratch file: what it lacks is no failure of the replica.
+TEST_F(DriverSnapshot, DiskWithoutRoomForOneHaltsNobodyAndHealsWhenThereIsRoom) {
+  world.Crash(kN3, false);
+  Fill();
+  world.Start(kN3);
+  world.RunFor(kSecond);
+  world.LimitDisk(kN3, kS1, 4096, /*of_store=*/true);
+  EXPECT_FALSE(Add().ok());
+  ASSERT_FALSE(world.Find(kN3, kS1)->halted()) << world.Find(kN3, kS1)->halt_reason();
+  EXPECT_EQ(world.counts().resets, 0u);
+  world.LimitDisk(kN3, kS1, std::nullopt);
+  world.RunFor(15 * kSecond);
+  const Status added = Add();
+  ASSERT_TRUE(added.ok()) << added.ToString();
+  world.RunFor(2 * kSecond);
+  EXPECT_TRUE(world.AreEqual(kS1));
+}
+
 TEST_F(DriverSnapshot, CrashBetweenInstallationAndResetLosesNothingAndStartsClean) {
   world.Crash(kN3, false);
   Fill();
@@ -397,6 +415,8 @@ TEST_F(DriverSnapshot, CrashBetweenInstallationAndResetLosesNothingAndStartsClea
     ASSERT_FALSE(adding.has_value());
     ASSERT_TRUE(
         world.RunUntil([&] { return world.Find(kN3, kS1)->state().find_role() == nullptr; }, 10 * kSecond));
+    const auto has_store = [&] { return world.Find(kN3, kS1)->state().find_store() != nullptr; };
+    ASSERT_TRUE(world.RunUntil(has_store, 10 * kSecond));
     const LogPosition installed = world.Find(kN3, kS1)->state().find_store()->applied();
     world.Crash(kN3, power);
     world.Start(kN3);  // checks that store and log fit

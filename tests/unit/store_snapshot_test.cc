@@ -118,7 +118,10 @@ class SnapshotInstall : public testing::Test {
   }
 
   Result<LogPosition> Install() {
-    return Store::InstallSnapshot(directory_ / "snapshot", directory_ / "state.sqlite", kIdentity, {});
+    auto applied = Store::CheckSnapshot(directory_ / "snapshot", kIdentity, {});
+    if (!applied.ok()) return applied;
+    ASSENT_RETURN_IF_ERROR(Store::InstallSnapshot(directory_ / "snapshot", directory_ / "state.sqlite", {}));
+    return applied;
   }
   // A store that was written and killed before it could checkpoint: its -wal holds what its file does not.
   void LeaveOldStore() {
@@ -204,8 +207,8 @@ TEST_F(SnapshotInstall, DamagedOneIsRefusedAndChangesNothing) {
 }
 
 TEST_F(SnapshotInstall, AnotherGroupsIsRefused) {
-  const auto refused = Store::InstallSnapshot(directory_ / "snapshot", directory_ / "state.sqlite",
-                                              {kIdentity.cluster, {GroupKind::kShard, 2}}, {});
+  const auto refused =
+      Store::CheckSnapshot(directory_ / "snapshot", {kIdentity.cluster, {GroupKind::kShard, 2}}, {});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.status().code(), StatusCode::kForeign);
   EXPECT_FALSE(std::filesystem::exists(directory_ / "state.sqlite"));
@@ -213,13 +216,9 @@ TEST_F(SnapshotInstall, AnotherGroupsIsRefused) {
 
 TEST_F(SnapshotInstall, MissingOrElsewhereIsRefused) {
   std::filesystem::create_directory(directory_ / "other");
-  EXPECT_EQ(Store::InstallSnapshot(directory_ / "nonesuch", directory_ / "state.sqlite", kIdentity, {})
-                .status()
-                .code(),
+  EXPECT_EQ(Store::CheckSnapshot(directory_ / "nonesuch", kIdentity, {}).status().code(),
             StatusCode::kNotFound);
-  EXPECT_EQ(Store::InstallSnapshot(directory_ / "snapshot", directory_ / "other/state.sqlite", kIdentity, {})
-                .status()
-                .code(),
+  EXPECT_EQ(Store::InstallSnapshot(directory_ / "snapshot", directory_ / "other/state.sqlite", {}).code(),
             StatusCode::kInvalid);
 }
 

@@ -238,6 +238,28 @@ TEST(StoreDigest, EqualStatesHaveEqualDigestsHoweverTheyWereBatched) {
   EXPECT_EQ(first->at, At(1, 2));
 }
 
+TEST(StoreDigest, InStepsIsThatOfTheWholeUnlessTheStoreIsWrittenMeanwhile) {
+  const TempDirectory directory;
+  const auto store = MustOpen(directory / "state.sqlite");
+  std::vector<Mutation> rows;
+  for (int i = 0; i < 50; ++i) rows.push_back(Set(Table::kData, "k" + std::to_string(i), "value", 1));
+  rows.push_back(Set(Table::kMeta, "m", "1", 1));
+  MustApply(*store, At(1, 1), rows);
+  StoreDigester digester(kTables);
+  int steps = 1;
+  for (;; ++steps) {
+    const auto done = digester.Step(*store, 100);
+    ASSERT_TRUE(done.ok());
+    if (*done) break;
+  }
+  EXPECT_GT(steps, 3);
+  EXPECT_EQ(digester.digest(), *store->Digest(kTables));
+  StoreDigester other(kTables);
+  ASSERT_TRUE(other.Step(*store, 100).ok());
+  MustApply(*store, At(1, 2), {Set(Table::kData, "x", "1", 2)});
+  EXPECT_EQ(other.Step(*store, 100).status().code(), StatusCode::kConflict);
+}
+
 TEST(StoreDigest, AnyDifferenceShows) {
   const TempDirectory directory;
   const std::vector<std::vector<Mutation>> states = {
@@ -371,7 +393,8 @@ TEST(StoreFilesOrder, EachChangeOfNamesIsSyncedBeforeTheNext) {  // R7
 
   MustOpen(directory / "copy");
   WriteFile(directory / "state-wal", "left by a kill");
-  ASSERT_TRUE(Store::InstallSnapshot(directory / "copy", directory / "state", kIdentity, options).ok());
+  ASSERT_TRUE(Store::CheckSnapshot(directory / "copy", kIdentity, options).ok());
+  ASSERT_TRUE(Store::InstallSnapshot(directory / "copy", directory / "state", options).ok());
   EXPECT_EQ(files.calls,
             "remove copy-wal; remove copy-checkpoint; sync copy; rename copy state.incoming; sync-directory; "
             "remove state-wal; remove state-checkpoint; sync-directory; rename state.incoming state; "
