@@ -70,9 +70,6 @@ std::unique_ptr<RoleCore> MakeRole(const NodeConfig& config, GroupId group, cons
     participant::ParticipantConfig shard;
     shard.group = group;
     shard.seed = seed;
-    // Not before its coordinator gives the transaction up.
-    shard.idle_timeout_us =
-        std::max({shard.idle_timeout_us, config.idle_timeout_ms * 1'000, config.vote_timeout_ms * 1'000});
     return std::make_unique<participant::ParticipantCore>(shard, state);
   }
   CoordinatorConfig coordinator;
