@@ -177,7 +177,8 @@ TEST(DriverPlannedChange, NoTransactionFailsAsReplicasLeaveAndReturn) {
       const GroupId group = std::vector{kC1, kS1, kS2}[world.Random(3)];
       const NodeId primary = *world.PrimaryNode(group);
       backup::OperatorChange change;
-      for (const Member& member : world.ViewOf(group)->members) {
+      const View view = *world.ViewOf(group);
+      for (const Member& member : view.members) {
         if (member.node != primary) change.member = member;
       }
       for (const auto kind : {backup::ChangeKind::kRemoveReplica, backup::ChangeKind::kAddReplica}) {
