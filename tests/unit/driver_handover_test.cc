@@ -154,53 +154,5 @@ TEST(DriverHandOver, NoTransactionFailsWhateverIsUnderWay) {
   EXPECT_GT(committed, 5'000);
 }
 
-// What the role core has not finished ends with the epoch: so a change that nobody waits for lets it finish.
-TEST(DriverPlannedChange, NoTransactionFailsAsReplicasLeaveAndReturn) {
-  int committed = 0;
-  for (uint64_t seed = 11; seed <= 20; ++seed) {
-    World world(seed, {.groups = {{kC1, {kN1, kN2}, {}}, {kS1, {kN2, kN3}, {}}, {kS2, {kN3, kN1}, {}}},
-                       .delay_us_max = 2'000,
-                       .in_order = true});
-    world.StartAll();
-    ASSERT_TRUE(world.RunUntil([&] { return world.AllServe(); }, 10 * kSecond));
-    std::vector<Caller> callers;
-    for (int number = 0; number < 9; ++number) callers.emplace_back(world, number);
-    const auto run_until = [&](const auto& done) {
-      return world.RunUntil(
-          [&] {
-            for (Caller& caller : callers) caller.Step();
-            return done();
-          },
-          20 * kSecond);
-    };
-    for (int round = 0; round < 12; ++round) {
-      const GroupId group = std::vector{kC1, kS1, kS2}[world.Random(3)];
-      const NodeId primary = *world.PrimaryNode(group);
-      backup::OperatorChange change;
-      const View view = *world.ViewOf(group);
-      for (const Member& member : view.members) {
-        if (member.node != primary) change.member = member;
-      }
-      for (const auto kind : {backup::ChangeKind::kRemoveReplica, backup::ChangeKind::kAddReplica}) {
-        const uint64_t until_us = world.now_us() + world.Random(50'000);
-        ASSERT_TRUE(run_until([&] { return world.now_us() >= until_us; }));
-        change.kind = kind;
-        world.Ask(primary, group, change);
-        const bool adds = kind == backup::ChangeKind::kAddReplica;
-        ASSERT_TRUE(run_until([&] {
-          return (world.ViewOf(group)->Find(change.member.node) != nullptr) == adds &&
-                 world.PrimaryNode(group) == primary;
-        })) << world.Describe();
-      }
-    }
-    for (const Caller& caller : callers) {
-      for (const std::string& failure : caller.failures())
-        ADD_FAILURE() << "seed " << seed << ": " << failure;
-      committed += caller.committed();
-    }
-  }
-  EXPECT_GT(committed, 1'000);
-}
-
 }  // namespace
 }  // namespace assent::sim
