@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "client/client_impl.h"
+#include "common/answer_timeout.h"
 #include "thrift/codec_client.h"
 #include "thrift/codec_fields.h"
 
@@ -40,6 +41,9 @@ Operation CheckVersion(std::string key, uint64_t version) {
 }  // namespace op
 
 namespace {
+
+static_assert(ClientOptions{}.call_timeout_ms >= static_cast<int>(kAnswerTimeoutUs / 1'000) + 2'000,
+              "what a node says at last is heard");
 
 constexpr size_t kTokensHeldMax = 1024;  // NewToken's; each holds up what the cluster may forget
 

@@ -43,6 +43,7 @@ CommitResult Client::Impl::RunCommit(CommitProgress::TokenKind kind, Token token
   CommitProgress progress(kind, attempts);
   Backoff backoff(session.options());
   Next next = Next::kNextAttempt;
+  auto attempt_began = std::chrono::steady_clock::now();
   while (next != Next::kDone) {
     if (MillisLeft(deadline) == 0) {
       progress.OnDeadline();
@@ -69,7 +70,17 @@ CommitResult Client::Impl::RunCommit(CommitProgress::TokenKind kind, Token token
         next = progress.OnReply(std::move(sent.reply));
         break;
     }
+    if (next == Next::kNextAttempt) {
+      // One that is likely to end as late as the last, and behind the deadline, would make UNKNOWN of
+      // ABORTED.
+      const auto now = std::chrono::steady_clock::now();
+      if (now + (now - attempt_began) > deadline) {
+        progress.OnDeadline();
+        break;
+      }
+    }
     if (next == Next::kSendAgain || next == Next::kNextAttempt) backoff.Pause(deadline);
+    if (next == Next::kNextAttempt) attempt_began = std::chrono::steady_clock::now();
     if (next == Next::kNewToken) {
       session.Renew();
       token = Token{};

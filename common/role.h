@@ -43,17 +43,18 @@ struct ClientCall {
 struct ClientGone {
   RequestId id{};
 };
-// A foreign resource manager's answer to CallForeign, or that none came (`reached` false: may or may not have
-// run).
+// A foreign resource manager's answer to CallForeign, or that none came (not `reached`: it may or may not
+// have run; if `unsent`, it surely has not).
 enum class ForeignVerb : uint8_t { kPrepare = 1, kCommit, kRollback, kRecover };
 struct ForeignReply {
   std::string resource_manager;
   ForeignVerb verb{};
   TxnId txn;  // not for kRecover
   bool reached = false;
-  Vote vote = Vote::kNo;  // kPrepare
-  bool done = false;      // kCommit, kRollback: the branch is ended durably, or was before
-  std::string detail;
+  bool unsent = false;
+  Vote vote = Vote::kNo;        // kPrepare
+  bool done = false;            // kCommit, kRollback: the branch is ended durably, or was before
+  std::string detail;           // for people: why not
   std::vector<TxnId> prepared;  // kRecover: branches of this cluster and coordinator group in doubt there
 };
 // An operator hands the group over to another replica. While `begun`, nothing new is taken on that would be

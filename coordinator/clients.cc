@@ -163,20 +163,36 @@ void CoordinatorCore::Join(RequestId id, Transaction& txn, const CommitTag& tag,
 std::optional<std::string> CoordinatorCore::Overload(size_t bytes) const {
   const CoordinatorLimits& limits = config_.limits;
   if (live_count() >= limits.live_txns_max) return "too many transactions are running; try again later";
-  if (unended_ >= limits.unended_max) {
-    return "too many commits wait for a participant's acknowledgement; see `assent txn list`, then try again";
+  if (unended_at_shards_ >= limits.unended_max) {
+    return "too many commits wait for a shard's acknowledgement; see `assent txn list`, then try again";
   }
   if (bytes_ + bytes > limits.bytes_max) return "running transactions hold too many bytes; try again later";
   if (overlay_.bytes() > limits.overlay_bytes_max) return "the store is behind; try again later";
   return std::nullopt;
 }
 
-bool CoordinatorCore::RefusedAdmission(RequestId id, size_t bytes, const CommitTag* tag) {
+// G8: a resource manager that is slow, or does not end what it has voted for, hinders only work that names
+// it.
+std::optional<std::string> CoordinatorCore::ForeignOverload(const std::vector<ForeignWork>& foreign) const {
+  for (const ForeignWork& work : foreign) {
+    const auto found = managers_.find(work.resource_manager);
+    if (found == managers_.end() || found->second.open < config_.limits.open_per_manager_max) continue;
+    const Manager& manager = found->second;
+    return std::to_string(manager.open) + " transactions wait for resource manager " + work.resource_manager +
+           (manager.trouble.empty() ? "" : ", which says: " + manager.trouble) +
+           "; see `assent txn list`, then try again";
+  }
+  return std::nullopt;
+}
+
+bool CoordinatorCore::RefusedAdmission(RequestId id, size_t bytes, const CommitTag* tag,
+                                       const std::vector<ForeignWork>& foreign) {
   if (draining_) {  // its next primary is about to be found
     Refuse(id, RefusalCode::kNotServing, ToString(config_.group) + " is being handed over to another node");
     return true;
   }
   std::optional<std::string> overload = Overload(bytes);
+  if (!overload) overload = ForeignOverload(foreign);
   if (!overload && tag != nullptr) {
     const ClientId client = tag->token.client;
     size_t live = 0;
@@ -227,14 +243,19 @@ void CoordinatorCore::AdoptTag(Transaction& txn, RequestId id, const CommitTag& 
   calls_.emplace(id, txn.id);
 }
 
+// Behind the shards, by name: the order in which they are asked (P2).
 void CoordinatorCore::AddForeign(Transaction& txn, const std::vector<ForeignWork>& foreign) {
+  const auto shards = static_cast<std::ptrdiff_t>(txn.branches.size());
   for (const ForeignWork& work : foreign) {
     Branch branch;
     branch.peer = Peer{GroupId{}, work.resource_manager};
     branch.writing = true;
     branch.payload = work.payload;
+    CountOpen(branch, 1);
     txn.branches.push_back(std::move(branch));
   }
+  std::sort(txn.branches.begin() + shards, txn.branches.end(),
+            [](const Branch& a, const Branch& b) { return a.peer < b.peer; });
   txn.has_foreign = txn.has_foreign || !foreign.empty();
   AddBytes(txn, SizeOf(foreign));
 }
@@ -264,7 +285,7 @@ void CoordinatorCore::OnExecute(RequestId id, const Execute& request) {
     writing = writing || part.writing;
     bytes += SizeOf(part.operations);
   }
-  if (RefusedAdmission(id, bytes + SizeOf(request.foreign), &tag)) return;
+  if (RefusedAdmission(id, bytes + SizeOf(request.foreign), &tag, request.foreign)) return;
 
   Transaction& txn = NewTransaction(request.retry_of);
   AdoptTag(txn, id, tag, content);
@@ -408,6 +429,9 @@ void CoordinatorCore::OnCommit(RequestId id, const Commit& request) {
   }
   if (bytes_ + SizeOf(request.foreign) > config_.limits.bytes_max) {
     return Refuse(id, RefusalCode::kOverloaded, "running transactions hold too many bytes; try again later");
+  }
+  if (auto overload = ForeignOverload(request.foreign)) {
+    return Refuse(id, RefusalCode::kOverloaded, std::move(*overload));
   }
   AdoptTag(*txn, id, tag, content);
   AddForeign(*txn, request.foreign);

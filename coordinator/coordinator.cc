@@ -74,6 +74,7 @@ void CoordinatorCore::ApplyCommitted(Lsn lsn, const Committed& record) {
     txn.state = TxnState::kCommitting;
     pending_commits_.emplace_back(lsn, record.txn);
   }
+  for (const Branch& branch : txn.branches) CountOpen(branch, -1);
   txn.branches.clear();
   txn.has_foreign = false;
   for (const Participant& participant : record.participants) {
@@ -83,9 +84,11 @@ void CoordinatorCore::ApplyCommitted(Lsn lsn, const Committed& record) {
     branch.writing = participant.writing;
     if (!branch.peer.is_foreign()) marks_.Owe(participant.group, record.txn);
     txn.has_foreign = txn.has_foreign || branch.peer.is_foreign();
+    CountOpen(branch, 1);
     txn.branches.push_back(std::move(branch));
   }
   ++unended_;
+  if (IsOwedByShards(txn)) ++unended_at_shards_;
 }
 
 void CoordinatorCore::ApplyEnded(Lsn lsn, const Ended& record) {
@@ -93,8 +96,10 @@ void CoordinatorCore::ApplyEnded(Lsn lsn, const Ended& record) {
   const auto entry = transactions_.find(record.txn);
   ASSENT_CHECK(entry != transactions_.end() && entry->second.state == TxnState::kPhaseTwo,
                "END without its COMMIT", ToString(record.txn));
+  if (IsOwedByShards(entry->second)) --unended_at_shards_;
   for (const Branch& branch : entry->second.branches) {
     if (!branch.peer.is_foreign()) marks_.OnAcknowledged(branch.peer.group, record.txn);
+    if (branch.state != BranchState::kAcknowledged) CountOpen(branch, -1);
   }
   transactions_.erase(entry);
   --unended_;
@@ -133,10 +138,11 @@ void CoordinatorCore::OnServing(const Serving& event) {
     ASSENT_CHECK(id.epoch < epoch_, "an epoch has two lives", ToString(id));  // I-X2
     for (Branch& branch : txn.branches) {
       branch.state = BranchState::kAsked;
+      branch.asked_us = now_.mono_us;
       resends_.ScheduleAt(branch.peer, id, now_.mono_us);
     }
   }
-  for (const std::string& name : config_.resource_managers) scans_[name].next_us = now_.mono_us;
+  for (const std::string& name : config_.resource_managers) managers_[name].next_scan_us = now_.mono_us;
   next_horizon_check_us_ = now_.mono_us;
 }
 

@@ -74,11 +74,20 @@ class CoordinatorCore final : public RoleCore {
     std::string detail;
     uint64_t content = 0;  // of its commit request
   };
-  struct ForeignScan {
-    uint64_t next_us = 0;
-    bool running = false;
-    // Commits that ended while the scan ran: it may still list them as in doubt.
-    std::set<TxnId> ended;
+  // A resource manager by name: also one that is not configured any more, if a decision names it.
+  struct Manager {
+    size_t open = 0;  // branches there, of any state before kAcknowledged
+    // Its last commits that it acknowledged here, and when.
+    std::map<TxnId, uint64_t> acknowledged;
+    std::deque<TxnId> acknowledged_order;
+    std::string trouble;  // what it said last, if that was no answer
+    // When the next report may say that it does not answer, and that it answers something that cannot be.
+    uint64_t next_silence_report_us = 0;
+    uint64_t next_contradiction_report_us = 0;
+    // The scan for what it holds in doubt.
+    uint64_t next_scan_us = UINT64_MAX;  // never: not configured, or not served here
+    bool scanning = false;
+    uint64_t scan_begun_us = 0;
     TxnId asked_up_to;  // by the last scan that found more than it might ask about
   };
   struct ShardLink {
@@ -134,7 +143,9 @@ class CoordinatorCore final : public RoleCore {
   bool AnsweredByToken(RequestId id, const CommitTag& tag, uint64_t content);
   void Join(RequestId id, Transaction& txn, const CommitTag& tag, uint64_t content);
   std::optional<std::string> Overload(size_t bytes) const;
-  bool RefusedAdmission(RequestId id, size_t bytes, const CommitTag* tag);
+  std::optional<std::string> ForeignOverload(const std::vector<ForeignWork>& foreign) const;
+  bool RefusedAdmission(RequestId id, size_t bytes, const CommitTag* tag,
+                        const std::vector<ForeignWork>& foreign = {});
   Age AgeFor(const TxnId& txn, const Age& retry_of) const;
   Transaction& NewTransaction(const Age& retry_of);
   void AdoptTag(Transaction& txn, RequestId id, const CommitTag& tag, uint64_t content);
@@ -144,8 +155,11 @@ class CoordinatorCore final : public RoleCore {
 
   // ---- phase_one.cc: work, votes, and how they end ----
   void AskBranches(Transaction& txn);  // sends each branch that is kAsked what its state asks for
+  void Ask(Transaction& txn, Branch& branch);
   void SendBranch(Transaction& txn, Branch& branch);
   void StartPreparing(Transaction& txn);
+  bool AskForVotes(Transaction& txn);  // false: all have voted
+  std::string NoAnswerFrom(const Branch& branch, const char* what) const;
   void OnOperateReply(GroupId from, const OperateReply& reply);
   void OnBranchAborted(GroupId from, const BranchAborted& message);
   void OnVoteReply(GroupId from, const VoteReply& reply);
@@ -176,13 +190,18 @@ class CoordinatorCore final : public RoleCore {
 
   // ---- foreign.cc ----
   void OnForeignReply(const ForeignReply& reply);
+  void OnForeignVote(Transaction& txn, Branch& branch, const ForeignReply& reply);
   void OnRecovered(const ForeignReply& reply);
   void CallForeignFor(Transaction& txn, Branch& branch);
+  void ReportSilence(Manager& manager, const ForeignReply& reply);
+  bool ReportContradiction(Manager& manager, const std::string& name, const std::string& what);
+  void RememberAcknowledged(const std::string& name, const TxnId& txn);
+  void CountOpen(const Branch& branch, int change);
 
   // ---- timers.cc ----
   void OnTick();
   void ExpireDeadlines();
-  static std::string MissingOf(const Transaction& txn);
+  std::string MissingOf(const Transaction& txn, const char* what) const;
   void ResendDue();
   void TellMarks();
   void RaiseHorizon();
@@ -198,7 +217,9 @@ class CoordinatorCore final : public RoleCore {
   // Replicated state: what the records applied so far say.
   Transactions transactions_;  // kPhaseTwo ones come from the log; all others are this process' own
   Lsn last_lsn_{};
-  size_t unended_ = 0;  // kCommitting and kPhaseTwo
+  size_t unended_ = 0;            // kCommitting and kPhaseTwo
+  size_t unended_at_shards_ = 0;  // of these, those that some shard has not acknowledged
+  std::map<std::string, Manager> managers_;
 
   // The primary's own. Set by Serving.
   bool serving_ = false;
@@ -230,7 +251,6 @@ class CoordinatorCore final : public RoleCore {
   std::map<RequestId, TxnId> calls_;     // open calls that wait for a transaction
   std::map<TxnId, RecentEnding> recent_;
   std::deque<TxnId> recent_order_;
-  std::map<std::string, ForeignScan> scans_;
   std::map<GroupId, ShardLink> links_;
   uint64_t next_horizon_check_us_ = 0;
   size_t bytes_ = 0;

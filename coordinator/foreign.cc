@@ -12,6 +12,21 @@ namespace {
 // Of one scan: the next finds the rest.
 constexpr size_t kOrphansPerScan = 256;
 
+// What a resource manager was asked for and did not do.
+std::string WhatIsMissing(const ForeignReply& reply) {
+  switch (reply.verb) {
+    case ForeignVerb::kPrepare:
+      return "does not vote on " + ToString(reply.txn);
+    case ForeignVerb::kCommit:
+      return "does not commit " + ToString(reply.txn) + ", as was decided";
+    case ForeignVerb::kRollback:
+      return "does not roll back " + ToString(reply.txn) + ", as was decided";
+    case ForeignVerb::kRecover:
+      return "does not say what it holds in doubt";
+  }
+  return "?";
+}
+
 }  // namespace
 
 void CoordinatorCore::CallForeignFor(Transaction& txn, Branch& branch) {
@@ -30,10 +45,16 @@ void CoordinatorCore::CallForeignFor(Transaction& txn, Branch& branch) {
 }
 
 void CoordinatorCore::OnForeignReply(const ForeignReply& reply) {
-  if (reply.verb == ForeignVerb::kRecover) return OnRecovered(reply);
+  const bool prepare = reply.verb == ForeignVerb::kPrepare;
+  const bool recover = reply.verb == ForeignVerb::kRecover;
+  const bool as_asked = reply.reached && (prepare || recover || reply.done);
+  Manager& manager = managers_[reply.resource_manager];
+  manager.trouble = as_asked ? "" : reply.detail;
+  if (!reply.reached) ReportSilence(manager, reply);
+  if (recover) return OnRecovered(reply);
+
   Transaction* txn = Find(reply.txn);
   Branch* branch = txn == nullptr ? nullptr : BranchAt(*txn, Peer{GroupId{}, reply.resource_manager});
-  const bool prepare = reply.verb == ForeignVerb::kPrepare;
   if (prepare && (txn == nullptr || txn->state == TxnState::kAborting)) {
     // A late yes: the rollback may have overtaken it. (With the branch listed it is told again below.)
     if (txn == nullptr && reply.reached && reply.vote == Vote::kYes &&
@@ -49,50 +70,120 @@ void CoordinatorCore::OnForeignReply(const ForeignReply& reply) {
                          : reply.verb == ForeignVerb::kCommit ? TxnState::kPhaseTwo
                                                               : TxnState::kAborting;
   if (txn->state != asked) return;
-  if (!prepare && reply.reached && !reply.done && !branch->reported) {
-    branch->reported = true;
-    effects_->push_back(Report{"resource manager " + reply.resource_manager + " does not " +
-                                   (reply.verb == ForeignVerb::kCommit ? "commit " : "roll back ") +
-                                   ToString(txn->id) + ", as was decided: " + reply.detail +
-                                   ". It is asked again; see `assent txn show " + ToString(txn->id) + "`",
-                               false});
+  if (prepare) return OnForeignVote(*txn, *branch, reply);
+  if (as_asked) return Acknowledge(*txn, *branch);
+  branch->trouble = reply.detail;
+  // G7: each once, at the pace of reports.
+  if (reply.reached && !branch->reported) {
+    branch->reported =
+        ReportContradiction(manager, reply.resource_manager,
+                            WhatIsMissing(reply) + ": " + reply.detail +
+                                ". It is asked again; see `assent txn show " + ToString(txn->id) + "`");
   }
-  if (!reply.reached ||
-      (!prepare && !reply.done)) {  // may or may not have run: again, until the vote timeout (C7)
-    return resends_.ScheduleAfter(branch->peer, txn->id, now_.mono_us, branch->resends);
-  }
-  if (!prepare) return Acknowledge(*txn, *branch);
-  TakeVote(*txn, *branch, reply.vote, AbortReason::kForeignRefused, reply.detail);
+  resends_.ScheduleAfter(branch->peer, txn->id, now_.mono_us, branch->resends);
 }
 
-// P - A - T: of what is prepared there, neither what is live here nor what is committed is rolled back. The
-// scan began before we look at A and T, so what ended meanwhile is left out too.
+void CoordinatorCore::OnForeignVote(Transaction& txn, Branch& branch, const ForeignReply& reply) {
+  if (reply.reached) {
+    return TakeVote(txn, branch, reply.vote, AbortReason::kForeignRefused,
+                    reply.resource_manager + (reply.detail.empty() ? " voted no" : ": " + reply.detail));
+  }
+  branch.trouble = reply.detail;
+  branch.may_have_prepared = branch.may_have_prepared || !reply.unsent;
+  // C7: the vote may be on its way, and is waited for until the vote timeout; but not where it cannot be.
+  if (!branch.may_have_prepared && branch.resends + 1 >= config_.times.unsent_prepares_max) {
+    return Abort(txn, AbortReason::kVoteTimeout, NoAnswerFrom(branch, "vote"));
+  }
+  resends_.ScheduleAfter(branch.peer, txn.id, now_.mono_us, branch.resends);
+}
+
+// P - A - T: of what is prepared there, neither what is live here nor what is committed is rolled back (C3).
+// The scan began before we look at A and T, so what was acknowledged meanwhile is left out, too.
 void CoordinatorCore::OnRecovered(const ForeignReply& reply) {
-  const auto found = scans_.find(reply.resource_manager);
-  if (found == scans_.end() || !found->second.running) return;
-  ForeignScan& scan = found->second;
-  scan.running = false;
-  scan.next_us = now_.mono_us + config_.times.foreign_scan_us;
-  const std::set<TxnId> ended = std::move(scan.ended);
-  scan.ended.clear();
+  const std::string& name = reply.resource_manager;
+  Manager& manager = managers_[name];
+  if (!manager.scanning) return;
+  manager.scanning = false;
+  manager.next_scan_us = now_.mono_us + config_.times.foreign_scan_us;
   if (!reply.reached) return;
   // Ascending, and from where the last scan left off: those that cannot be ended do not hide the others.
   std::set<TxnId> listed(reply.prepared.begin(), reply.prepared.end());
-  const auto from = listed.upper_bound(scan.asked_up_to);
+  const auto from = listed.upper_bound(manager.asked_up_to);
   std::vector<TxnId> prepared(from, listed.end());
   prepared.insert(prepared.end(), listed.begin(), from);
   size_t calls = 0;
   for (const TxnId& id : prepared) {
-    if (id.coordinator != config_.group || id >= NextId()) continue;  // C3: nor what a higher epoch began
-    const Transaction* txn = Find(id);
-    if (txn != nullptr && txn->state != TxnState::kAborting && txn->state != TxnState::kPhaseTwo) continue;
-    if (ended.contains(id) || ending_.contains(id)) continue;  // R1: its END may yet be lost
-    if (++calls > kOrphansPerScan) return;
-    scan.asked_up_to = id;
+    if (id.coordinator != config_.group) continue;
+    const std::string lists = "lists " + ToString(id) + " as prepared, which ";
+    if (id >= NextId()) {  // C3: what a higher epoch began is not ours to presume
+      ReportContradiction(manager, name,
+                          lists + "this coordinator has not begun: a later one has, or " +
+                              "another cluster of the same name. It is left alone");
+      continue;
+    }
+    Transaction* txn = Find(id);
+    const bool live = txn != nullptr && (IsUndecided(txn->state) || txn->state == TxnState::kCommitting);
+    if (live) continue;
     const bool committed = txn != nullptr && txn->state == TxnState::kPhaseTwo;
-    effects_->push_back(CallForeign{reply.resource_manager,
-                                    committed ? ForeignVerb::kCommit : ForeignVerb::kRollback, id, ""});
+    const Branch* branch = committed ? BranchAt(*txn, Peer{GroupId{}, name}) : nullptr;
+    const auto done = manager.acknowledged.find(id);
+    if (done != manager.acknowledged.end() && done->second >= manager.scan_begun_us) continue;
+    if (branch != nullptr && branch->state == BranchState::kAsked) continue;  // it is being told
+    ForeignVerb verb = ForeignVerb::kRollback;
+    if (branch != nullptr || done != manager.acknowledged.end()) {
+      verb = ForeignVerb::kCommit;
+      ReportContradiction(manager, name,
+                          lists + "it acknowledged as committed: was it restored from an " +
+                              "older copy? It is told to commit again. Others that it forgot " +
+                              "may be more than this coordinator remembers: those are rolled " + "back");
+    } else if (ending_.contains(id)) {
+      continue;              // R1: its END may yet be lost
+    } else if (committed) {  // without its vote
+      ReportContradiction(manager, name, lists + "is committed without it. It is rolled back there");
+    }
+    if (++calls > kOrphansPerScan) return;
+    manager.asked_up_to = id;
+    effects_->push_back(CallForeign{name, verb, id, ""});
   }
+}
+
+// Unreachable, or without a usable answer. Not a line for each call of a resource manager that is down.
+void CoordinatorCore::ReportSilence(Manager& manager, const ForeignReply& reply) {
+  if (now_.mono_us < manager.next_silence_report_us) return;
+  manager.next_silence_report_us = now_.mono_us + config_.times.report_us;
+  effects_->push_back(Report{"resource manager " + reply.resource_manager + " " + WhatIsMissing(reply) +
+                                 ": " + reply.detail + ". It is asked again; " +
+                                 std::to_string(manager.open) +
+                                 " transactions wait for it, see `assent txn list`",
+                             false});
+}
+
+// It says what cannot be. False: not now, so soon after the last report.
+bool CoordinatorCore::ReportContradiction(Manager& manager, const std::string& name,
+                                          const std::string& what) {
+  if (now_.mono_us < manager.next_contradiction_report_us) return false;
+  manager.next_contradiction_report_us = now_.mono_us + config_.times.report_us;
+  effects_->push_back(Report{"resource manager " + name + " " + what, false});
+  return true;
+}
+
+void CoordinatorCore::RememberAcknowledged(const std::string& name, const TxnId& txn) {
+  Manager& manager = managers_[name];
+  if (!manager.acknowledged.insert_or_assign(txn, now_.mono_us).second) return;
+  manager.acknowledged_order.push_back(txn);
+  if (manager.acknowledged_order.size() <= config_.limits.recent_acknowledged) return;
+  const auto oldest = manager.acknowledged.find(manager.acknowledged_order.front());
+  // What the scan that runs may list would be taken for an orphan: its answer is dropped.
+  if (oldest->second >= manager.scan_begun_us) manager.scanning = false;
+  manager.acknowledged.erase(oldest);
+  manager.acknowledged_order.pop_front();
+}
+
+void CoordinatorCore::CountOpen(const Branch& branch, int change) {
+  if (!branch.peer.is_foreign()) return;
+  size_t& open = managers_[branch.peer.foreign].open;
+  ASSENT_CHECK(change > 0 || open > 0, branch.peer.foreign);
+  open = change > 0 ? open + 1 : open - 1;
 }
 
 }  // namespace assent::coordinator

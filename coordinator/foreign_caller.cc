@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "Participant.h"
+#include "coordinator/config.h"
 #include "runtime/transport/client.h"
 #include "thrift/codec_fields.h"
 
@@ -20,6 +21,10 @@ using ParticipantConnection = Connection<wire::ParticipantClient>;
 
 constexpr size_t kRecoverPageMax = 4096;  // as assent.thrift bounds RecoverReply
 
+// Each call has its reply before the core counts it as lost and makes another.
+static_assert(kForeignWaitMaxMs + kForeignConnectMs + kForeignListMs + kForeignCallMs <
+              static_cast<int>(CoordinatorTimes{}.foreign_call_us / 1'000));
+
 ForeignReply BlankReply(const CallForeign& call) {
   ForeignReply reply;
   reply.resource_manager = call.resource_manager;
@@ -29,7 +34,7 @@ ForeignReply BlankReply(const CallForeign& call) {
 }
 
 // The answers of one resource manager. Each Ask takes one call through a connection and fills in `reply`:
-// `reached` only for a whole, well-formed answer to this very request.
+// `reached` only for an answer to this very request that says something for good.
 class Asker {
  public:
   Asker(const ForeignCallerOptions& options, ParticipantConnection& connection)
@@ -56,10 +61,18 @@ class Asker {
     wire::PrepareReply answer;
     const CallStatus called =
         connection_.Call([&](wire::ParticipantClient& client) { client.prepare(answer, request); });
+    if (called.ok() && answer.status != wire::ParticipantStatus::OK &&
+        answer.status != wire::ParticipantStatus::UNAVAILABLE) {  // it will say the same the next time
+      Refused(answer.status, answer.detail, reply);
+      reply.reached = true;
+      return;
+    }
     if (!Usable(called, answer, call.txn, reply)) return;
+    reply.reached = true;
     codec::Fault fault;
-    reply.reached = codec::Decode(answer.vote, reply.vote, fault);
-    if (!reply.reached) reply.detail = fault.what;
+    if (codec::Decode(answer.vote, reply.vote, fault)) return;
+    reply.vote = Vote::kNo;
+    reply.detail = std::string("gave no vote: ") + fault.what;
   }
 
   void Finish(const CallForeign& call, ForeignReply& reply) {
@@ -81,14 +94,16 @@ class Asker {
     request.cluster = options_.cluster;
     request.group = codec::Encode(group);
     std::vector<TxnId> prepared;
+    const auto until = Clock::now() + std::chrono::milliseconds(kForeignListMs);
     for (bool more = true; more && prepared.size() < options_.recovered_max;) {
+      if (Clock::now() > until) {
+        reply.detail = "its list of what it holds in doubt takes too long";
+        return;
+      }
       wire::RecoverReply answer;
       const CallStatus called =
           connection_.Call([&](wire::ParticipantClient& client) { client.recover(answer, request); });
-      if (!called.ok()) {
-        reply.detail = called.status.message();
-        return;
-      }
+      if (!called.ok()) return Failed(called, reply);
       if (answer.status != wire::ParticipantStatus::OK) return Refused(answer.status, answer.detail, reply);
       more = answer.more;
       if (answer.prepared.size() > kRecoverPageMax || (more && answer.prepared.empty())) {
@@ -116,7 +131,7 @@ class Asker {
   template <typename Answer>
   bool Usable(const CallStatus& called, const Answer& answer, const TxnId& asked, ForeignReply& reply) {
     if (!called.ok()) {
-      reply.detail = called.status.message();
+      Failed(called, reply);
       return false;
     }
     if (answer.status != wire::ParticipantStatus::OK) {
@@ -133,6 +148,11 @@ class Asker {
     }
     reply.detail = codec::CutDetail(answer.detail);
     return true;
+  }
+
+  static void Failed(const CallStatus& called, ForeignReply& reply) {
+    reply.unsent = !called.maybe_executed;
+    reply.detail = called.status.message();
   }
 
   static void Refused(wire::ParticipantStatus::type status, const std::string& detail, ForeignReply& reply) {
@@ -183,29 +203,40 @@ class ForeignCaller::Lane {
     {
       std::lock_guard lock(mutex_);
       if (queue_.size() >= options_.queue_max) return false;
-      queue_.emplace_back(group, call);
+      queue_.push_back(Waiting{group, call, Clock::now()});
     }
     wake_.notify_one();
     return true;
   }
 
  private:
+  struct Waiting {
+    GroupId group;
+    CallForeign call;
+    Clock::time_point since;
+  };
+
   void Main(ParticipantConnection& connection) {
     Asker asker(options_, connection);
     std::unique_lock lock(mutex_);
     while (true) {
       wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
       if (stopping_) return;
-      auto [group, call] = std::move(queue_.front());
+      auto [group, call, since] = std::move(queue_.front());
       queue_.pop_front();
-      const bool paused = Clock::now() < paused_until_;
-      std::string why = paused ? paused_why_ : "";
+      const auto now = Clock::now();
+      std::string why = now < paused_until_ ? paused_why_ : "";
+      if (why.empty() && now - since > std::chrono::milliseconds(options_.wait_max_ms)) {
+        why = "its connections are taken up by other calls";  // so that nobody counts this one as lost
+      }
       lock.unlock();
 
       ForeignReply reply = BlankReply(call);
-      if (paused) {
+      if (!why.empty()) {
+        reply.unsent = true;
         reply.detail = std::move(why);
       } else if (Status opened = connection.Open(); !opened.ok()) {
+        reply.unsent = true;
         reply.detail = opened.message();
         Pause(opened.message());
       } else {
@@ -233,7 +264,7 @@ class ForeignCaller::Lane {
   std::mutex mutex_;
   std::condition_variable wake_;
   // By mutex_:
-  std::deque<std::pair<GroupId, CallForeign>> queue_;
+  std::deque<Waiting> queue_;
   bool stopping_ = false;
   Clock::time_point paused_until_{};
   std::string paused_why_;
@@ -244,26 +275,38 @@ ForeignCaller::ForeignCaller(const ForeignCallerOptions& options, const std::vec
     : done_(std::move(done)) {
   for (const ForeignTarget& target : targets) {
     Lanes lanes;
-    lanes.prepare = std::make_unique<Lane>(options, target, target.prepare_timeout_ms,
-                                           std::max<size_t>(1, options.prepare_connections), done_);
-    lanes.finish = std::make_unique<Lane>(options, target, target.finish_timeout_ms, 1, done_);
+    const size_t connections = std::max<size_t>(1, options.connections);
+    lanes.prepare = std::make_unique<Lane>(options, target, target.prepare_timeout_ms, connections, done_);
+    lanes.finish = std::make_unique<Lane>(options, target, target.finish_timeout_ms, connections, done_);
+    lanes.recover = std::make_unique<Lane>(options, target, target.finish_timeout_ms, 1, done_);
     lanes_.emplace(target.name, std::move(lanes));
   }
 }
 
 ForeignCaller::~ForeignCaller() = default;
 
+ForeignCaller::Lane& ForeignCaller::Lanes::For(ForeignVerb verb) const {
+  switch (verb) {
+    case ForeignVerb::kPrepare:
+      return *prepare;
+    case ForeignVerb::kCommit:
+    case ForeignVerb::kRollback:
+      break;
+    case ForeignVerb::kRecover:
+      return *recover;
+  }
+  return *finish;
+}
+
 void ForeignCaller::Call(GroupId group, const CallForeign& call) {
   const auto lanes = lanes_.find(call.resource_manager);
-  if (lanes == lanes_.end()) {
-    ForeignReply reply = BlankReply(call);
-    reply.detail = "no resource manager of this name is configured";
-    return done_(group, std::move(reply));
-  }
-  Lane& lane = call.verb == ForeignVerb::kPrepare ? *lanes->second.prepare : *lanes->second.finish;
-  if (lane.Post(group, call)) return;
+  const bool known = lanes != lanes_.end();
+  if (known && lanes->second.For(call.verb).Post(group, call)) return;
   ForeignReply reply = BlankReply(call);
-  reply.detail = "too many calls are waiting for this resource manager";
+  reply.unsent = true;
+  reply.detail = known ? "too many calls are waiting for it"
+                       : "no resource manager of this name is configured on this node: name it in "
+                         "[[resource_managers]] and start the node again";
   done_(group, std::move(reply));
 }
 

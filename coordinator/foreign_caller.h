@@ -15,32 +15,40 @@
 // decides nothing: a call that brought no usable answer is reported as not reached, and the core's timers do
 // the rest (C7).
 //
-// Each resource manager has its own threads and connections, in two lanes: prepares in one, and commit,
-// rollback and recover in the other, so that a prepare which waits for a lock never holds up the commit that
-// would free it.
+// Each resource manager has its own threads and connections, in three lanes: prepares, commits and rollbacks,
+// and recover. So a prepare which waits for a lock never holds up the commit that would free it, and neither
+// the list of what is in doubt. As many connections finish as prepare: a manager that votes faster than it
+// commits would fall ever further behind.
 //
 //   Call() --queue of the lane--> a thread of the lane: connect if need be, call, validate --> done(reply)
 //
-// Guarantees: Call() never blocks. Exactly one reply for each call, unless the caller is destroyed first.
-// Memory is bounded: past `queue_max` a call is answered at once as not reached (G8). After a failed connect,
-// calls of that lane fail at once for `pause_ms`, so a dead resource manager costs a connect a pause, not one
-// a call.
+// Guarantees: Call() never blocks. Exactly one reply for each call, unless the caller is destroyed first; and
+// before the core's `foreign_call_us`, so that no call is made twice because it waited here. Memory is
+// bounded: past `queue_max` a call is answered at once as unsent (G8), and so is one that found no connection
+// free within `wait_max_ms`. After a failed connect, calls of that lane fail at once for `pause_ms`, so a
+// dead resource manager costs a connect a pause, not one a call.
 namespace assent {
+
+inline constexpr int kForeignWaitMaxMs = 5'000;
+inline constexpr int kForeignConnectMs = 1'000;
+inline constexpr int kForeignCallMs = 5'000;
+inline constexpr int kForeignListMs = 8'000;  // all pages of a kRecover but the last
 
 struct ForeignTarget {
   std::string name;  // as transactions name it
   Address address;
-  int prepare_timeout_ms = 5'000;  // of the order of the core's vote timeout: a later vote is of no use
-  int finish_timeout_ms = 5'000;
+  // For an answer to begin. Of the order of the core's vote timeout: a later vote is of no use.
+  int prepare_timeout_ms = kForeignCallMs;
+  int finish_timeout_ms = kForeignCallMs;
 };
 
 struct ForeignCallerOptions {
   std::string cluster;
-  size_t prepare_connections =
-      4;                     // prepares of one resource manager that may wait for its locks at the same time
-  size_t queue_max = 4'096;  // of each lane
+  size_t connections = 4;         // of one resource manager, to prepare; and as many to commit and roll back
+  size_t queue_max = 4'096;       // of each lane
   size_t recovered_max = 65'536;  // branches that one kRecover reports; a later one sees the rest
-  int connect_timeout_ms = 1'000;
+  int wait_max_ms = kForeignWaitMaxMs;
+  int connect_timeout_ms = kForeignConnectMs;
   int pause_ms = 200;
 };
 
@@ -56,16 +64,16 @@ class ForeignCaller {
   ForeignCaller& operator=(const ForeignCaller&) = delete;
 
   // Any thread. `group`: the coordinator group on whose behalf. A name that is not configured is answered as
-  // not reached, with a detail.
+  // unsent, with a detail.
   void Call(GroupId group, const CallForeign& call);
-
-  bool Knows(const std::string& resource_manager) const { return lanes_.count(resource_manager) != 0; }
 
  private:
   class Lane;
   struct Lanes {
     std::unique_ptr<Lane> prepare;
     std::unique_ptr<Lane> finish;
+    std::unique_ptr<Lane> recover;
+    Lane& For(ForeignVerb verb) const;
   };
 
   const Done done_;

@@ -13,8 +13,13 @@ TxnInfo InfoOf(const Transaction& txn) {
                {},     {}};
   for (const Branch& branch : txn.branches) {
     const Participant participant{branch.peer.foreign, branch.peer.group, branch.writing};
-    info.branches.push_back(BranchInfo{participant, branch.state, branch.resends});
-    if (branch.state == BranchState::kAsked) info.waiting_on.push_back(participant);
+    BranchInfo shown{participant, branch.state, branch.resends, 0, ""};
+    if (branch.state == BranchState::kAsked) {
+      shown.asked_us = branch.asked_us;
+      shown.trouble = branch.trouble;
+      info.waiting_on.push_back(participant);
+    }
+    info.branches.push_back(std::move(shown));
   }
   return info;
 }
@@ -83,6 +88,8 @@ std::optional<TxnInfo> CoordinatorCore::FindTransaction(const TxnId& id) const {
 }
 
 void CoordinatorCore::CheckInvariants() const {
+  size_t unended_at_shards = 0;
+  std::map<std::string, size_t> open;
   size_t unended = 0, aborting = 0, bytes = 0, deadlines = 0, waiters = 0, tokens = 0, resends = 0,
          undecided = 0;
   for (const auto& [id, txn] : transactions_) {
@@ -99,6 +106,7 @@ void CoordinatorCore::CheckInvariants() const {
                  txn.state);
     ASSENT_CHECK(live == ages_.contains(txn.age) || !live, ToString(id));
     unended += committed;
+    unended_at_shards += committed && IsOwedByShards(txn);
     aborting += txn.state == TxnState::kAborting;
     undecided += live;
     bytes += txn.bytes;
@@ -115,7 +123,10 @@ void CoordinatorCore::CheckInvariants() const {
       ASSENT_CHECK(!serving_ || asked == resends_.Holds(branch.peer, id), "C7", ToString(id), txn.state,
                    asked);
       resends += serving_ && asked;
-      if (branch.peer.is_foreign()) continue;
+      if (branch.peer.is_foreign()) {
+        open[branch.peer.foreign] += branch.state != BranchState::kAcknowledged;
+        continue;
+      }
       ASSENT_CHECK(
           marks_.Owes(branch.peer.group, id) == (committed && branch.state != BranchState::kAcknowledged),
           "C8", ToString(id));
@@ -131,6 +142,12 @@ void CoordinatorCore::CheckInvariants() const {
     return true;
   });
   ASSENT_CHECK(decisions == unended && unended == unended_, "C4", decisions, unended, unended_);
+  ASSENT_CHECK(unended_at_shards == unended_at_shards_, unended_at_shards, unended_at_shards_);
+  for (const auto& [name, manager] : managers_) {
+    ASSENT_CHECK(manager.open == open[name], name, manager.open, open[name]);
+    ASSENT_CHECK(manager.acknowledged.size() == manager.acknowledged_order.size() &&
+                 manager.acknowledged.size() <= config_.limits.recent_acknowledged);
+  }
   ASSENT_CHECK(aborting == aborting_ && bytes == bytes_ && deadlines == deadlines_.size());
   ASSENT_CHECK(waiters == calls_.size(), waiters, calls_.size());
   ASSENT_CHECK(tokens == live_tokens_.size() && undecided == marks_.live().size() &&

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +18,8 @@ struct BranchInfo {
   Participant participant;
   BranchState state{};
   uint32_t resends = 0;
+  uint64_t asked_us = 0;  // mono time since which its answer is awaited, if kAsked
+  std::string trouble;    // of a resource manager: what came last instead of the answer
 };
 struct TxnInfo {
   TxnId txn;

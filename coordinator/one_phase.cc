@@ -41,7 +41,7 @@ void CoordinatorCore::AskNextToSettle(Transaction& txn) {
   const bool rest = std::none_of(txn.branches.begin(), txn.branches.end(), asked);
   for (Branch& branch : txn.branches) {
     if (rest && branch.state == BranchState::kIdle) branch.state = BranchState::kAsked;
-    if (asked(branch)) SendBranch(txn, branch);
+    if (asked(branch)) Ask(txn, branch);
   }
 }
 
@@ -134,9 +134,8 @@ void CoordinatorCore::TellUnknown(Transaction& txn, AbortReason reason, const st
 
 // C7. The commit may have happened, or may yet: the same attempt, sent again, finds out at the shards.
 void CoordinatorCore::GiveUpOnShards(Transaction& txn) {
-  TellUnknown(
-      txn, AbortReason::kNone,
-      "no answer in time from " + MissingOf(txn) + "; send the same attempt again to learn the outcome");
+  TellUnknown(txn, AbortReason::kNone,
+              MissingOf(txn, "answer") + "; send the same attempt again to learn the outcome");
 }
 
 }  // namespace assent::coordinator

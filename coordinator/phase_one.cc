@@ -11,7 +11,12 @@ namespace assent::coordinator {
 namespace {
 
 std::string NameOf(const Peer& peer) {
-  return "shard " + ToString(peer.group);
+  return peer.is_foreign() ? "resource manager " + peer.foreign : "shard " + ToString(peer.group);
+}
+
+std::string Seconds(uint64_t us) {  // "10 s", "1.4 s"
+  const uint64_t tenths = us / 100'000;
+  return std::to_string(tenths / 10) + (tenths % 10 == 0 ? "" : "." + std::to_string(tenths % 10)) + " s";
 }
 
 bool IsReadOnly(const Transaction& txn) {
@@ -41,10 +46,16 @@ void CoordinatorCore::AskBranches(Transaction& txn) {
   const bool working = txn.state == TxnState::kWorking;
   for (Branch& branch : txn.branches) {
     if (working && branch.state != BranchState::kAsked) continue;  // not touched by this call
-    branch.state = BranchState::kAsked;
-    branch.resends = 0;
-    SendBranch(txn, branch);
+    Ask(txn, branch);
   }
+}
+
+void CoordinatorCore::Ask(Transaction& txn, Branch& branch) {
+  branch.state = BranchState::kAsked;
+  branch.resends = 0;
+  branch.asked_us = now_.mono_us;
+  branch.trouble.clear();
+  SendBranch(txn, branch);
 }
 
 // Sends, for the first time or again, what the transaction's state asks of the branch, and schedules the
@@ -90,7 +101,29 @@ void CoordinatorCore::StartPreparing(Transaction& txn) {
   txn.state = TxnState::kPreparing;
   SetDeadline(txn, std::min(now_.mono_us + config_.times.vote_timeout_us,  // C7
                             txn.begun_us + config_.times.life_max_us));
-  AskBranches(txn);
+  for (Branch& branch : txn.branches) branch.state = BranchState::kIdle;
+  AskForVotes(txn);
+}
+
+// P2: shards first, and resource managers one after the other, by name, once all shards have voted yes. So
+// locks that no shard sees are only waited for by transactions that hold all of theirs inside, and in one
+// order: nobody waits in a circle through them.
+bool CoordinatorCore::AskForVotes(Transaction& txn) {
+  bool asked = false;
+  for (Branch& branch : txn.branches) {
+    if (branch.state != BranchState::kIdle) continue;
+    if (branch.peer.is_foreign() && asked) break;
+    Ask(txn, branch);
+    asked = true;
+    if (branch.peer.is_foreign()) break;
+  }
+  return asked;
+}
+
+// "shard s2 did not vote within 10 s", and what came instead.
+std::string CoordinatorCore::NoAnswerFrom(const Branch& branch, const char* what) const {
+  return NameOf(branch.peer) + " did not " + what + " within " + Seconds(now_.mono_us - branch.asked_us) +
+         (branch.trouble.empty() ? "" : ": " + branch.trouble);
 }
 
 void CoordinatorCore::OnOperateReply(GroupId from, const OperateReply& reply) {
@@ -196,7 +229,10 @@ void CoordinatorCore::FinishIfAllAnswered(Transaction& txn) {
   for (const Branch& branch : txn.branches) {
     if (branch.state == BranchState::kAsked) return;
   }
-  if (txn.state == TxnState::kPreparing) return DecideCommit(txn);
+  if (txn.state == TxnState::kPreparing) {
+    if (!AskForVotes(txn)) DecideCommit(txn);
+    return;
+  }
   if (txn.state == TxnState::kReading) {
     txn.may_release = true;  // P9: each read was answered, so each lock is granted
     return StartPreparing(txn);
@@ -254,6 +290,13 @@ void CoordinatorCore::Abort(Transaction& txn, AbortReason reason, const std::str
   Close(txn);
   txn.state = TxnState::kAborting;
   txn.plan = MergePlan{};
+  // A resource manager that was not asked yet, or has let go, hears nothing.
+  std::erase_if(txn.branches, [&](const Branch& branch) {
+    const bool over = branch.peer.is_foreign() &&
+                      (branch.state == BranchState::kIdle || branch.state == BranchState::kReadOnly);
+    if (over) CountOpen(branch, -1);
+    return over;
+  });
   for (Branch& branch : txn.branches) {
     branch.operations = {};
     branch.results = {};
@@ -282,7 +325,10 @@ void CoordinatorCore::Erase(const TxnId& id) {
   const auto entry = transactions_.find(id);
   ASSENT_CHECK(entry != transactions_.end());
   if (entry->second.state == TxnState::kAborting) --aborting_;
-  for (const Branch& branch : entry->second.branches) resends_.Cancel(branch.peer, id);
+  for (const Branch& branch : entry->second.branches) {
+    resends_.Cancel(branch.peer, id);
+    if (branch.state != BranchState::kAcknowledged) CountOpen(branch, -1);
+  }
   transactions_.erase(entry);
 }
 

@@ -7,11 +7,6 @@
 
 // Decisions told and asked for.
 namespace assent::coordinator {
-namespace {
-
-constexpr size_t kEndedDuringScanMax = 100'000;
-
-}  // namespace
 
 // C1: the COMMIT record is replicated, so it may be told. C2: the client first.
 void CoordinatorCore::BecomePhaseTwo(Transaction& txn) {
@@ -47,8 +42,13 @@ void CoordinatorCore::OnDecideAck(GroupId from, const DecideAck& ack) {
 void CoordinatorCore::Acknowledge(Transaction& txn, Branch& branch) {
   branch.state = BranchState::kAcknowledged;
   resends_.Cancel(branch.peer, txn.id);
+  CountOpen(branch, -1);
   const bool committed = txn.state == TxnState::kPhaseTwo;
-  if (committed && !branch.peer.is_foreign()) marks_.OnAcknowledged(branch.peer.group, txn.id);  // C8
+  if (committed && branch.peer.is_foreign()) RememberAcknowledged(branch.peer.foreign, txn.id);
+  if (committed && !branch.peer.is_foreign()) {
+    marks_.OnAcknowledged(branch.peer.group, txn.id);  // C8
+    if (!IsOwedByShards(txn)) --unended_at_shards_;
+  }
   for (const Branch& other : txn.branches) {
     if (Mutated(Mutant::kDecisionForgottenAtFirstAck) && committed) {
       resends_.Cancel(other.peer, txn.id);
@@ -58,13 +58,6 @@ void CoordinatorCore::Acknowledge(Transaction& txn, Branch& branch) {
   }
   const TxnId id = txn.id;
   if (!committed) return Erase(id);
-  for (const Branch& other : txn.branches) {
-    const auto scan = scans_.find(other.peer.foreign);
-    if (scan == scans_.end() || !scan->second.running) continue;
-    scan->second.ended.insert(id);
-    if (scan->second.ended.size() > kEndedDuringScanMax)
-      scan->second.running = false;  // G8: its answer is dropped
-  }
   ++stats_.ended;
   pending_ends_.emplace_back(AppendRecord(Ended{id}), id);
   ending_.insert(id);

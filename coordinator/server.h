@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "common/answer_timeout.h"
 #include "common/client_api.h"
 #include "runtime/call_gate.h"
 
@@ -56,8 +57,7 @@ class ClientGateway {
 
 struct TransactionManagerOptions {
   std::string cluster;
-  uint64_t answer_timeout_us =
-      10'000'000;  // less than clients wait for a reply, so that they hear UNKNOWN from us
+  uint64_t answer_timeout_us = kAnswerTimeoutUs;
 };
 
 // Serves as "TransactionManager" in a multiplexed processor. REQUIRES: `gateway` and `gate` outlive it.

@@ -45,7 +45,8 @@ void CoordinatorCore::ExpireDeadlines() {
       case TxnState::kReading:
       case TxnState::kPreparing:
         Reached(Situation::kVoteTimeout);
-        Abort(*txn, AbortReason::kVoteTimeout, "no answer in time from " + MissingOf(*txn));
+        Abort(*txn, AbortReason::kVoteTimeout,
+              MissingOf(*txn, txn->state == TxnState::kReading ? "answer" : "vote"));
         break;
       case TxnState::kOnePhase:
       case TxnState::kSettling:
@@ -60,12 +61,12 @@ void CoordinatorCore::ExpireDeadlines() {
 }
 
 // Who has not answered, for people.
-std::string CoordinatorCore::MissingOf(const Transaction& txn) {
+std::string CoordinatorCore::MissingOf(const Transaction& txn, const char* what) const {
   std::string missing;
   for (const Branch& branch : txn.branches) {
     if (branch.state != BranchState::kAsked) continue;
-    if (!missing.empty()) missing += ", ";
-    missing += branch.peer.is_foreign() ? branch.peer.foreign : ToString(branch.peer.group);
+    if (!missing.empty()) missing += "; ";
+    missing += NoAnswerFrom(branch, what);
   }
   return missing;
 }
@@ -124,11 +125,12 @@ void CoordinatorCore::RaiseHorizon() {
 }
 
 void CoordinatorCore::ScanForeign() {
-  for (auto& [name, scan] : scans_) {
-    if (now_.mono_us < scan.next_us) continue;
-    scan.ended.clear();
-    scan.running = true;
-    scan.next_us = now_.mono_us + config_.times.foreign_call_us;  // an answer makes it sooner
+  for (auto& [name, manager] : managers_) {
+    if (now_.mono_us < manager.next_scan_us) continue;
+    // Without an answer yet the next one may be that of the scan before.
+    if (!manager.scanning) manager.scan_begun_us = now_.mono_us;
+    manager.scanning = true;
+    manager.next_scan_us = now_.mono_us + config_.times.foreign_call_us;  // an answer makes it sooner
     effects_->push_back(CallForeign{name, ForeignVerb::kRecover, TxnId{}, ""});
   }
 }
@@ -137,7 +139,7 @@ uint64_t CoordinatorCore::NextDeadline() const {
   if (!serving_) return UINT64_MAX;
   uint64_t next = std::min({resends_.NextDue(), NextMarkNews(), next_horizon_check_us_});
   if (!deadlines_.empty()) next = std::min(next, deadlines_.begin()->first);
-  for (const auto& [name, scan] : scans_) next = std::min(next, scan.next_us);
+  for (const auto& [name, manager] : managers_) next = std::min(next, manager.next_scan_us);
   return next;
 }
 

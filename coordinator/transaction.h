@@ -65,7 +65,11 @@ struct Branch {
   size_t bytes_sent = 0;                 // of all operations, against kBranchBytesMax
   std::vector<OperationResult> results;  // of the call that runs
   uint32_t resends = 0;
-  bool reported = false;  // that a resource manager says it cannot do what was decided
+  uint64_t asked_us = 0;  // mono: since when the answer is awaited
+  // Of a resource manager, in what it is asked for now:
+  std::string trouble;             // what came last instead of the answer
+  bool may_have_prepared = false;  // some prepare may have reached it
+  bool reported = false;           // that it says it cannot do what was decided
 };
 
 struct Transaction {
@@ -89,5 +93,13 @@ struct Transaction {
   uint64_t deadline_us = 0;              // 0 = none
   size_t bytes = 0;                      // accounted against bytes_max
 };
+
+// Of a committed one: some shard has not acknowledged yet.
+inline bool IsOwedByShards(const Transaction& txn) {
+  for (const Branch& branch : txn.branches) {
+    if (!branch.peer.is_foreign() && branch.state != BranchState::kAcknowledged) return true;
+  }
+  return false;
+}
 
 }  // namespace assent::coordinator

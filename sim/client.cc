@@ -313,12 +313,28 @@ std::vector<Client::Operations> Client::DrawSteps(Kind kind, std::string& marker
   return steps;
 }
 
-// Over three rows, one of which is refused now and then.
+// At one of them or both, in any order, over three rows, one of which is refused now and then.
 std::vector<ForeignWork> Client::DrawForeign(const std::string& marker) {
   if (!plan_.has_foreign || marker.empty() || Chance(0.6)) return {};
-  const std::string row = Chance(0.02) ? "no" : "row" + std::to_string(Below(3));
-  return {ForeignWork{std::string(kForeignName), row + " " + marker}};
+  std::vector<ForeignWork> works;
+  const bool both = Chance(0.4);
+  const size_t first = Below(kForeignNames.size());
+  for (size_t i = 0; i < (both ? kForeignNames.size() : 1); ++i) {
+    const std::string row = Chance(0.02) ? "no" : "row" + std::to_string(Below(3));
+    works.push_back({std::string(kForeignNames[(first + i) % kForeignNames.size()]), row + " " + marker});
+  }
+  return works;
 }
+
+namespace {
+
+std::vector<std::string> NamesOf(const std::vector<ForeignWork>& works) {
+  std::vector<std::string> names;
+  for (const ForeignWork& work : works) names.push_back(work.resource_manager);
+  return names;
+}
+
+}  // namespace
 
 Flow<bool> Client::OneTransaction(Kind kind) {
   const bool interactive = kind == Kind::kInteractive || kind == Kind::kScan || kind == Kind::kRollBack ||
@@ -339,7 +355,7 @@ Flow<Outcome> Client::OneShot(Operations operations, std::string marker) {
   execute.operations = operations;
   execute.foreign = DrawForeign(marker);
   const size_t told = told_.size();
-  told_.push_back({execute.tag.token, std::move(marker), Outcome::kUnknown, !execute.foreign.empty()});
+  told_.push_back({execute.tag.token, std::move(marker), Outcome::kUnknown, NamesOf(execute.foreign)});
   StartRecord();
   ClientRequest request = std::move(execute);
   const Outcome outcome = co_await Settle(std::move(request));
@@ -402,7 +418,7 @@ Flow<bool> Client::Interactive(Kind kind) {
   commit.key = key;
   commit.foreign = DrawForeign(marker);
   const size_t told = told_.size();
-  told_.push_back({commit.tag.token, marker, Outcome::kUnknown, !commit.foreign.empty()});
+  told_.push_back({commit.tag.token, marker, Outcome::kUnknown, NamesOf(commit.foreign)});
   request = std::move(commit);
   const Outcome outcome = co_await Settle(std::move(request));
   told_[told].outcome = outcome;

@@ -29,7 +29,7 @@ struct ClientPlan {
   uint64_t think_us_max = 200'000;  // between two transactions
   uint64_t quiet_times = 1;         // as long, but about these moments (ascending), so that faults meet work
   std::vector<uint64_t> busy_at_us;
-  bool has_foreign = false;   // a resource manager of somebody else takes part now and then
+  bool has_foreign = false;   // resource managers of somebody else take part now and then
   double duplicates = 0.05;   // of requests that come again, late
   double stale_births = 0.7;  // of replies whose birth time it does not take for its next tokens
   double forgets = 0.2;       // of commits sent again: a shard, or all
@@ -47,7 +47,7 @@ struct Told {
   Token token;
   std::string marker;  // a key that the transaction adds 1 to; empty: none
   Outcome outcome = Outcome::kUnknown;
-  bool foreign = false;  // the marker is one at the resource manager, too
+  std::vector<std::string> foreign;  // the marker is one at these resource managers, too
 };
 
 class Client {

@@ -4,24 +4,21 @@
 #include <utility>
 
 namespace assent::sim {
-namespace {
 
-ForeignReply ReplyTo(ForeignVerb verb, const TxnId& txn) {
+ForeignReply ForeignManager::ReplyTo(ForeignVerb verb, const TxnId& txn) const {
   ForeignReply reply;
-  reply.resource_manager = kForeignName;
+  reply.resource_manager = name_;
   reply.verb = verb;
   reply.txn = txn;
   reply.reached = true;
   return reply;
 }
 
-ForeignReply VoteOn(const TxnId& txn, Vote vote) {
+ForeignReply ForeignManager::VoteOn(const TxnId& txn, Vote vote) const {
   ForeignReply reply = ReplyTo(ForeignVerb::kPrepare, txn);
   reply.vote = vote;
   return reply;
 }
-
-}  // namespace
 
 void ForeignManager::Call(const CallForeign& call, uint64_t caller, const Answer& answer) {
   ForeignReply reply = ReplyTo(call.verb, call.txn);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -7,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "common/role.h"
 
@@ -15,11 +17,14 @@
 // the way to it and back is the caller's to decide.
 namespace assent::sim {
 
-inline constexpr std::string_view kForeignName = "theirs";
+// Two, so that one is locked while the other is waited for.
+inline constexpr std::array<std::string_view, 2> kForeignNames = {"others", "theirs"};
 
 class ForeignManager {
  public:
   using Answer = std::function<void(ForeignReply)>;
+
+  explicit ForeignManager(std::string name) : name_(std::move(name)) {}
 
   // The payload of a prepare: the row to lock, a space, and the marker to count when it commits. Answered
   // once it has the row; at once, no, if it does not like the row.
@@ -49,11 +54,14 @@ class ForeignManager {
     Answer answer;
   };
 
+  ForeignReply ReplyTo(ForeignVerb verb, const TxnId& txn) const;
+  ForeignReply VoteOn(const TxnId& txn, Vote vote) const;
   void Prepare(const CallForeign& call, uint64_t caller, const Answer& answer);
   void Commit(const TxnId& txn);
   void RollBack(const TxnId& txn);
   void GrantRows();
 
+  const std::string name_;
   std::map<TxnId, Work> prepared_;
   std::deque<Waiting> waiting_;
   std::set<TxnId> committed_;

@@ -241,7 +241,7 @@ void World::Node::Stop(bool power) {
   doom_in_ = 0;
   doom_in_force_ = false;
   hosted_.clear();
-  world_.foreign_.Disconnect(process_life_);
+  for (auto& [name, manager] : world_.foreign_) manager.Disconnect(process_life_);
   for (auto& [place, disk] : world_.disks_) {
     if (place.first != id_) continue;
     for (wal::MemoryFileSystem* files : {&disk->files, &disk->store_files}) {
@@ -302,26 +302,28 @@ void World::Node::PerformForeign(GroupId group, const CallForeign& call) {
       Touch();
     });
   };
-  const auto is_lost = [this] {
-    return world_.clients_cut_.contains(id_) || world_.Chance(world_.options_.loss + kForeignLoss);
-  };
+  const auto is_lost = [this] { return world_.Chance(world_.options_.loss + kForeignLoss); };
+  ForeignReply nothing;
+  nothing.resource_manager = call.resource_manager;
+  nothing.verb = call.verb;
+  nothing.txn = call.txn;
+  if (world_.clients_cut_.contains(id_)) {  // cannot connect
+    nothing.unsent = true;
+    return answer(nothing);
+  }
   const bool request_lost = is_lost();
   const bool reply_lost = is_lost();
   if (!request_lost) {  // it gets there even if this process does not live to see it
     world_.After(world_.Random(world_.options_.delay_us_max + 1), [this, call, caller = process_life_,
                                                                    reply_lost, answer] {
-      world_.foreign_.Call(call, caller,
-                           reply_lost ? [](const ForeignReply&) {} : ForeignManager::Answer(answer));
+      world_.foreign_.at(call.resource_manager)
+          .Call(call, caller, reply_lost ? [](const ForeignReply&) {} : ForeignManager::Answer(answer));
     });
   }
-  ForeignReply nothing;
-  nothing.resource_manager = call.resource_manager;
-  nothing.verb = call.verb;
-  nothing.txn = call.txn;
   if (request_lost || reply_lost) After(kForeignPatienceUs, [answer, nothing] { answer(nothing); });
   if (request_lost || call.verb != ForeignVerb::kPrepare) return;
   world_.After(kForeignPrepareUs / world_.options_.times_divided_by, [this, answer, nothing] {
-    if (world_.foreign_.GiveUp(nothing.txn)) answer(nothing);
+    if (world_.foreign_.at(nothing.resource_manager).GiveUp(nothing.txn)) answer(nothing);
   });
 }
 

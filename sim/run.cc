@@ -186,7 +186,9 @@ class OneRun {
   }
 
   bool IsAtRest() {
-    if (!world_.foreign().idle()) return false;
+    for (const auto& [name, manager] : world_.foreign()) {
+      if (!manager.idle()) return false;
+    }
     for (const GroupSpec& spec : world_.options().groups) {
       const Replica* primary = world_.Primary(spec.id);
       if (primary == nullptr) return false;
@@ -211,9 +213,12 @@ class OneRun {
   }
 
   bool ForeignAgrees() {
-    if (world_.foreign().contradiction().empty()) return true;
-    Violate("I-A1: " + world_.foreign().contradiction());
-    return false;
+    for (const auto& [name, manager] : world_.foreign()) {
+      if (manager.contradiction().empty()) continue;
+      Violate("I-A1: " + name + ": " + manager.contradiction());
+      return false;
+    }
+    return true;
   }
 
   static uint64_t IdledOut() {
@@ -305,10 +310,13 @@ class OneRun {
   void CheckTold(const Told& told) {
     if (told.marker.empty()) return;
     const int64_t effects = NumberAt(told.marker);
-    if (const auto theirs = world_.foreign().Committed(told.marker);
-        told.foreign && theirs != static_cast<uint64_t>(effects)) {
-      Violate("I-A1: " + ToString(told.token) + " took effect " + std::to_string(effects) +
-              " times here, and " + std::to_string(theirs) + " times at the resource manager");
+    for (const auto& [name, manager] : world_.foreign()) {
+      const bool named = std::find(told.foreign.begin(), told.foreign.end(), name) != told.foreign.end();
+      const uint64_t wanted = named ? static_cast<uint64_t>(effects) : 0;
+      if (const uint64_t theirs = manager.Committed(told.marker); theirs != wanted) {
+        Violate("I-A1: " + ToString(told.token) + " took effect " + std::to_string(effects) +
+                " times here, and " + std::to_string(theirs) + " times at resource manager " + name);
+      }
     }
     const bool right = told.outcome == Outcome::kCommitted ? effects == 1
                        : told.outcome == Outcome::kAborted ? effects == 0

@@ -55,12 +55,17 @@ void Tighten(CoordinatorConfig& config) {
   config.limits.aborting_max = 2;
   config.limits.recent_endings = 4;
   config.limits.known_floors = 4;
+  config.limits.open_per_manager_max = 2;
+  config.limits.recent_acknowledged = 2;
   config.times.resends_per_window = 1;
 }
 
 }  // namespace
 
 World::World(uint64_t seed, WorldOptions options) : seed_(seed), options_(std::move(options)), random_(seed) {
+  for (const std::string_view name : kForeignNames) {
+    if (options_.foreign) foreign_.try_emplace(std::string(name), std::string(name));
+  }
   if (options_.trace == nullptr) options_.trace = &no_trace_;
   // SQLite draws the salts of its -wal files from one generator for the whole process.
   sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, static_cast<int>(seed | 1), nullptr);
@@ -116,7 +121,7 @@ std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& stat
     config.times.retention_us = kRetentionUs;
     config.times.horizon_step_us = kHorizonStepUs;
   }
-  if (options_.foreign) config.resource_managers.emplace_back(kForeignName);
+  for (const auto& [name, manager] : foreign_) config.resource_managers.push_back(name);
   if (options_.tight_coordinators) Tighten(config);
   return std::make_unique<CoordinatorCore>(config, placement_, state);
 }

@@ -65,7 +65,7 @@ struct WorldOptions {
   bool tight_coordinators = false;  // their bounds, and those of shards, are so low that they are reached
   bool tight_shards = false;
   std::optional<size_t> ended_max;  // ends that a shard remembers; nothing: as many as in a product
-  bool foreign = false;             // there is a resource manager of somebody else
+  bool foreign = false;             // there are resource managers of somebody else
   bool forgetful = false;           // outcomes are kept for seconds only
 };
 
@@ -155,7 +155,7 @@ class World {
   void CheckState(NodeId node, GroupId group);
   // True if all members of the group's view have applied the same, all of it.
   bool AreEqual(GroupId group);
-  const ForeignManager& foreign() const { return foreign_; }
+  const std::map<std::string, ForeignManager>& foreign() const { return foreign_; }
   std::string Describe() const;  // for a failed test
 
   // ---- Speaking ----
@@ -262,7 +262,7 @@ class World {
   std::map<GroupId, std::map<NodeId, Member>> registered_;
   std::map<GroupId, History> histories_;
   std::vector<std::pair<NodeId, Envelope>> sent_;
-  ForeignManager foreign_;
+  std::map<std::string, ForeignManager> foreign_;
   uint64_t next_random_ = 1;
   uint64_t next_request_ = 1;
   std::string needless_halt_;

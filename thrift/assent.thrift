@@ -142,10 +142,10 @@ enum AbortReason {
   WOUNDED = 4         // an older transaction needed a lock. Transient
   LOCK_TIMEOUT = 5    // transient
   BRANCH_LOST = 6     // a shard, or the coordinator, restarted or failed over in mid-transaction. Transient
-  VOTE_TIMEOUT = 7    // a participant did not vote in time. Transient
+  VOTE_TIMEOUT = 7    // a participant did not vote in time: `detail` says which, and what came instead. Transient
   EXPIRED = 8         // lived too long, or idled. Transient
   ROLLED_BACK = 9     // by the client
-  FOREIGN_REFUSED = 10  // a foreign resource manager voted no
+  FOREIGN_REFUSED = 10  // a foreign resource manager voted no: `detail` says which, and why
   TOO_LARGE = 11      // a branch is over its limits
   BELOW_MARK = 12     // the shard may have forgotten this id. Transient
   REFUSED_ATTEMPT = 13  // this attempt of the token was ended before: raise it. Transient
@@ -405,11 +405,14 @@ struct PrepareRequest {
   3: binary payload         // what the client gave for this resource manager
 }
 
+// OK with YES or READ_ONLY is that vote. UNAVAILABLE is no answer, nor is one that echoes another transaction (it also
+// ends the connection): prepare is called again, until the vote timeout. Everything else is a no, at once: NO, a vote
+// or a status that is missing or not known, INVALID, WRONG_CLUSTER.
 struct PrepareReply {
   1: ParticipantStatus status
-  2: string detail          // for people: why not
+  2: string detail          // for people: why not. Clients and operators are shown it
   3: TxnId txn              // echoed
-  4: Vote vote              // if OK. Anything else than an OK YES or READ_ONLY counts as no
+  4: Vote vote              // if OK
 }
 
 struct FinishRequest {
@@ -417,9 +420,10 @@ struct FinishRequest {
   2: TxnId txn
 }
 
+// Anything but OK with `done`, about the transaction asked for: the call is repeated, after a commit for ever.
 struct FinishReply {
   1: ParticipantStatus status
-  2: string detail
+  2: string detail          // for people: why not. Operators are shown it
   3: TxnId txn              // echoed
   4: bool done              // if OK: the branch has ended so, durably. false: repeat later
 }
@@ -438,8 +442,10 @@ struct RecoverReply {
 }
 
 /**
- * Implemented by any resource manager that takes part in Assent's transactions. Presumed abort. An implementer
- * guarantees:
+ * Implemented by any resource manager that takes part in Assent's transactions. Presumed abort. Resource managers are
+ * asked to prepare when all of the transaction's shards have voted yes, one after the other, in the order of their
+ * names: so no two transactions wait for each other through locks that Assent does not see, as long as a branch takes
+ * its locks when it is prepared. An implementer guarantees:
  *
  *  1. Durable before yes. YES is answered only when the branch can be committed *and* rolled back after any crash,
  *     kill -9 and power loss included. It stays so until commit or rollback: no timeout of its own ends it.
@@ -454,9 +460,14 @@ struct RecoverReply {
  *  7. recover lists every prepared branch of that cluster and coordinator group, and no others. Outcomes are kept
  *     for as long as a late request may come: at least a day.
  *  8. Ids are compared whole (cluster, group, epoch, seq). Another cluster's branches are never touched.
- *  9. Calls come on separate connections: prepare on one; commit, rollback and recover on another. A prepare that
- *     waits (for a lock, say) must not hold up the second. prepare should answer within the configured vote timeout;
- *     after it the transaction is aborted, and rollback follows.
+ *  9. Calls come on separate connections: prepares on some, commits and rollbacks on as many others, recover on one
+ *     more. A prepare that waits (for a lock, say) must hold up none of the others. The votes of a transaction, its
+ *     shards' included, must all be in within the vote timeout (10 s unless configured otherwise), and each answer
+ *     within 5 s, or the call is repeated; after the timeout the transaction is aborted, and rollback follows. Where
+ *     nobody listens the transaction is aborted within 2 s.
+ * 10. It never goes back. One that was restored from an older copy has forgotten votes and commits, or lists as
+ *     prepared what it had committed. A coordinator notices the latter, and commits again, only of recent
+ *     transactions; others are rolled back by presumption, and what was forgotten altogether nobody can notice.
  */
 service Participant {
   PrepareReply prepare(1: PrepareRequest request)

@@ -132,8 +132,12 @@ std::optional<wire::TxnDetail> DetailOf(const Replica& replica, const Instant& n
     if (info->token.valid()) out.__set_token(codec::Encode(info->token));
     std::vector<std::string> notes = {"state " + std::string(coordinator::ToString(info->state))};
     for (const auto& branch : info->branches) {
-      notes.push_back(NameOf(branch.participant) + ": " + std::string(coordinator::ToString(branch.state)) +
-                      (branch.resends > 0 ? ", resent " + std::to_string(branch.resends) + " times" : ""));
+      std::string note = NameOf(branch.participant) + ": " + std::string(coordinator::ToString(branch.state));
+      if (branch.asked_us != 0)
+        note += " for " + std::to_string((now.mono_us - branch.asked_us) / 1'000'000) + " s";
+      if (branch.resends > 0) note += ", " + std::to_string(branch.resends + 1) + " times";
+      if (!branch.trouble.empty()) note += "; it says: " + branch.trouble;
+      notes.push_back(std::move(note));
     }
     out.__set_notes(std::move(notes));
     return out;

@@ -4,7 +4,7 @@
 It implements the Participant service of thrift/assent.thrift, and so takes part in transactions beside Assent's own
 shards: a transfer changes rows there and accounts here, or neither.
 
-  PYTHONPATH=build/python examples/ledger/ledger.py serve --journal ledger.journal --cluster NAME --port 7301
+  PYTHONPATH=build/python examples/ledger/ledger.py serve --journal ledger.journal --cluster ID --port 7301
   examples/ledger/ledger.py show --journal ledger.journal
 
 A transaction's payload is JSON, {"moves": [{"account": "alice", "delta": -10}, ...]}. No balance falls below zero.
@@ -233,7 +233,8 @@ def main():
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("serve", help="take part in transactions")
     run.add_argument("--journal", required=True)
-    run.add_argument("--cluster", required=True, help="name of the Assent cluster; fixed when the journal is made")
+    run.add_argument("--cluster", required=True, help="id of the Assent cluster: `cluster` in its nodes' "
+                     "configuration; fixed when the journal is made")
     run.add_argument("--host", default="127.0.0.1")
     run.add_argument("--port", type=int, default=7301, help="0: any free one, printed")
     show = commands.add_parser("show", help="print balances and transactions in doubt as JSON; not while serving")

@@ -3,6 +3,7 @@
 
   apt-get install python3-thrift python3-six
   PYTHONPATH=build/python examples/python/transfer.py --node 127.0.0.1:7401 accounts/alice accounts/bob 10
+  PYTHONPATH=build/python examples/python/transfer.py --node 127.0.0.1:7401 --deposit accounts/alice 100
 
 build/python is what `thrift --gen py thrift/assent.thrift` makes; the build makes it too.
 Exit code: 0 committed, 3 aborted (surely nothing was done), 4 outcome unknown (run again with the token printed).
@@ -145,22 +146,25 @@ def parse_token(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", help="key of the account to take from")
+    parser.add_argument("source", nargs="?", help="key of the account to take from")
     parser.add_argument("target", help="key of the account to give to")
     parser.add_argument("amount", type=int)
+    parser.add_argument("--deposit", action="store_true", help="from nowhere: without a source")
     parser.add_argument("--node", action="append", help="host:port of a node; repeat for others", required=True)
     parser.add_argument("--ledger", metavar="NAME", help="book the move with this resource manager, too")
     parser.add_argument("--token", type=parse_token, help="as an earlier run printed it: finish that transfer")
     parser.add_argument("--timeout", type=float, default=30, help="seconds")
     arguments = parser.parse_args()
-    operations = [
-        Operation(kind=OperationKind.ADD, key=arguments.source.encode(), delta=-arguments.amount, floor=0),
-        Operation(kind=OperationKind.ADD, key=arguments.target.encode(), delta=arguments.amount),
-    ]
+    if arguments.deposit == (arguments.source is not None):
+        parser.error("name the account to take from, or --deposit, and not both")
+    moves = [(arguments.target, arguments.amount)]
+    if not arguments.deposit:
+        moves.insert(0, (arguments.source, -arguments.amount))
+    operations = [Operation(kind=OperationKind.ADD, key=account.encode(), delta=delta, floor=0 if delta < 0 else None)
+                  for account, delta in moves]
     foreign = []
     if arguments.ledger:
-        moves = [{"account": arguments.source, "delta": -arguments.amount},
-                 {"account": arguments.target, "delta": arguments.amount}]
+        moves = [{"account": account, "delta": delta} for account, delta in moves]
         foreign.append(ForeignWork(resource_manager=arguments.ledger, payload=json.dumps({"moves": moves}).encode()))
     outcome, text, token = execute(arguments.node, operations, foreign, arguments.token,
                                    time.monotonic() + arguments.timeout)

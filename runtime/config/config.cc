@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "common/answer_timeout.h"
 #include "common/view.h"
 #include "directory/durable_files.h"
 #include "runtime/config/config_parser.h"
@@ -25,7 +26,7 @@ constexpr uint32_t kConnectionsMax = 10'000;               // each costs a threa
 constexpr uint64_t kSegmentBytesLow = 4ull * 1024 * 1024;  // holds the largest record: P3's, of some 2 MiB
 constexpr uint64_t kSegmentBytesHigh = 1ull * 1024 * 1024 * 1024;
 constexpr uint64_t kVoteMsLow = 100;  // below it, a busy machine would abort what only waits for a force
-constexpr uint64_t kVoteMsHigh = 300'000;
+constexpr uint64_t kVoteMsHigh = kVoteTimeoutMaxUs / 1'000;
 constexpr uint64_t kIdleMsLow = 100;
 constexpr uint64_t kLifeMsLow = 1'000;
 constexpr uint64_t kLifeMsHigh = 3'600'000;  // its locks, and the marks of all shards, wait for it (C8)

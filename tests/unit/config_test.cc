@@ -172,8 +172,8 @@ TEST(ConfigError, NamesLineAndPartInPlainWords) {
        "config.toml:30: log.checkpoint_bytes is 1000; it must be from 65536 to 67108864"},
       {With("data = \"data/n1\"", "data = \"\""),
        "config.toml:5: node.data is empty; name the directory for this node's data"},
-      {With("vote_timeout_ms = 5000", "vote_timeout_ms = 300001"),
-       "config.toml:32: transactions.vote_timeout_ms is 300001; it must be from 100 to 300000"},
+      {With("vote_timeout_ms = 5000", "vote_timeout_ms = 10001"),
+       "config.toml:32: transactions.vote_timeout_ms is 10001; it must be from 100 to 10000"},
       {With("idle_timeout_ms = 120000", "idle_timeout_ms = 300001"),
        "config.toml:33: transactions.idle_timeout_ms is 300001, more than transactions.life_max_ms, 300000: "
        "the transaction would have ended by then"},

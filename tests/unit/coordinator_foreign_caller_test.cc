@@ -50,7 +50,9 @@ class ResourceManager final : public wire::ParticipantIf {
   bool echo = true;
   bool fail = false;
   bool slow_prepare = false;
+  bool slow_finish = false;
   bool done = true;
+  int finishing = 0;  // calls that are under way
   std::vector<TxnId> in_doubt;
   size_t page = 2;
   bool endless = false;
@@ -90,7 +92,10 @@ class ResourceManager final : public wire::ParticipantIf {
 
  private:
   void Finish(wire::FinishReply& out, const wire::FinishRequest& request, const char* verb) {
-    std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    ++finishing;
+    if (slow_finish) release_.wait(lock, [this] { return released_ || finishing >= finishing_wanted_; });
+    release_.notify_all();
     out.status = wire::ParticipantStatus::OK;
     out.txn = request.txn;
     out.done = done;
@@ -100,6 +105,7 @@ class ResourceManager final : public wire::ParticipantIf {
   std::mutex mutex_;
   std::condition_variable release_;
   bool released_ = false;
+  const int finishing_wanted_ = 4;
   std::unique_ptr<Server> server_;
 };
 
@@ -158,22 +164,39 @@ TEST_F(ForeignCallerTest, VotesAndEndsComeBack) {
   EXPECT_EQ(refused.detail, "rollback");
 }
 
+// What assent.thrift says of PrepareReply.
 TEST_F(ForeignCallerTest, OnlyAWholeAnswerToThisRequestIsAVote) {  // I-A3
   Start();
-  const auto reached = [&] { return Ask(ForeignVerb::kPrepare).reached; };
+  const auto reached = [&] {
+    const ForeignReply reply = Ask(ForeignVerb::kPrepare);
+    EXPECT_TRUE(reply.reached || (!reply.unsent && !reply.detail.empty()));
+    return reply.reached;
+  };
   rm_.Set([&] { rm_.echo = false; });
   EXPECT_FALSE(reached());
   rm_.Set([&] { rm_.echo = true; });
   rm_.Set([&] { rm_.fail = true; });
   EXPECT_FALSE(reached());
   rm_.Set([&] { rm_.fail = false; });
-  rm_.Set([&] { rm_.vote.vote = wire::Vote::UNSPECIFIED; });
+  rm_.Set([&] { rm_.vote.status = wire::ParticipantStatus::UNAVAILABLE; });
   EXPECT_FALSE(reached());
+  rm_.Set([&] { rm_.vote.status = wire::ParticipantStatus::OK; });
+  const auto is_no = [&](const std::string& why) {
+    const ForeignReply reply = Ask(ForeignVerb::kPrepare);
+    EXPECT_NE(reply.detail.find(why), std::string::npos) << reply.detail;
+    return reply.reached && reply.vote == Vote::kNo;
+  };
+  for (const auto vote : {wire::Vote::UNSPECIFIED, static_cast<wire::Vote::type>(99)}) {
+    rm_.Set([&] { rm_.vote.vote = vote; });
+    EXPECT_TRUE(is_no("gave no vote"));
+  }
   rm_.Set([&] { rm_.vote.vote = wire::Vote::YES; });
-  for (const auto status : {wire::ParticipantStatus::UNSPECIFIED, wire::ParticipantStatus::WRONG_CLUSTER,
-                            wire::ParticipantStatus::INVALID, wire::ParticipantStatus::UNAVAILABLE}) {
+  for (const auto& [status, why] : std::map<wire::ParticipantStatus::type, std::string>{
+           {wire::ParticipantStatus::UNSPECIFIED, "unusable answer"},
+           {wire::ParticipantStatus::WRONG_CLUSTER, "another cluster"},
+           {wire::ParticipantStatus::INVALID, "found the request invalid: mine/payload"}}) {
     rm_.Set([&] { rm_.vote.status = status; });
-    EXPECT_FALSE(reached());
+    EXPECT_TRUE(is_no(why));
   }
   rm_.Set([&] { rm_.vote.status = wire::ParticipantStatus::OK; });
   EXPECT_TRUE(reached());
@@ -189,6 +212,25 @@ TEST_F(ForeignCallerTest, SlowPrepareHoldsUpNeitherCommitNorRecovery) {
   EXPECT_TRUE(Ask(ForeignVerb::kRecover).reached);
   rm_.Release();
   for (int i = 0; i < 6; ++i) EXPECT_EQ(Next().verb, ForeignVerb::kPrepare);
+}
+
+TEST_F(ForeignCallerTest, AsManyFinishAsPrepareAndNoneHoldsUpTheList) {
+  rm_.Set([&] { rm_.slow_finish = true; });  // until four of them are there
+  Start();
+  for (uint64_t seq = 1; seq <= 3; ++seq) caller_->Call(kGroup, {"rm", ForeignVerb::kCommit, Txn(seq), ""});
+  EXPECT_TRUE(Ask(ForeignVerb::kRecover).reached);
+  caller_->Call(kGroup, {"rm", ForeignVerb::kRollback, Txn(4), ""});
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(Next().done);
+}
+
+// The core would count it as lost, and call once more.
+TEST_F(ForeignCallerTest, CallThatFoundNoConnectionFreeInItsTimeIsUnsent) {
+  ForeignCallerOptions options;
+  options.wait_max_ms = -1;
+  Start(options);
+  const ForeignReply reply = Ask(ForeignVerb::kCommit);
+  EXPECT_TRUE(reply.unsent && !reply.reached);
+  EXPECT_NE(reply.detail.find("taken up"), std::string::npos) << reply.detail;
 }
 
 TEST_F(ForeignCallerTest, RecoverReadsAllPages) {
@@ -212,7 +254,7 @@ TEST_F(ForeignCallerTest, FullQueueAndUnknownNameAreAnsweredAtOnce) {  // G8
   rm_.Set([&] { rm_.slow_prepare = true; });
   ForeignCallerOptions options;
   options.queue_max = 2;
-  options.prepare_connections = 1;
+  options.connections = 1;
   Start(options);
   int refused = 0;
   for (uint64_t seq = 1; seq <= 10; ++seq) {
@@ -220,13 +262,13 @@ TEST_F(ForeignCallerTest, FullQueueAndUnknownNameAreAnsweredAtOnce) {  // G8
   }
   {
     std::lock_guard lock(mutex_);
-    for (const ForeignReply& reply : replies_) refused += reply.reached ? 0 : 1;
+    for (const ForeignReply& reply : replies_) refused += reply.unsent ? 1 : 0;
   }
   EXPECT_GE(refused, 7);  // one under way at most, two queued
   rm_.Release();
   for (int i = 0; i < 10; ++i) Next();
   caller_->Call(kGroup, {"nobody", ForeignVerb::kCommit, Txn(1), ""});
-  EXPECT_FALSE(Next().reached);
+  EXPECT_TRUE(Next().unsent);
 }
 
 TEST_F(ForeignCallerTest, DeadResourceManagerIsNotReachedAndTheCallerEndsPromptly) {
@@ -235,8 +277,9 @@ TEST_F(ForeignCallerTest, DeadResourceManagerIsNotReachedAndTheCallerEndsPromptl
   for (const ForeignVerb verb :
        {ForeignVerb::kPrepare, ForeignVerb::kCommit, ForeignVerb::kRollback, ForeignVerb::kRecover}) {
     const ForeignReply reply = Ask(verb);
-    EXPECT_FALSE(reply.reached);
-    EXPECT_NE(reply.detail, "");
+    EXPECT_TRUE(reply.unsent && !reply.reached);
+    EXPECT_NE(reply.detail.find("cannot connect to " + ToString(rm_.address())), std::string::npos)
+        << reply.detail;
   }
 }
 

@@ -11,6 +11,32 @@ Execute WithBank(const Harness& h, uint64_t seq, std::vector<GroupId> shards = {
   request.foreign = {{"bank", "pay 5"}};
   return request;
 }
+// Up to the question to the bank.
+TxnId AskedBank(Harness& h, uint64_t seq, RequestId* call = nullptr) {
+  const RequestId id = h.Call(WithBank(h, seq));
+  if (call != nullptr) *call = id;
+  const TxnId txn = h.LastTxn();
+  h.VoteFrom(kS1, txn, Vote::kYes);
+  return txn;
+}
+// Decided, and told.
+TxnId CommittedWithBank(Harness& h, uint64_t seq) {
+  const TxnId txn = AskedBank(h, seq);
+  h.Step(ForeignVote("bank", txn, Vote::kYes));
+  h.Replicate();
+  return txn;
+}
+ForeignReply Unsent(const std::string& name, ForeignVerb verb, TxnId txn) {
+  ForeignReply reply = ForeignSilence(name, verb, txn);
+  reply.unsent = true;
+  reply.detail = "connection refused";
+  return reply;
+}
+size_t CountReports(const Harness& h, const std::string& words) {
+  size_t count = 0;
+  for (const std::string& text : h.Reports()) count += text.find(words) != std::string::npos;
+  return count;
+}
 ForeignReply Recovered(const std::string& name, std::vector<TxnId> prepared) {
   ForeignReply reply;
   reply.resource_manager = name;
@@ -27,9 +53,9 @@ TEST(CoordinatorForeign, TakesPartInTwoPhaseCommit) {
   const Prepare prepare = h.SentTo<Prepare>(kS1);
   EXPECT_TRUE(prepare.header.has_foreign);  // P2: lock waits there are bounded
   EXPECT_EQ(prepare.participants.size(), 2u);
+  h.VoteFrom(kS1, txn, Vote::kYes);
   ASSERT_EQ(h.ForeignCalls(ForeignVerb::kPrepare).size(), 1u);
   EXPECT_EQ(h.ForeignCalls(ForeignVerb::kPrepare)[0].payload, "pay 5");
-  h.VoteFrom(kS1, txn, Vote::kYes);
   EXPECT_TRUE(h.Appended<Committed>().empty());
   h.Step(ForeignVote("bank", txn, Vote::kYes));
   ASSERT_EQ(h.Appended<Committed>().size(), 1u);
@@ -56,24 +82,68 @@ TEST(CoordinatorForeign, AloneItStillNeedsOurDecision) {
   EXPECT_EQ(h.AnswerTo<Ending>(call).outcome, Outcome::kCommitted);
 }
 
+// Locks that no shard sees are waited for only under all locks that shards hold, and in one order: else two
+// transactions wait for each other, the one in a shard, the other outside, and nobody sees both.
+TEST(CoordinatorForeign, ShardsPrepareFirstThenOneManagerAfterTheOther) {  // P2
+  Harness h;
+  Execute request = h.Puts(h.Tag(1), {kS1, kS2});
+  request.foreign = {{"post", "send"}, {"bank", "pay 5"}};
+  const RequestId call = h.Call(request);
+  const TxnId txn = h.LastTxn();
+  EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
+  h.VoteFrom(kS2, txn, Vote::kYes);
+  h.Pass(2 * kSecond);
+  EXPECT_TRUE(h.ForeignCalls(ForeignVerb::kPrepare).empty());
+  h.VoteFrom(kS1, txn, Vote::kYes);
+  ASSERT_EQ(h.ForeignCalls(ForeignVerb::kPrepare).size(), 1u);
+  EXPECT_EQ(h.ForeignCalls(ForeignVerb::kPrepare)[0].resource_manager, "bank");  // by name
+  h.Step(ForeignVote("bank", txn, Vote::kYes));
+  ASSERT_EQ(h.ForeignCalls(ForeignVerb::kPrepare).size(), 2u);
+  EXPECT_EQ(h.ForeignCalls(ForeignVerb::kPrepare)[1].resource_manager, "post");
+  EXPECT_TRUE(h.Appended<Committed>().empty());
+  h.Step(ForeignVote("post", txn, Vote::kYes));
+  ASSERT_EQ(h.Appended<Committed>().size(), 1u);
+  EXPECT_EQ(h.Appended<Committed>()[0].participants.size(), 4u);
+  h.Replicate();
+  EXPECT_EQ(h.AnswerTo<Ending>(call).outcome, Outcome::kCommitted);
+  EXPECT_EQ(h.ForeignCalls(ForeignVerb::kCommit).size(), 2u);
+}
+
+TEST(CoordinatorForeign, OneThatWasNotAskedOrHasLetGoHearsNoRollback) {
+  Harness h;
+  h.Call(WithBank(h, 1));
+  h.VoteFrom(kS1, h.LastTxn(), Vote::kNo, 0);
+  EXPECT_TRUE(h.ForeignCalls(ForeignVerb::kRollback).empty());
+  Execute request = h.Puts(h.Tag(2), {kS1});
+  request.foreign = {{"bank", "look"}, {"post", "send"}};
+  h.Call(request);
+  const TxnId txn = h.LastTxn();
+  h.VoteFrom(kS1, txn, Vote::kYes);
+  h.Step(ForeignVote("bank", txn, Vote::kReadOnly));
+  h.Step(ForeignVote("post", txn, Vote::kNo));
+  for (const CallForeign& rollback : h.ForeignCalls(ForeignVerb::kRollback)) {
+    EXPECT_EQ(rollback.resource_manager, "post");
+  }
+}
+
 TEST(CoordinatorForeign, RefusalAborts) {
   Harness h;
-  const RequestId call = h.Call(WithBank(h, 1));
-  ForeignReply no = ForeignVote("bank", h.LastTxn(), Vote::kNo);
+  RequestId call{};
+  ForeignReply no = ForeignVote("bank", AskedBank(h, 1, &call), Vote::kNo);
   no.detail = "no funds";
   h.Step(no);
   EXPECT_EQ(h.SentTo<Decide>(kS1).decision, Decision::kAbort);
   const Ending ending = h.AbortedAfterReplicating(call);
   EXPECT_EQ(ending.reason, AbortReason::kForeignRefused);
-  EXPECT_EQ(ending.detail, "no funds");
+  EXPECT_EQ(ending.detail, "bank: no funds");  // which one
 }
 
 TEST(CoordinatorForeign, ReadOnlyVoteIsLeftOutOfPhaseTwo) {
   Harness h;
   h.Call(WithBank(h, 1));
   const TxnId txn = h.LastTxn();
-  h.Step(ForeignVote("bank", txn, Vote::kReadOnly));
   h.VoteFrom(kS1, txn, Vote::kYes);
+  h.Step(ForeignVote("bank", txn, Vote::kReadOnly));
   ASSERT_EQ(h.Appended<Committed>().size(), 1u);
   EXPECT_EQ(h.Appended<Committed>()[0].participants.size(), 1u);
 }
@@ -84,17 +154,56 @@ TEST(CoordinatorForeign, LostPrepareIsRepeatedUntilTheVoteTimeout) {  // it may 
   const TxnId txn = h.LastTxn();
   h.VoteFrom(kS1, txn, Vote::kYes);
   for (int i = 0; i < 12; ++i) {
-    h.Step(ForeignSilence("bank", ForeignVerb::kPrepare, txn));
+    ForeignReply reply = ForeignSilence("bank", ForeignVerb::kPrepare, txn);
+    reply.detail = "unavailable: the database restarts";
+    h.Step(reply);
     h.Pass(kSecond);
   }
   EXPECT_GE(h.ForeignCalls(ForeignVerb::kPrepare).size(), 4u);
-  EXPECT_EQ(h.AbortedAfterReplicating(call).reason, AbortReason::kVoteTimeout);
+  const Ending ending = h.AbortedAfterReplicating(call);
+  EXPECT_EQ(ending.reason, AbortReason::kVoteTimeout);
+  EXPECT_EQ(ending.detail,
+            "resource manager bank did not vote within 10 s: unavailable: the database restarts");
+  EXPECT_EQ(ending.age.txn, txn);  // P2: the next attempt keeps its place
   EXPECT_GE(h.ForeignCalls(ForeignVerb::kRollback).size(), 1u);
+}
+
+TEST(CoordinatorForeign, OneThatCannotHaveVotedIsNotWaitedForLong) {  // C7
+  Harness h;
+  RequestId call{};
+  const TxnId txn = AskedBank(h, 1, &call);
+  size_t calls = 0;
+  for (const uint64_t begun_us = h.now.mono_us; h.StateOf(txn) == TxnState::kPreparing;) {
+    ASSERT_LT(h.now.mono_us, begun_us + 3 * kSecond);
+    if (h.ForeignCalls(ForeignVerb::kPrepare).size() > calls) {
+      ++calls;
+      h.Step(Unsent("bank", ForeignVerb::kPrepare, txn));
+    }
+    h.Pass(50 * kMs);
+  }
+  EXPECT_GE(calls, 3u);  // it may have been about to start
+  const Ending ending = h.AbortedAfterReplicating(call);
+  EXPECT_EQ(ending.reason, AbortReason::kVoteTimeout);
+  EXPECT_EQ(ending.detail.find("resource manager bank did not vote within 1"), 0u) << ending.detail;
+  EXPECT_NE(ending.detail.find(" s: connection refused"), std::string::npos) << ending.detail;
+}
+
+TEST(CoordinatorForeign, OneThatMayHaveVotedIsWaitedForThoughItIsAway) {  // C7
+  Harness h;
+  const TxnId txn = AskedBank(h, 1);
+  h.Step(ForeignSilence("bank", ForeignVerb::kPrepare, txn));
+  for (int i = 0; i < 8; ++i) {
+    h.Pass(kSecond);
+    h.Step(Unsent("bank", ForeignVerb::kPrepare, txn));
+  }
+  EXPECT_EQ(h.StateOf(txn), TxnState::kPreparing);
+  h.Step(ForeignVote("bank", txn, Vote::kYes));
+  EXPECT_EQ(h.Appended<Committed>().size(), 1u);
 }
 
 TEST(CoordinatorForeign, OneCallABranchAtATime) {
   Harness h;
-  h.Call(WithBank(h, 1));
+  AskedBank(h, 1);
   h.Pass(9 * kSecond);  // it is slow
   EXPECT_EQ(h.ForeignCalls(ForeignVerb::kPrepare).size(), 1u);
 }
@@ -133,15 +242,16 @@ TEST(CoordinatorForeign, ContradictionIsReportedOnceAndTheCommitGoesOn) {  // G7
   h.Replicate();
   h.AckFrom(kS1, txn, Decision::kCommit);
   h.Step(ForeignSilence("bank", ForeignVerb::kCommit, txn));  // says nothing
-  EXPECT_TRUE(h.Reports().empty());
   for (int i = 0; i < 5; ++i) {
     h.Step(ForeignContradiction(ForeignVerb::kCommit, txn));
     h.Pass(20 * kSecond);
   }
-  ASSERT_EQ(h.Reports().size(), 1u);
-  for (const std::string& words : {std::string("bank"), ToString(txn), std::string("rolled back here")}) {
-    EXPECT_NE(h.Reports()[0].find(words), std::string::npos) << h.Reports()[0];
-  }
+  EXPECT_EQ(CountReports(h, "resource manager bank does not commit " + ToString(txn) +
+                                ", as was decided: rolled back here"),
+            1u);
+  const TxnInfo info = *h.core->FindTransaction(txn);
+  EXPECT_EQ(info.branches[1].trouble, "rolled back here");
+  EXPECT_EQ(info.branches[1].asked_us, h.now.mono_us - 100 * kSecond);
   EXPECT_GE(h.ForeignCalls(ForeignVerb::kCommit).size(), 6u);
   EXPECT_TRUE(h.Appended<Ended>().empty());
   h.Step(ForeignDone("bank", ForeignVerb::kCommit, txn));  // somebody mended it
@@ -150,22 +260,52 @@ TEST(CoordinatorForeign, ContradictionIsReportedOnceAndTheCommitGoesOn) {  // G7
 
 TEST(CoordinatorForeign, RollbackThatIsNotDoneIsReportedToo) {  // G6, G7
   Harness h;
-  h.Call(WithBank(h, 1));
-  const TxnId txn = h.LastTxn();
-  h.VoteFrom(kS1, txn, Vote::kNo, 0);
+  const TxnId txn = AskedBank(h, 1);
+  h.Step(ForeignVote("bank", txn, Vote::kNo));
   for (int i = 0; i < 3; ++i) {
     h.Step(ForeignContradiction(ForeignVerb::kRollback, txn));
     h.Pass(20 * kSecond);
   }
-  ASSERT_EQ(h.Reports().size(), 1u);
-  EXPECT_NE(h.Reports()[0].find("roll back"), std::string::npos);
+  EXPECT_EQ(CountReports(h, "does not roll back " + ToString(txn)), 1u);
+}
+
+TEST(CoordinatorForeign, SilenceIsReportedAtAPace) {
+  Harness h;
+  const TxnId txn = CommittedWithBank(h, 1);
+  const auto silent_for = [&](uint64_t us) {
+    for (const uint64_t until = h.now.mono_us + us; h.now.mono_us < until;) {
+      h.Step(Unsent("bank", ForeignVerb::kCommit, txn));
+      h.Pass(kSecond);
+    }
+  };
+  silent_for(50 * kSecond);
+  EXPECT_EQ(CountReports(h, "resource manager bank does not commit " + ToString(txn) +
+                                ", as was decided: connection refused"),
+            1u);
+  silent_for(20 * kSecond);
+  EXPECT_EQ(CountReports(h, "connection refused"), 2u);
+}
+
+// Another node leads now, whose configuration lacks it.
+TEST(CoordinatorForeign, DecisionThatNamesAnUnconfiguredOneIsReported) {
+  Harness h;
+  const TxnId txn = CommittedWithBank(h, 1);
+  h.config_.resource_managers = {"post"};
+  h.Restart(2);
+  h.Pass(0);
+  ASSERT_EQ(h.ForeignCalls(ForeignVerb::kCommit).size(), 1u);
+  ForeignReply nobody = Unsent("bank", ForeignVerb::kCommit, txn);
+  nobody.detail = "not configured";
+  h.Step(nobody);
+  EXPECT_EQ(CountReports(h, "bank does not commit " + ToString(txn) + ", as was decided: not configured"),
+            1u);
+  EXPECT_EQ(h.core->FindTransaction(txn)->branches[1].trouble, "not configured");
 }
 
 TEST(CoordinatorForeign, LateYesOfAnAbortedTransactionIsRolledBack) {
   Harness h;
-  h.Call(WithBank(h, 1));
-  const TxnId txn = h.LastTxn();
-  h.VoteFrom(kS1, txn, Vote::kNo, 0);
+  const TxnId txn = AskedBank(h, 1);
+  h.From(kS1, WoundRequest{txn});
   EXPECT_EQ(h.ForeignCalls(ForeignVerb::kRollback).size(), 1u);
   h.Step(ForeignDone("bank", ForeignVerb::kRollback, txn));  // it overtook its prepare
   h.AckFrom(kS1, txn, Decision::kAbort);
@@ -230,7 +370,79 @@ TEST(CoordinatorForeign, LiveCommittedHigherAndForeignIdsAreNotRolledBack) {  //
   h.Clear();
   h.Step(Recovered("bank", {appended}));
   EXPECT_TRUE(h.ForeignCalls(ForeignVerb::kRollback).empty());
-  EXPECT_EQ(h.ForeignCalls(ForeignVerb::kCommit).size(), 1u);
+  EXPECT_TRUE(h.ForeignCalls(ForeignVerb::kCommit).empty());  // it is told anyway, one call at a time (C7)
+}
+
+// A branch that the decision does not name never voted yes.
+TEST(CoordinatorForeign, WhatTheDecisionDoesNotNameIsRolledBackAndReported) {
+  Harness h;
+  const TxnId txn = h.PhaseTwo(1);  // without the bank
+  h.Pass(0);
+  h.Step(Recovered("bank", {txn}));
+  EXPECT_TRUE(h.ForeignCalls(ForeignVerb::kCommit).empty());
+  ASSERT_EQ(h.ForeignCalls(ForeignVerb::kRollback).size(), 1u);
+  EXPECT_EQ(h.ForeignCalls(ForeignVerb::kRollback)[0].txn, txn);
+  EXPECT_EQ(CountReports(h, "bank lists " + ToString(txn) + " as prepared, which is committed without it"),
+            1u);
+}
+
+TEST(CoordinatorForeign, HigherIdsAreReported) {
+  Harness h;
+  h.Pass(0);
+  h.Step(Recovered("bank", {TxnId{kGroup, Epoch{7}, 1}}));
+  EXPECT_EQ(CountReports(h, "bank lists c1.7.1 as prepared, which this coordinator has not begun"), 1u);
+}
+
+// Restored from a copy: it says again that it is in doubt about what it had committed. As far as that is
+// known.
+TEST(CoordinatorForeign, WhatItAcknowledgedAndListsAgainIsCommittedAgainAndReported) {
+  Harness h;
+  std::vector<TxnId> txns;
+  for (uint64_t seq = 1; seq <= 2; ++seq) {
+    txns.push_back(CommittedWithBank(h, seq));
+    h.Step(ForeignDone("bank", ForeignVerb::kCommit, txns.back()));
+  }
+  h.AckFrom(kS1, txns[0], Decision::kCommit);  // END; the other waits for its shard
+  h.Replicate();
+  h.Pass(10 * kSecond);
+  h.Step(Recovered("bank", {}));
+  h.Pass(6 * kSecond);
+  h.Clear();
+  h.Step(Recovered("bank", txns));
+  EXPECT_TRUE(h.ForeignCalls(ForeignVerb::kRollback).empty());
+  EXPECT_EQ(h.ForeignCalls(ForeignVerb::kCommit).size(), 2u);
+  EXPECT_EQ(CountReports(h, "was it restored from an older copy?"), 1u);
+}
+
+TEST(CoordinatorForeign, ScanDuringWhichTooMuchEndedIsDropped) {  // G8
+  CoordinatorConfig config = Harness::DefaultConfig();
+  config.limits.recent_acknowledged = 1;
+  Harness h(1, config);
+  h.Pass(0);  // the scan begins
+  std::vector<TxnId> txns;
+  for (uint64_t seq = 1; seq <= 2; ++seq) {
+    txns.push_back(CommittedWithBank(h, seq));
+    h.AckFrom(kS1, txns.back(), Decision::kCommit);
+    h.Step(ForeignDone("bank", ForeignVerb::kCommit, txns.back()));
+  }
+  h.Replicate();
+  h.Step(Recovered("bank", txns));
+  EXPECT_TRUE(h.ForeignCalls(ForeignVerb::kRollback).empty());
+}
+
+// The first scan's list, taken for that of the second.
+TEST(CoordinatorForeign, ScanThatWasAnsweredLateRollsNothingBackThatIsCommitted) {
+  Harness h;
+  h.Pass(0);
+  const TxnId txn = CommittedWithBank(h, 1);
+  h.AckFrom(kS1, txn, Decision::kCommit);
+  h.Step(ForeignDone("bank", ForeignVerb::kCommit, txn));
+  h.Replicate();
+  h.Pass(21 * kSecond);  // another scan
+  h.Clear();
+  h.Step(Recovered("bank", {txn}));
+  EXPECT_TRUE(h.ForeignCalls(ForeignVerb::kRollback).empty());
+  EXPECT_TRUE(h.Reports().empty());
 }
 
 TEST(CoordinatorForeign, CommitThatEndedDuringTheScanIsNotRolledBack) {
@@ -268,6 +480,7 @@ TEST(CoordinatorForeign, InteractiveCommitBringsItsForeignWork) {
   h.Call(Commit{h.Tag(1), txn, {{"bank", "x"}}, {kS1}});
   EXPECT_TRUE(h.Sent<CommitOnePhase>().empty());
   EXPECT_TRUE(h.SentTo<Prepare>(kS1).header.has_foreign);
+  h.VoteFrom(kS1, txn, Vote::kYes, 0);
   EXPECT_EQ(h.ForeignCalls(ForeignVerb::kPrepare).size(), 1u);
 }
 

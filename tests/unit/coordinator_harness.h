@@ -286,11 +286,13 @@ inline ForeignReply ForeignDone(const std::string& name, ForeignVerb verb, TxnId
   reply.done = true;
   return reply;
 }
+inline constexpr char kNoAnswer[] = "no answer came";
 inline ForeignReply ForeignSilence(const std::string& name, ForeignVerb verb, TxnId txn) {
   ForeignReply reply;
   reply.resource_manager = name;
   reply.verb = verb;
   reply.txn = txn;
+  reply.detail = kNoAnswer;
   return reply;
 }
 

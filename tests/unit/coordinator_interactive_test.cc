@@ -183,6 +183,7 @@ TEST(CoordinatorInteractive, BesideForeignWorkNoLocksGoBeforeTheDecision) {  // 
   WorkOn(h, txn, kS1, false);
   h.Call(Commit{h.Tag(1), txn, {{"bank", "pay"}}, {kS1}});
   EXPECT_FALSE(h.SentTo<Prepare>(kS1).may_release);
+  h.VoteFrom(kS1, txn, Vote::kYes, 0);
   EXPECT_EQ(h.ForeignCalls(ForeignVerb::kPrepare).size(), 1u);
 }
 

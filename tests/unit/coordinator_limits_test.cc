@@ -31,6 +31,49 @@ TEST(CoordinatorLimits, UnendedCommitsAreBounded) {
   EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
 }
 
+// One that votes and does not commit, or votes slowly, stops only work that names it.
+TEST(CoordinatorLimits, ResourceManagerThatDoesNotEndStopsOnlyWorkThatNamesIt) {
+  CoordinatorConfig config = Harness::DefaultConfig();
+  config.limits.unended_max = 3;
+  config.limits.open_per_manager_max = 5;
+  Harness h(1, config);
+  const auto with = [&](uint64_t seq, const std::string& name) {
+    Execute request;
+    request.tag = h.Tag(seq);
+    request.foreign = {{name, "x"}};
+    return request;
+  };
+  std::vector<TxnId> stuck;
+  for (uint64_t seq = 1; seq <= 4; ++seq) {
+    h.Call(with(seq, "bank"));
+    stuck.push_back(h.LastTxn());
+    h.Step(ForeignVote("bank", stuck.back(), Vote::kYes));
+    h.Replicate();
+    ForeignReply reply = ForeignDone("bank", ForeignVerb::kCommit, stuck.back());
+    reply.done = false;
+    reply.detail = "read-only file system";
+    h.Step(reply);
+  }
+  const TxnId open = h.AnswerTo<Begun>(h.Call(Begin{})).txn;
+  h.Call(with(5, "bank"));  // has not voted yet
+  h.Clear();
+  const Refusal refusal = h.AnswerTo<Refusal>(h.Call(with(6, "bank")));
+  EXPECT_EQ(refusal.code, RefusalCode::kOverloaded);
+  EXPECT_NE(refusal.detail.find("5 transactions wait for resource manager bank, which says: read-only file"),
+            std::string::npos)
+      << refusal.detail;
+  EXPECT_EQ(h.AnswerTo<Refusal>(h.Call(Commit{h.Tag(7), open, {{"bank", "x"}}, {}})).code,
+            RefusalCode::kOverloaded);
+  h.Call(with(8, "post"));
+  EXPECT_EQ(h.ForeignCalls(ForeignVerb::kPrepare).size(), 1u);
+  h.Call(h.Puts(h.Tag(9), {kS1, kS2}));
+  EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
+  h.Step(ForeignDone("bank", ForeignVerb::kCommit, stuck[0]));
+  h.Clear();
+  h.Call(with(10, "bank"));
+  EXPECT_EQ(h.ForeignCalls(ForeignVerb::kPrepare).size(), 1u);
+}
+
 TEST(CoordinatorLimits, OneClientCannotTakeAll) {
   CoordinatorConfig config = Harness::DefaultConfig();
   config.limits.live_tokens_per_client = 2;

@@ -17,8 +17,8 @@ void FillLog(Harness& h) {
     h.Call(request);
     const TxnId txn = h.SentTo<Prepare>(kS1).header.txn;
     h.VoteFrom(kS1, txn, Vote::kYes);
-    if (seq % 4 == 0) h.Step(ForeignVote("bank", txn, Vote::kYes));
     h.VoteFrom(kS2, txn, seq % 5 == 0 ? Vote::kNo : Vote::kYes, 1);
+    if (seq % 4 == 0) h.Step(ForeignVote("bank", txn, Vote::kYes));
     h.Replicate();
     if (seq % 2 == 0) continue;
     h.AckFrom(kS1, txn, Decision::kCommit);
