@@ -44,6 +44,7 @@ struct ViewRead {
   std::optional<View> view;
   Incarnation directory_incarnation{};
   std::vector<Member> registered;
+  Epoch first_epoch{1};  // of a group that has no view yet
 };
 // Answers ReadDirectory, too: the directory was not reached. The core asks again later.
 struct ViewUnread {};

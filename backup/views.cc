@@ -110,7 +110,7 @@ void ReplicationCore::FoundGroup(const ViewRead& event) {
     waiting_for_ = ToString(config_.initial_primary) + " to found the group";
     return;
   }
-  View first{config_.group, Epoch{1}, config_.self, config_.life, {}, {}};
+  View first{config_.group, event.first_epoch, config_.self, config_.life, {}, {}};
   for (const NodeId node : config_.initial_members) {
     const auto found = std::find_if(event.registered.begin(), event.registered.end(),
                                     [&](const Member& member) { return member.node == node; });

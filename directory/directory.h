@@ -25,6 +25,7 @@ enum class DirectoryIncarnation : uint64_t {};
 
 struct DirectorySnapshot {
   DirectoryIncarnation incarnation{};
+  Epoch first_epoch{1};      // of the first view of each group
   std::optional<View> view;  // that of the highest epoch; none before the group's first one
   std::vector<Member>
       registrations;  // replicas that announced themselves, members of the view or not; by node
@@ -51,8 +52,8 @@ class Directory {
   // The view that it shows is durable.
   virtual Result<DirectorySnapshot> Read(GroupId group) = 0;
 
-  // Makes `next` the group's view if the current epoch is next.epoch - 1 (0 where there is none). At most one
-  // view is ever made for an epoch (I-R2), and a won one is durable.
+  // Makes `next` the group's view if the current epoch is next.epoch - 1, or where there is none, next.epoch
+  // is the first one. At most one view is ever made for an epoch (I-R2), and a won one is durable.
   virtual CasResult CompareAndSwap(const View& next) = 0;
 
   // Announces a replica, or replaces what was announced for (group, node). Any incarnation but 0 is accepted:

@@ -80,7 +80,7 @@ EmbeddedDirectory::EmbeddedDirectory(const EmbeddedOptions& options)
       report_(options.report) {}
 
 Result<std::unique_ptr<EmbeddedDirectory>> EmbeddedDirectory::Open(const EmbeddedOptions& options) {
-  ASSENT_CHECK(Raw(options.fresh) != 0);
+  ASSENT_CHECK(Raw(options.fresh) != 0 && Raw(options.first_epoch) != 0);
   std::unique_ptr<EmbeddedDirectory> directory(new EmbeddedDirectory(options));
   const std::string groups = options.path + "/groups";
   if (options.may_create) ASSENT_RETURN_IF_ERROR(MakeDirectories(groups));
@@ -126,19 +126,23 @@ Status EmbeddedDirectory::OpenIdentity(const EmbeddedOptions& options) {
             "; is it mounted? The replicas of this node belong to one, so none is made in its place");
   }
   if (!found.ok() && IsMissing(found.status())) {
-    TextRecord record{
-        "directory", kFormat, {{"cluster", cluster_}, {"incarnation", Hex16(Raw(options.fresh))}}};
+    TextRecord record{"directory",
+                      kFormat,
+                      {{"cluster", cluster_},
+                       {"incarnation", Hex16(Raw(options.fresh))},
+                       {"first_epoch", std::to_string(Raw(options.first_epoch))}}};
     const Status made = CreateFileOnce(path_ + "/identity", EncodeTextRecord(record));
     if (!made.ok() && made.code() != StatusCode::kConflict) return made;
     found = ReadIdentity();  // another process may have been first
   }
   if (!found.ok()) return found.status();
   ASSENT_RETURN_IF_ERROR(SyncDirectory(path_));  // R7: whoever made it may have died before its own sync
-  incarnation_ = *found;
+  incarnation_ = found->incarnation;
+  first_epoch_ = found->first_epoch;
   return {};
 }
 
-Result<DirectoryIncarnation> EmbeddedDirectory::ReadIdentity() const {
+Result<EmbeddedDirectory::Identity> EmbeddedDirectory::ReadIdentity() const {
   const std::string path = path_ + "/identity";
   const auto text = ReadSmallFile(path, kTextRecordBytesMax);
   if (!text.ok()) return text.status();
@@ -154,13 +158,14 @@ Result<DirectoryIncarnation> EmbeddedDirectory::ReadIdentity() const {
                                             ", and this node to " + cluster_ +
                                             ". Set directory.path to the cluster's own");
   }
-  return DirectoryIncarnation{*incarnation};
+  // Directories that were made before epochs began anywhere but at 1 do not say.
+  return Identity{DirectoryIncarnation{*incarnation}, Epoch{record->FindNumber("first_epoch").value_or(1)}};
 }
 
 Status EmbeddedDirectory::CheckIdentity() const {
   const auto found = ReadIdentity();
   if (!found.ok()) return found.status();
-  if (*found == incarnation_) return {};
+  if (found->incarnation == incarnation_) return {};
   return Status(StatusCode::kForeign,
                 path_ +
                     ": another directory stands here than the one that this node opened (R12). Until that " +
@@ -184,6 +189,7 @@ Result<DirectorySnapshot> EmbeddedDirectory::Read(GroupId group) {
   DirectorySnapshot snapshot;
   ASSENT_RETURN_IF_ERROR(CheckIdentity());
   snapshot.incarnation = incarnation_;
+  snapshot.first_epoch = first_epoch_;
   auto view = ReadView(group);
   if (!view.ok()) return view.status();
   snapshot.view = std::move(*view);
@@ -269,8 +275,8 @@ CasResult EmbeddedDirectory::CompareAndSwap(const View& next) {
 
   auto current = ReadView(next.group);
   if (!current.ok()) return Failed(current.status());
-  const auto epoch_of = [](const std::optional<View>& view) { return view ? view->epoch : Epoch{}; };
-  if (Next(epoch_of(*current)) != next.epoch) return {CasOutcome::kLost, std::move(*current), {}};
+  const Epoch expected = *current ? Next((*current)->epoch) : first_epoch_;
+  if (next.epoch != expected) return {CasOutcome::kLost, std::move(*current), {}};
 
   if (before_link_) before_link_();
   bool may_be_there = false;

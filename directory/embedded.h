@@ -12,7 +12,7 @@
 // A directory as plain files that several processes of one machine share (docs/FORMAT.md, "The embedded
 // directory"). It takes no locks, so a stopped process holds none (R12), and never lets SQLite near.
 //
-//   <path>/identity                      cluster, directory incarnation
+//   <path>/identity                      cluster, directory incarnation, first epoch
 //   <path>/placement
 //   <path>/groups/<group>/view.<epoch>   one file an epoch; the highest holds
 //   <path>/groups/<group>/node.<node>    registrations
@@ -38,6 +38,10 @@ struct EmbeddedOptions {
       {};  // called between CAS's look and its link: where a test stands still
   // False: the caller belongs to a directory already, so one that is missing is not mounted, or lost.
   bool may_create = true;
+  // Of a directory that is made now, as `fresh`. Above all that another one of this cluster may have given
+  // away: transaction ids carry epochs, and resource managers outside remember them when a cluster is made
+  // anew.
+  Epoch first_epoch{1};
   // Told, once each, of files that are ignored: nobody knows them, or a registration that is damaged. Any
   // thread.
   std::function<void(const std::string&)> report = {};
@@ -64,7 +68,11 @@ class EmbeddedDirectory final : public Directory {
  private:
   explicit EmbeddedDirectory(const EmbeddedOptions& options);
   Status OpenIdentity(const EmbeddedOptions& options);
-  Result<DirectoryIncarnation> ReadIdentity() const;
+  struct Identity {
+    DirectoryIncarnation incarnation{};
+    Epoch first_epoch{};
+  };
+  Result<Identity> ReadIdentity() const;
   // That the identity file is still the one that was opened: a directory that was replaced beneath a running
   // process, or is not mounted any more, is to it one that does not answer (R12).
   Status CheckIdentity() const;
@@ -80,6 +88,7 @@ class EmbeddedDirectory final : public Directory {
   const std::function<void()> before_link_;
   const std::function<void(const std::string&)> report_;
   DirectoryIncarnation incarnation_{};
+  Epoch first_epoch_{};
   std::mutex mutex_;
   std::map<GroupId, Epoch> synced_;  // guarded by mutex_
   std::set<std::string> reported_;   // guarded by mutex_

@@ -41,6 +41,14 @@ uint64_t Random() {
   return number;
 }
 
+// Of a directory that is made now: the second. Views change less often than that, so a cluster that is made
+// anew begins above all epochs of the one before it. Within 32 bits until 2156, since clients' ids hold it.
+Epoch FirstEpoch(uint64_t wall_us) {
+  constexpr uint64_t k2020 = 1'577'836'800;
+  const uint64_t seconds = wall_us / 1'000'000;
+  return Epoch{seconds > k2020 ? seconds - k2020 : 1};
+}
+
 backup::CasOutcome OutcomeOf(CasOutcome outcome) {
   switch (outcome) {
     case CasOutcome::kWon:
@@ -127,6 +135,7 @@ Status Node::OpenDirectory() {
   options.path = config.directory_path;
   options.cluster = config.cluster;
   options.fresh = DirectoryIncarnation{Random()};
+  options.first_epoch = FirstEpoch(Loop::Now().wall_us);
   options.may_create = known->empty();
   options.report = [](const std::string& text) { LOG(WARNING) << "the directory: " << text; };
   auto opened = EmbeddedDirectory::Open(options);
@@ -456,6 +465,7 @@ void Node::ReadDirectory(GroupId group) {
       backup::ViewRead shown;
       shown.view = read->view;
       shown.directory_incarnation = Incarnation{Raw(read->incarnation)};
+      shown.first_epoch = read->first_epoch;
       shown.registered = read->registrations;
       view = read->view;
       event = std::move(shown);

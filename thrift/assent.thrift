@@ -47,7 +47,7 @@ const i32 RETENTION_MS = 3600000           // outcomes are kept for so long afte
 
 /** A replicated group: kind * 65536 + number. Kind 1: coordinator group ("c1" = 65537), kind 2: shard ("s1" = 131073). */
 typedef i32 GroupId
-/** Of a group's view; rises by one at each view change. 0: not known. */
+/** Of a group's view; rises by one at each view change, from the second (since 2020) of the cluster's birth. 0: unknown. */
 typedef i64 Epoch
 /** Number of a record in a group's log; the first is 1. */
 typedef i64 Lsn
@@ -56,7 +56,7 @@ typedef i32 NodeId
 /** Bytes that the C++ side shares between log, links and messages without a copy. */
 typedef binary (cpp.type = "::assent::SharedBytes") Payload
 
-/** Unique for ever. Text form: c<number>.<epoch>.<seq in hex>. */
+/** Unique for ever within a cluster, also if that is made anew. Text form: c<number>.<epoch>.<seq in hex>. */
 struct TxnId {
   1: GroupId group    // the coordinator group that made it
   2: Epoch epoch      // in which it was made; from 1

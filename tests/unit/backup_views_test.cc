@@ -23,6 +23,15 @@ TEST(BackupViews, NewGroupIsFoundedOnceAllMembersRegistered) {
   EXPECT_EQ(proposed[0].view, ViewOf(1, 1, kLife, {1, 2}));
 }
 
+TEST(BackupViews, NewGroupBeginsAtTheDirectorysFirstEpoch) {  // R3
+  Replica r(1);
+  r.Start({}, 0, 0);
+  r.Step(ViewRead{std::nullopt, kDirectory, {Node(1), Node(2)}, Epoch{1000}});
+  const auto proposed = r.Take<ProposeView>();
+  ASSERT_EQ(proposed.size(), 1U);
+  EXPECT_EQ(proposed[0].view, ViewOf(1000, 1, kLife, {1, 2}));
+}
+
 TEST(BackupViews, OnlyTheConfiguredPrimaryFoundsTheGroup) {
   Replica r(2);
   r.Start({}, 0, 0).Read(std::nullopt);

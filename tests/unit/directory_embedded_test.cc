@@ -110,6 +110,28 @@ TEST_F(EmbeddedOpen, OneThatIsKnownIsNeverMade) {  // R12
   EXPECT_EQ((*open())->incarnation(), DirectoryIncarnation{5});
 }
 
+// Its transactions carry its epochs, and others may remember those of a cluster of the same name.
+TEST_F(EmbeddedCas, FirstEpochIsTheDirectorys) {  // R3
+  const auto made = [&](uint64_t first_epoch) {
+    EmbeddedOptions options{temp_ / "directory", "cluster-a", DirectoryIncarnation{5}};
+    options.first_epoch = Epoch{first_epoch};
+    auto opened = EmbeddedDirectory::Open(options);
+    EXPECT_TRUE(opened.ok()) << opened.status().ToString();
+    return std::move(*opened);
+  };
+  const auto directory = made(1000);
+  EXPECT_EQ(directory->Read(kGroup)->first_epoch, Epoch{1000});
+  for (const uint64_t other : {1U, 999U, 1001U}) {
+    const CasResult lost = directory->CompareAndSwap(MakeView(other));
+    EXPECT_EQ(lost.outcome, CasOutcome::kLost);
+    EXPECT_FALSE(lost.current);
+  }
+  MustWin(*directory, 1000);
+  const auto later = made(2000);  // opened by another node: it is not made again
+  EXPECT_EQ(later->Read(kGroup)->first_epoch, Epoch{1000});
+  MustWin(*later, 1001);
+}
+
 TEST_F(EmbeddedOpen, RestoredCopyShowsTheSameIncarnationAndAnOlderEpoch) {  // R12: what a replica compares
   const auto directory = MustOpen(5);
   MustWin(*directory, 1);
