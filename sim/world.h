@@ -64,9 +64,9 @@ struct WorldOptions {
   size_t snapshot_piece_bytes = 256 << 10;
   bool tight_coordinators = false;  // their bounds, and those of shards, are so low that they are reached
   bool tight_shards = false;
-  std::optional<size_t> ended_max;  // ends that a shard remembers; nothing: as many as in a product
-  bool foreign = false;             // there are resource managers of somebody else
-  bool forgetful = false;           // outcomes are kept for seconds only
+  std::optional<size_t> ended_max = {};  // ends that a shard remembers; nothing: as many as in a product
+  bool foreign = false;                  // there are resource managers of somebody else
+  bool forgetful = false;                // outcomes are kept for seconds only
 };
 
 class World {
