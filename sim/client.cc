@@ -78,6 +78,7 @@ Flow<std::optional<ClientReply>> Client::Ask(ClientRequest request, uint64_t pat
   if (world_.trace().prints()) Trace("asks", ToString(to) + ": " + Describe(request));
   const bool ends = std::holds_alternative<Execute>(request) || std::holds_alternative<Commit>(request);
   if (ends && !calm_ && Chance(plan_.duplicates)) {  // a stalled duplicate
+    duplicated_ = true;
     world_.After(Below(Chance(0.5) ? 400 * kMs : 8'000 * kMs),
                  [this, request, other = plan_.nodes[Below(plan_.nodes.size())]] {
                    world_.Call(other, plan_.coordinator, request, [](const auto&) {});
@@ -154,6 +155,8 @@ Flow<Outcome> Client::Settle(ClientRequest request) {
       co_return Outcome::kUnknown;
     }
     std::optional<ClientReply> reply = co_await Ask(request, 300 * kMs + Below(3'000 * kMs));
+    // Nobody answers for the duplicate: that this send is refused says nothing about it.
+    if (std::exchange(duplicated_, false)) progress.OnLost(Status(StatusCode::kUnavailable, "sent twice"));
     const Next next = reply ? progress.OnReply(std::move(*reply))
                             : progress.OnLost(Status(StatusCode::kUnavailable, "no answer"));
     if (next == Next::kDone) break;

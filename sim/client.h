@@ -117,6 +117,7 @@ class Client {
   uint64_t seq_ = 0;
   uint64_t acked_below_ = 0;  // of its tokens: what became of them it does not ask any more
   bool last_repeated_ = false;
+  bool duplicated_ = false;  // the request that was sent last
   AbortReason last_reason_ = AbortReason::kNone;
   std::vector<OperationResult> last_results_;
   Age last_age_;
