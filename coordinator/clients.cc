@@ -16,6 +16,8 @@ struct Overloaded : Fs... {
   using Fs::operator()...;
 };
 
+constexpr uint64_t kBirthAheadMaxUs = 604'800'000'000;  // a week: the longest retention
+
 std::string NotOpen(const TxnId& txn) {
   return "transaction " + ToString(txn) + " is not open here";
 }
@@ -126,9 +128,9 @@ bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64
     return true;
   }
   if (judgement.verdict == Tokens::Verdict::kRun) {
-    // A birth far ahead would be kept for ever. Also where the clock was set back by hours: a new session
-    // helps.
-    if (tag.token.birth_us <= GroupClock() + config_.times.retention_us) return false;
+    // An invented birth far ahead would be kept for as long. The group's clock falls back by up to a
+    // retention where that was configured to be less.
+    if (tag.token.birth_us <= GroupClock() + kBirthAheadMaxUs) return false;
     Refuse(id, RefusalCode::kTokenExpired, "the token's birth time lies in the future; open a new session");
     return true;
   }

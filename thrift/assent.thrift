@@ -75,7 +75,7 @@ struct Token {
   2: i64 client       // from open_session
   3: i64 seq          // from 1, rising by one with each new request of the client
   4: i64 birth_us     // from the latest reply of that group that carried one (open_session, or an Ending). Not to be
-                      // invented: an old one is refused, and so is one that lies more than RETENTION_MS ahead
+                      // invented: an old one is refused, and so is one that lies more than a week ahead
 }
 
 /** Where a log record stands: the epoch that wrote it, and its number. (0, 0) stands before the first. */

@@ -114,6 +114,27 @@ TEST(CoordinatorHorizon, NewPrimaryWhoseClockIsAheadEndsNothing) {
   EXPECT_EQ(h.AnswerTo<Ending>(h.Call(h.Puts(again, {kS1, kS2}))).outcome, Outcome::kCommitted);
 }
 
+// What is under way finds its outcome all the same.
+TEST(CoordinatorHorizon, ShorterRetentionDoesNotRefuseWhatWasBornBefore) {
+  Harness h;
+  h.Pass(0);
+  const CommitTag recorded = h.Tag(1);
+  h.PhaseTwo(1);
+  const CommitTag fresh = h.Tag(2);
+  h.config_.times.retention_us = 600 * kSecond;
+  h.Restart(2);
+  for (CommitTag tag : {recorded, fresh}) {
+    tag.sent_to = Epoch{2};
+    h.Clear();
+    const RequestId call = h.Call(h.Puts(tag, {kS1, kS2}));
+    if (tag.token.seq == 1) {
+      EXPECT_EQ(h.AnswerTo<Ending>(call).outcome, Outcome::kCommitted);
+    } else {
+      EXPECT_EQ(h.Sent<Prepare>().size(), 2u);
+    }
+  }
+}
+
 // However often the primary changes, time goes on.
 TEST(CoordinatorHorizon, RisesThoughNoPrimaryLastsForAStep) {
   Harness h;
