@@ -60,11 +60,12 @@ class Caller {
       Next();
     } else if (const auto* begun = std::get_if<Begun>(&reply)) {
       txn_ = begun->txn;
+      key_ = begun->key;
       std::vector<Operation> work = {GetOp{Key(kS1)}, GetOp{Key(kS2)}};
       if (form_ == 1) work.emplace_back(AddOp{Key(kS2), 1, {}});
-      Ask(Work{txn_, std::move(work)});
+      Ask(Work{txn_, std::move(work), key_});
     } else if (const auto* done = std::get_if<WorkDone>(&reply)) {
-      Ask(Commit{Tag(), txn_, {}, done->shards});
+      Ask(Commit{Tag(), txn_, {}, done->shards, key_});
     } else if (const auto* refusal = std::get_if<Refusal>(&reply)) {
       Again(*refusal);
     } else if (const auto* ending = std::get_if<Ending>(&reply)) {
@@ -92,6 +93,7 @@ class Caller {
   const int form_;
   Token token_;
   TxnId txn_;
+  uint64_t key_ = 0;
   std::optional<ClientRequest> request_;
   ClientRequest sent_;
   uint64_t not_before_us_ = 0;
