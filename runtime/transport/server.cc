@@ -229,8 +229,8 @@ void Server::Sit(Peer& peer, Seat seat) {
 // Its own thread finds the socket ended, and sees to the rest.
 void Server::Evict(Peer& peer) {
   Sit(peer, Seat::kNone);
+  evicted_.fetch_add(1, std::memory_order_relaxed);  // before the other side can know
   shutdown(peer.socket->getSocketFD(), SHUT_RDWR);
-  evicted_.fetch_add(1, std::memory_order_relaxed);
 }
 
 // One more seat of the kind, if need be by the end of the connection that has idled longest.
