@@ -81,8 +81,9 @@ class CoordinatorCore final : public RoleCore {
     std::map<TxnId, uint64_t> acknowledged;
     std::deque<TxnId> acknowledged_order;
     std::string trouble;  // what it said last, if that was no answer
-    // When the next report may say that it does not answer, and that it answers something that cannot be.
-    uint64_t next_silence_report_us = 0;
+    // When the next report may say that it does not answer, by what it was asked for, and that it answers
+    // something that cannot be.
+    std::map<ForeignVerb, uint64_t> next_silence_report_us;
     uint64_t next_contradiction_report_us = 0;
     // The scan for what it holds in doubt.
     uint64_t next_scan_us = UINT64_MAX;  // never: not configured, or not served here

@@ -149,8 +149,9 @@ void CoordinatorCore::OnRecovered(const ForeignReply& reply) {
 
 // Unreachable, or without a usable answer. Not a line for each call of a resource manager that is down.
 void CoordinatorCore::ReportSilence(Manager& manager, const ForeignReply& reply) {
-  if (now_.mono_us < manager.next_silence_report_us) return;
-  manager.next_silence_report_us = now_.mono_us + config_.times.report_us;
+  uint64_t& next_us = manager.next_silence_report_us[reply.verb];
+  if (now_.mono_us < next_us) return;
+  next_us = now_.mono_us + config_.times.report_us;
   effects_->push_back(Report{"resource manager " + reply.resource_manager + " " + WhatIsMissing(reply) +
                                  ": " + reply.detail + ". It is asked again; " +
                                  std::to_string(manager.open) +

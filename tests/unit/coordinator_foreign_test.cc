@@ -271,6 +271,9 @@ TEST(CoordinatorForeign, RollbackThatIsNotDoneIsReportedToo) {  // G6, G7
 
 TEST(CoordinatorForeign, SilenceIsReportedAtAPace) {
   Harness h;
+  h.Pass(0);
+  h.Step(Unsent("bank", ForeignVerb::kRecover, {}));  // hides nothing of a decision
+  h.Clear();
   const TxnId txn = CommittedWithBank(h, 1);
   const auto silent_for = [&](uint64_t us) {
     for (const uint64_t until = h.now.mono_us + us; h.now.mono_us < until;) {
