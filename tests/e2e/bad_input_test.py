@@ -3,6 +3,7 @@ exit code other than 0, or a typed error to the client; nothing lost, and memory
 
 import contextlib
 import ctypes
+import json
 import os
 import random
 import shutil
@@ -260,7 +261,7 @@ class OverTheWire(unittest.TestCase):
 
 
 class FilesAndSystem(unittest.TestCase):
-    """A node that cannot start says why, and changes nothing."""
+    """A node that cannot start says why, and changes nothing; a replica that cannot be opened keeps no other down."""
 
     def setUp(self):
         self.cluster = Cluster("bad_files")
@@ -277,6 +278,28 @@ class FilesAndSystem(unittest.TestCase):
         for hint in hints:
             self.assertIn(hint, err)
         return err
+
+    def halted(self, *hints):
+        """Node 1 by itself, of which the replica of c1 cannot be opened: it runs, and shows what is wrong."""
+        path = os.path.join(self.cluster.directory, "halted.log")
+        with open(path, "wb") as log:
+            node = subprocess.Popen([PROGRAM, "node", "--config", self.cluster.config(1)], stderr=log,
+                                    preexec_fn=die_with_parent)
+        try:
+            deadline = time.monotonic() + DEADLINE
+            rows = []
+            while not rows:
+                self.assertIsNone(node.poll())
+                self.assertLess(time.monotonic(), deadline)
+                _, out, _ = run("status", "-o", "json", connect=self.cluster.addresses[0])
+                rows = [row for row in json.loads(out or "[]")
+                        if row["group"] == "c1" and row["node"] == "n1" and row["role"] == "halted"]
+            for hint in hints:
+                self.assertIn(hint, rows[0]["state"])
+            return rows[0]["state"]
+        finally:
+            node.terminate()
+            self.assertEqual(node.wait(DEADLINE), 0)
 
     def write_config(self, *changes):
         """A configuration for another node process, with pieces of text replaced."""
@@ -367,8 +390,10 @@ class FilesAndSystem(unittest.TestCase):
                                (os.path.join(data, "c1", "identity"), b"assent replica 1", b"assent replica 9"),
                                (os.path.join(data, "c1", "state.sqlite"), 60, struct.pack(">I", 9))):
             with self.subTest(path), patched(path, old, new):
-                err = self.refused(self.cluster.config(1), 1, path, "format 9")
-                self.assertIn("newer assent", err)
+                if path == os.path.join(data, "identity"):
+                    self.refused(self.cluster.config(1), 1, path, "format 9", "newer assent")
+                else:
+                    self.halted(path, "format 9", "newer assent")
         # A segment of the log: its header's checksum holds, as a newer program's would.
         log = os.path.join(data, "c1", "log")
         path = os.path.join(log, sorted(name for name in os.listdir(log) if name.startswith("log-"))[-1])
@@ -379,7 +404,7 @@ class FilesAndSystem(unittest.TestCase):
         xxhash.XXH3_64bits.restype = ctypes.c_uint64
         header += struct.pack("<Q", xxhash.XXH3_64bits(bytes(header), ctypes.c_size_t(len(header))))
         with self.subTest(path), patched(path, 0, bytes(header)):
-            self.refused(self.cluster.config(1), 1, path, "format version 9", "reads version 1")
+            self.halted(path, "format version 9", "reads version 1")
         self.everything_is_there()
 
     def test_damaged_and_missing_files(self):
@@ -388,8 +413,8 @@ class FilesAndSystem(unittest.TestCase):
         for path in ("identity", "c1/identity", "c1/state.sqlite", "c1/log"):
             with self.subTest(path + " is missing"):
                 os.rename(os.path.join(data, path), os.path.join(data, "..", "aside"))
-                err = self.refused(self.cluster.config(1), 1, data)
-                self.assertRegex(err, "[Mm]ove|copy")
+                text = self.refused(self.cluster.config(1), 1, data) if path == "identity" else self.halted(data)
+                self.assertRegex(text, "[Mm]ove|copy")
                 self.restore(os.path.join(data, path))
         for path in ("identity", "c1/identity"):
             with self.subTest(path + " is damaged"):
@@ -397,8 +422,9 @@ class FilesAndSystem(unittest.TestCase):
                 with open(os.path.join(data, path), "r+b") as file:
                     file.seek(30)
                     file.write(b"?")
-                err = self.refused(self.cluster.config(1), 1, os.path.join(data, path))
-                self.assertRegex(err, "damaged|does not read")
+                where = os.path.join(data, path)
+                text = self.refused(self.cluster.config(1), 1, where) if path == "identity" else self.halted(where)
+                self.assertRegex(text, "damaged|does not read")
                 self.restore(os.path.join(data, path))
         self.everything_is_there()
 

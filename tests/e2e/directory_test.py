@@ -67,6 +67,7 @@ class DirectoryTest(unittest.TestCase):
         self.nodes.kill("n1")
         self.expect("a", "1")
         self.nodes.await_members("s1", "n2")
+        self.nodes.await_line("n2", "node.n1.bak")
         self.assertEqual(self.nodes.log("n2").count("node.n1.bak"), 1)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -89,6 +90,14 @@ class Nodes:
         while not holds():
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{what} does not come to pass: {self.run('status')}")
+            time.sleep(0.05)
+
+    def await_line(self, name, pattern):
+        """A node's log lines are written by a thread of their own, behind what they tell."""
+        deadline = time.monotonic() + DEADLINE
+        while not re.search(pattern, self.log(name)):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{name} does not say {pattern!r}:\n{self.log(name)}")
             time.sleep(0.05)
 
     def await_serving(self):

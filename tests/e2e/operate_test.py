@@ -92,10 +92,9 @@ class Status(Case):
         os.rename(self.nodes.path("away"), self.nodes.path("directory"))
         self.nodes.signal("n1", signal.SIGCONT)
         self.nodes.await_serving()
-        log = self.nodes.log("n3")
-        self.assertRegex(log, "s2 does not serve any more: waits for ")
-        self.assertLessEqual(log.count("the directory does not answer"), 2)
-        self.assertIn("the directory answers again", log)
+        self.nodes.await_line("n3", "s2 does not serve any more: waits for ")
+        self.nodes.await_line("n3", "the directory answers again")
+        self.assertLessEqual(self.nodes.log("n3").count("the directory does not answer"), 2)
 
     def test_nodes_that_hang_are_asked_at_once(self):
         self.nodes.start_all()
@@ -171,24 +170,22 @@ class Changes(Case):
         self.nodes.start_all()
         self.check(OK, "group", "drain", "n1")
         self.nodes.await_that("n2 leads c1", lambda: self.nodes.status()["c1", "n2"]["state"] == "serving")
-        log = self.nodes.log("n1")
-        self.assertIn("c1: an operator's promote n2\n", log)
-        self.assertIn("c1: an operator's promote n2: done\n", log)
+        self.nodes.await_line("n1", r"c1: an operator's promote n2\n")
+        self.nodes.await_line("n1", r"c1: an operator's promote n2: done\n")
         for name in ("n1", "n2"):
-            self.assertRegex(self.nodes.log(name),
-                             r"c1: epoch \d+, primary n2, backups n1: n1 handed over to n2\n")
-        self.assertRegex(self.nodes.log("n2"), r"c1 serves\n")
+            self.nodes.await_line(name, r"c1: epoch \d+, primary n2, backups n1: n1 handed over to n2\n")
+        self.nodes.await_line("n2", r"c1 serves\n")
         self.nodes.kill("n2")
         self.nodes.await_members("c1", "n1")
         self.nodes.await_members("s1", "n3")
         self.nodes.await_that("n1 leads c1", lambda: self.nodes.status()["c1", "n1"]["state"] == "serving")
-        self.assertRegex(self.nodes.log("n1"),
-                         r"c1: epoch \d+, primary n1, no backup: n1 took over from n2, which was silent, or stopped\n")
+        self.nodes.await_line(
+            "n1", r"c1: epoch \d+, primary n1, no backup: n1 took over from n2, which was silent, or stopped\n")
         self.nodes.start("n2")
         self.nodes.await_members("c1", "n1", "n2")
-        self.assertRegex(self.nodes.log("n1"), r"c1: epoch \d+, primary n1, backups n2: n2 joined\n")
+        self.nodes.await_line("n1", r"c1: epoch \d+, primary n1, backups n2: n2 joined\n")
         self.check(OK, "group", "remove-replica", "c1", "n2")
-        self.nodes.await_that("told", lambda: "without n2, which an operator took out" in self.nodes.log("n1"))
+        self.nodes.await_line("n1", "without n2, which an operator took out")
         self.nodes.await_that("n2 says so", lambda: self.nodes.status()["c1", "n2"]["state"].startswith(
             "waits for an operator's add-replica"))
 
@@ -247,7 +244,7 @@ class LeftOut(Case):
         self.nodes.stop("n2")
         self.configure(2, 'replicas = ["n1", "n2"]', 'replicas = ["n1"]')
         self.nodes.start("n2")
-        self.nodes.await_that("it starts", lambda: "is of no use any more" in self.nodes.log("n2"))
+        self.nodes.await_line("n2", "is of no use any more")
         self.nodes.await_members("s1", "n2", "n3")
 
 

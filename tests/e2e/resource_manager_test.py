@@ -149,7 +149,7 @@ class ResourceManagerTest(unittest.TestCase):
         bank.votes = (ParticipantStatus.UNAVAILABLE, Vote.NO, "the database restarts")
         self.aborted(session.put("row", foreign=["bank"]), AbortReason.VOTE_TIMEOUT,
                      r"^resource manager bank did not vote within \d+(\.\d)? s: unavailable: the database restarts$")
-        self.assertIn("resource manager bank does not vote on ", self.nodes.log("n1"))
+        self.nodes.await_line("n1", "resource manager bank does not vote on ")
         # One of our own.
         self.nodes.kill("n2")
         self.aborted(session.put(*self.KEYS), AbortReason.VOTE_TIMEOUT, r"^shard s2 did not vote within \d+(\.\d)? s$")
@@ -169,8 +169,7 @@ class ResourceManagerTest(unittest.TestCase):
             _, out, _ = self.nodes.run("txn", "show", txn)
             return "disk full" in out
         self.nodes.await_that("the reason is shown", shown)
-        self.assertIn(f"resource manager bank does not commit {txn}, as was decided: unavailable: disk full",
-                      self.nodes.log("n1"))
+        self.nodes.await_line("n1", f"resource manager bank does not commit {txn}, as was decided: unavailable: disk full")
         self.assertEqual(session.put("row").outcome, Outcome.COMMITTED)
         # A node whose configuration does not name it says so.
         self.nodes.stop("n1")
@@ -179,8 +178,7 @@ class ResourceManagerTest(unittest.TestCase):
         with open(self.nodes.path("n1.toml"), "w") as file:
             file.write(self.plain["n1"])
         self.nodes.start("n1")
-        self.nodes.await_that("it is missed", lambda: "no resource manager of this name is configured on this node" in
-                              self.nodes.log("n1"))
+        self.nodes.await_line("n1", "no resource manager of this name is configured on this node")
         self.nodes.stop("n1")
         with open(self.nodes.path("n1.toml"), "w") as file:
             file.write(whole)
