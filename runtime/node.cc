@@ -1,13 +1,12 @@
 #include "runtime/node.h"
 
 #include <glog/logging.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "common/check.h"
 #include "directory/embedded.h"
+#include "runtime/random_number.h"
 #include "runtime/transport/socket.h"
 #include "thrift/peer_wire.h"
 
@@ -31,15 +30,6 @@ constexpr size_t kInboundBytesMax = 128 << 20;
 // Of them, what one post takes: some 100 µs of work, but for a branch's (ParticipantConfig::step_work_max).
 constexpr size_t kPostEnvelopesMax = 16;
 constexpr size_t kPostBytes = 64 << 10;
-
-uint64_t Random() {
-  uint64_t number = 0;
-  while (number == 0) {
-    const ssize_t got = getrandom(&number, sizeof number, 0);
-    ASSENT_CHECK(got == sizeof number);
-  }
-  return number;
-}
 
 // Of a directory that is made now: the second. Views change less often than that, so a cluster that is made
 // anew begins above all epochs of the one before it. Within 32 bits until 2156, since clients' ids hold it.
@@ -79,7 +69,7 @@ std::string Describe(const backup::OperatorChange& change) {
 }  // namespace
 
 Node::Node(NodeOptions options)
-    : options_(std::move(options)), life_(Random()), started_us_(Loop::Now().mono_us) {}
+    : options_(std::move(options)), life_(RandomNumber()), started_us_(Loop::Now().mono_us) {}
 
 Node::~Node() = default;
 
@@ -134,7 +124,7 @@ Status Node::OpenDirectory() {
   EmbeddedOptions options;
   options.path = config.directory_path;
   options.cluster = config.cluster;
-  options.fresh = DirectoryIncarnation{Random()};
+  options.fresh = DirectoryIncarnation{RandomNumber()};
   options.first_epoch = FirstEpoch(Loop::Now().wall_us);
   options.may_create = known->empty();
   options.report = [](const std::string& text) { LOG(WARNING) << "the directory: " << text; };

@@ -1,14 +1,13 @@
 // A node's replicas: how they are opened, what becomes of one that cannot be, and the disk that they lie on.
 
 #include <glog/logging.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "common/check.h"
 #include "runtime/disk_reserve.h"
 #include "runtime/node.h"
+#include "runtime/random_number.h"
 
 namespace assent {
 namespace {
@@ -16,15 +15,6 @@ namespace {
 // Before a replica that had no room is opened again: twice as long each time, unless it lasted.
 constexpr uint64_t kReopenPauseMinUs = 1'000'000;
 constexpr uint64_t kReopenPauseMaxUs = 60'000'000;
-
-uint64_t RandomNumber() {
-  uint64_t number = 0;
-  while (number == 0) {
-    const ssize_t got = getrandom(&number, sizeof number, 0);
-    ASSENT_CHECK(got == sizeof number);
-  }
-  return number;
-}
 
 }  // namespace
 
