@@ -81,8 +81,9 @@ void ReplicationCore::SendBeacons() {
   }
   next_beacon_us_ = now_us_ + kBeaconUs;
   const Beacon beacon{now_us_, ForceAge()};
+  const bool stops = GroupStops();
   for (const auto& [member, peer] : peers_) {
-    if (!IsBeingReplaced(peer)) Emit(SendTo{member.node, epoch(), beacon});
+    if (!IsBeingReplaced(peer) && !(stops && peer.in_view)) Emit(SendTo{member.node, epoch(), beacon});
   }
   SendHandOver();
   // Whoever answers of those that are out of the view may come back in.

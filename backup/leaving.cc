@@ -3,7 +3,9 @@
 // proposes the view without it; until that view holds, the backup goes on acknowledging, and no commit waits.
 //
 // Where the whole group stops, or the view may not become smaller (limits.replicas_min), the view stays as it
-// is: all of its members hold all of its records, and any of them can lead after the next start.
+// is: all of its members hold all of its records, and any of them can lead after the next start. The primary
+// sends its backups no more beacons then, so none of them waits for it to be gone: it may itself wait for one
+// of them, in another group.
 
 #include <algorithm>
 #include <utility>
@@ -58,10 +60,21 @@ bool ReplicationCore::MayStop() const {
   if (leaving_since_us_ == 0) return false;
   if (role_ != Role::kPrimary && role_ != Role::kBackup) return true;
   if (view_->members.size() <= config_.replicas_min) return true;
-  // Its primary is gone as well: the rest is for takeovers.
+  // Its primary is gone, or about to be (GroupStops): the rest is for takeovers.
   if (role_ == Role::kBackup) return now_us_ > heard_us_ + kSilenceUs;
-  const bool settled = now_us_ >= leaving_since_us_ + kLeaveSettleUs;
-  return settled && !ViewIsChanging() && !IsPromoting() && Heir() == nullptr;
+  return IsSettledToLeave() && Heir() == nullptr;
+}
+
+// So long that all who leave at the same time have said so, and the lead stays here.
+bool ReplicationCore::IsSettledToLeave() const {
+  return role_ == Role::kPrimary && leaving_since_us_ != 0 && now_us_ >= leaving_since_us_ + kLeaveSettleUs &&
+         !ViewIsChanging() && !IsPromoting();
+}
+
+bool ReplicationCore::GroupStops() const {
+  return IsSettledToLeave() && std::all_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
+           return !entry.second.in_view || IsLeaving(entry.second);
+         });
 }
 
 // ---- On the primary ----

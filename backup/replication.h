@@ -263,6 +263,8 @@ class ReplicationCore {
   const PeerProgress* Heir() const;
   void NoteLeaving(NodeId from);
   bool IsLeaving(const PeerProgress& peer) const;
+  bool IsSettledToLeave() const;
+  bool GroupStops() const;  // a primary, and with all of its backups
   void RemoveLeaving();
 
   // --- changes.cc: an operator's changes, snapshots out (R6) ---

@@ -211,17 +211,22 @@ void Node::Leave() {
 
 void Node::StopOnceLeft(uint64_t until_us) {
   const uint64_t now_us = Now().mono_us;
-  bool left = true;
+  std::string waits_for;
   bool hands_over = false;
   for (auto& [id, hosted] : hosted_) {
     if (hosted.replica == nullptr || hosted.replica->MayStop()) continue;
-    left = false;
+    waits_for += " " + ToString(id);
     // One at a time: see backup::Leave.
     const bool leads = hosted.replica->replication().role() == backup::Role::kPrimary;
     if (!leads || std::exchange(hands_over, true)) continue;
     hosted.replica->OnReplicationEvent(backup::Leave{.hands_over = true});
   }
-  if (left || now_us >= until_us) return Stop();
+  if (waits_for.empty()) return Stop();
+  if (now_us >= until_us) {
+    LOG(WARNING) << "stops without having left" << waits_for
+                 << ": nobody took that over, or went on without it, in " << kLeaveMaxUs / 1'000'000 << " s";
+    return Stop();
+  }
   loop_.PostAt(now_us + kLeavePollUs, [this, until_us] { StopOnceLeft(until_us); });
 }
 

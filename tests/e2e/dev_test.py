@@ -52,6 +52,9 @@ class Dev(unittest.TestCase):
     def test_stops_on_interrupt_and_takes_up_its_data_again(self):
         self.assertEqual(self.cluster.run("put", "kept", "1")[0], OK)
         self.assertEqual(self.cluster.stop(), OK)
+        for node in ("n1", "n2", "n3"):  # none of them waited in vain for another to be gone first
+            with open(os.path.join(self.cluster.directory, node + ".log")) as log:
+                self.assertNotIn("stops without having left", log.read())
         before = self.cluster.connect
         self.cluster.start()
         self.assertEqual(self.cluster.connect, before)

@@ -145,6 +145,34 @@ TEST_F(BackupLeaving, LeadGoesToABackupThatStaysAndLives) {
   EXPECT_FALSE(r.Sent<HandOver>(3).empty());
 }
 
+// A process holds backups of some groups and leads others, and stops when it may leave all of them.
+TEST_F(BackupLeaving, WhereTheWholeGroupStopsNoBackupWaitsForItsPrimaryToBeGone) {
+  Replica r(1);
+  LeadOf(r, kThree).Step(Leave{true});
+  PassWhileLeaving(r, 2, kLeaveSettleUs / 2);
+  r.Receive(3, 2, HandOver{});
+  PassWhileLeaving(r, 2, kLeaveSettleUs);
+  r.silent = {2, 3};  // from here on what is sent to them stays to be looked at
+  r.Receive(2, 2, HandOver{}).Receive(3, 2, HandOver{}).Clear();
+  EXPECT_TRUE(r.core.MayStop());
+  r.Wait(kBeaconUs);
+  EXPECT_TRUE(r.Sent<Beacon>(2).empty());
+  EXPECT_TRUE(r.Sent<Beacon>(3).empty());
+  r.Wait(kSilenceUs + kBeaconUs);
+  EXPECT_FALSE(r.Sent<Beacon>(2).empty()) << "it says no more that it leaves: it may be another process";
+}
+
+TEST_F(BackupLeaving, BackupThatStaysHearsItsPrimaryToTheEnd) {
+  Replica r(1);
+  LeadOf(r, kThree).Step(Leave{true});
+  PassWhileLeaving(r, 2, kLeaveSettleUs + kBeaconUs);
+  r.silent = {2, 3};
+  r.Receive(2, 2, HandOver{}).Clear();
+  r.Wait(kBeaconUs);
+  EXPECT_FALSE(r.Sent<Beacon>(2).empty());
+  EXPECT_FALSE(r.Sent<Beacon>(3).empty());
+}
+
 // Both members are as they were after the next start, and either can lead.
 TEST_F(BackupLeaving, WhereTheWholeGroupStopsItsViewStays) {
   Replica r(1);
