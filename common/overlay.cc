@@ -1,17 +1,19 @@
 #include "common/overlay.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/check.h"
 
 namespace assent {
 
 void Overlay::Change(Table table, std::string key, std::optional<std::string> value, Lsn lsn) {
-  ASSENT_CHECK(order_.empty() || order_.back().first <= lsn, "lsn fell", order_.back().first, lsn);
-  bytes_ += key.size() + (value ? value->size() : 0);
+  ASSENT_CHECK(order_.empty() || order_.back().lsn <= lsn, "lsn fell", order_.back().lsn, lsn);
+  const size_t bytes = key.size() + (value ? value->size() : 0);
+  bytes_ += bytes;
   const auto row = rows_.try_emplace(RowPlace(table, std::move(key))).first;
   row->second.all.push_back(Version{lsn, std::move(value)});
-  order_.emplace_back(lsn, row);
+  order_.push_back({lsn, row, bytes});
 }
 
 std::optional<Row> Overlay::Get(Table table, std::string_view key) const {
@@ -50,7 +52,7 @@ void Overlay::Scan(Table table, std::string_view from, std::string_view to, cons
 
 std::vector<Mutation> Overlay::Collect(Lsn through) const {
   std::vector<Mutation> batch;
-  for (const auto& [lsn, row] : order_) {
+  for (const auto& [lsn, row, bytes] : order_) {
     if (lsn > through) break;
     // A row stands in the batch once: at its last version up to `through`.
     const auto& versions = row->second;
@@ -70,12 +72,26 @@ std::vector<Mutation> Overlay::Collect(Lsn through) const {
   return batch;
 }
 
+Lsn Overlay::LastWithin(Lsn through, size_t changes_max, size_t bytes_max) const {
+  size_t changes = 0;
+  size_t bytes = 0;
+  Lsn record = order_.empty() ? through : order_.front().lsn;  // whose changes are being counted
+  Lsn whole = record;                                          // up to here they fit, or it is the first
+  for (const OneChange& change : order_) {
+    if (change.lsn > through) break;
+    if (change.lsn != record) whole = std::exchange(record, change.lsn);
+    bytes += change.bytes;
+    if (++changes > changes_max || bytes > bytes_max) return whole;
+  }
+  return through;
+}
+
 void Overlay::Forget(Lsn through) {
-  while (!order_.empty() && order_.front().first <= through) {
-    const auto row = order_.front().second;
+  while (!order_.empty() && order_.front().lsn <= through) {
+    const auto row = order_.front().row;
     Versions& versions = row->second;
     Version& oldest = versions.all[versions.forgotten];
-    bytes_ -= row->first.second.size() + (oldest.value ? oldest.value->size() : 0);
+    bytes_ -= order_.front().bytes;
     oldest.value.reset();
     if (++versions.forgotten == versions.all.size()) {
       rows_.erase(row);

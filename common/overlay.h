@@ -32,6 +32,9 @@ class Overlay final : public StateReader {
   // deleted again in between shows as a delete: only what is still open at the end of a batch is written
   // (R13).
   std::vector<Mutation> Collect(Lsn through) const;
+  // The last record up to `through` with which Collect gives at most so many changes and so many bytes of
+  // keys and values. The first record counts whatever it holds: the store takes whole records only (R13).
+  Lsn LastWithin(Lsn through, size_t changes_max, size_t bytes_max) const;
   // Drops the changes by records up to `through`: the store has them now.
   void Forget(Lsn through);
 
@@ -51,12 +54,17 @@ class Overlay final : public StateReader {
     auto begin() const { return all.begin() + static_cast<std::ptrdiff_t>(forgotten); }
   };
   using Rows = std::map<RowPlace, Versions, RowPlaceLess>;
+  struct OneChange {
+    Lsn lsn{};
+    Rows::iterator row;
+    size_t bytes = 0;
+  };
 
   void Change(Table table, std::string key, std::optional<std::string> value, Lsn lsn);
 
   const StateReader& store_;
-  Rows rows_;                                         // versions of a row in LSN order
-  std::deque<std::pair<Lsn, Rows::iterator>> order_;  // each version, in LSN order
+  Rows rows_;                    // versions of a row in LSN order
+  std::deque<OneChange> order_;  // each version, in LSN order
   size_t bytes_ = 0;
 };
 

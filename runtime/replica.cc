@@ -562,9 +562,7 @@ void Replica::ApplyToStore(bool force) {
   if (halted_ || state_.find_role() == nullptr) return;
   const Lsn replicated =
       Mutated(Mutant::kAppliedBeforeReplicated) ? log_.last().lsn : replication_.replicated();
-  const auto epoch = log_.EpochAt(replicated);
-  if (!epoch) return;  // below the log's base: applied long ago
-  HaltUnless(state_.ApplyReplicated({*epoch, replicated}, host_.Now().mono_us, force));
+  HaltUnless(state_.ApplyReplicated(log_, replicated, host_.Now().mono_us, force));
 }
 
 void Replica::CheckpointAndTrim() {

@@ -12,6 +12,9 @@ namespace {
 constexpr size_t kApplyChanges = 1024;
 // Otherwise changes wait this long: an idle group's file follows its log, and a busy one's batches are large.
 constexpr uint64_t kApplyDelayUs = 20'000;
+// What one call gives to the store at most (but for one record that is larger): some 30 ms.
+constexpr size_t kPartChanges = 2 * kApplyChanges;
+constexpr size_t kPartBytes = 4 << 20;
 constexpr size_t kReplayBytes = 1 << 20;
 
 }  // namespace
@@ -53,21 +56,25 @@ Status StateMachine::ApplyRecords(std::span<const LogEntry> entries) {
   return {};
 }
 
-Status StateMachine::ApplyReplicated(LogPosition at, uint64_t now_us, bool force) {
-  if (at.lsn <= store_->applied().lsn) return {};
+Status StateMachine::ApplyReplicated(const LogView& log, Lsn replicated, uint64_t now_us, bool force) {
+  if (replicated <= store_->applied().lsn) return {};
   Overlay& overlay = role_->overlay();
   if (!force && overlay.change_count() < kApplyChanges) {
     if (apply_deadline_us_ == UINT64_MAX) apply_deadline_us_ = now_us + kApplyDelayUs;
     if (now_us < apply_deadline_us_) return {};
   }
-  apply_deadline_us_ = UINT64_MAX;
-  auto batch = overlay.Collect(at.lsn);
+  const Lsn through = force ? replicated : overlay.LastWithin(replicated, kPartChanges, kPartBytes);
+  const auto epoch = log.EpochAt(through);
+  apply_deadline_us_ = epoch && through < replicated ? now_us : UINT64_MAX;
+  if (!epoch) return {};  // below the log's base: applied long ago
+  auto batch = overlay.Collect(through);
   if (Mutated(Mutant::kTrimPastInDoubt)) {
     std::erase_if(batch,
                   [](const Mutation& change) { return change.table == Table::kPrepared && change.value; });
   }
-  ASSENT_RETURN_IF_ERROR(store_->ApplyBatch(at, batch));  // R13: at most what is replicated
-  overlay.Forget(at.lsn);
+  // R13: at most what is replicated
+  ASSENT_RETURN_IF_ERROR(store_->ApplyBatch({*epoch, through}, batch));
+  overlay.Forget(through);
   return {};
 }
 

@@ -25,9 +25,10 @@ class StateMachine {
   // Records that go to the log and that the core did not append itself. kDamaged: a payload is no record.
   Status ApplyRecords(std::span<const LogEntry> entries);
 
-  // Everything up to `at` is replicated. `force` applies it now; else once enough has gathered, or it has
-  // waited.
-  Status ApplyReplicated(LogPosition at, uint64_t now_us, bool force);
+  // Everything up to `replicated`, a record of `log` or of before its base, is replicated. `force` applies
+  // all of it now; else a part of it, once enough has gathered or it has waited, and the next part at the
+  // next call: what a group that had lost its backup has kept back is seconds of work for the loop.
+  Status ApplyReplicated(const LogView& log, Lsn replicated, uint64_t now_us, bool force);
   // When ApplyReplicated wants to be called again; UINT64_MAX = not.
   uint64_t ApplyDeadline() const { return apply_deadline_us_; }
   // Syncs the file if enough was written to it since the last time, or to the log (`log_bytes`). True if it

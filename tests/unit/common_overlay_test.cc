@@ -93,6 +93,26 @@ TEST(Overlay, TheLastChangeOfARecordCounts) {
   EXPECT_EQ(overlay.bytes(), 0u);
 }
 
+TEST(Overlay, PartsEndWithWholeRecords) {  // R13
+  MapStore store;
+  Overlay overlay(store);
+  EXPECT_EQ(overlay.LastWithin(Lsn{9}, 1, 1), Lsn{9});
+  overlay.Put(Table::kData, "a", "123", Lsn{1});  // 4 bytes each
+  overlay.Put(Table::kData, "b", "123", Lsn{3});
+  overlay.Put(Table::kData, "c", "123", Lsn{3});
+  overlay.Put(Table::kData, "a", "456", Lsn{4});
+  EXPECT_EQ(overlay.LastWithin(Lsn{4}, 4, 16), Lsn{4});
+  EXPECT_EQ(overlay.LastWithin(Lsn{9}, 4, 16), Lsn{9}) << "records without changes";
+  EXPECT_EQ(overlay.LastWithin(Lsn{4}, 3, 16), Lsn{3});
+  EXPECT_EQ(overlay.LastWithin(Lsn{4}, 4, 15), Lsn{3});
+  EXPECT_EQ(overlay.LastWithin(Lsn{4}, 2, 16), Lsn{1}) << "half a record";
+  EXPECT_EQ(overlay.LastWithin(Lsn{4}, 4, 8), Lsn{1}) << "half a record";
+  EXPECT_EQ(overlay.LastWithin(Lsn{3}, 3, 12), Lsn{3}) << "what is not replicated does not count";
+  overlay.Forget(Lsn{1});
+  EXPECT_EQ(overlay.LastWithin(Lsn{4}, 1, 100), Lsn{3}) << "one record is not divided";
+  EXPECT_EQ(overlay.LastWithin(Lsn{4}, 100, 1), Lsn{3}) << "one record is not divided";
+}
+
 TEST(Overlay, FallingLsnsAreABug) {
   MapStore store;
   Overlay overlay(store);

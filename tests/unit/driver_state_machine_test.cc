@@ -91,7 +91,7 @@ class StateMachineTest : public testing::Test {
 TEST_F(StateMachineTest, R13WhatIsReplicatedAndNoMoreGoesToTheStore) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 5);
-  ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{3}}, 0, /*force=*/true).ok());
+  ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{3}, 0, /*force=*/true).ok());
   EXPECT_EQ(machine->store().applied(), (LogPosition{Epoch{1}, Lsn{3}}));
   EXPECT_EQ(Stored(3), "3");
   EXPECT_EQ(Stored(4), std::nullopt);
@@ -101,7 +101,7 @@ TEST_F(StateMachineTest, R13WhatIsReplicatedAndNoMoreGoesToTheStore) {
 TEST_F(StateMachineTest, RebuiltCoreOverStoreAndLogShowsTheSameState) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 5);
-  ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{3}}, 0, true).ok());
+  ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{3}, 0, true).ok());
   ASSERT_TRUE(machine->Rebuild(view).ok());
   EXPECT_EQ(made, 2);
   EXPECT_EQ(machine->role().overlay().change_count(), 2u);  // 4 and 5: the store has the others
@@ -123,14 +123,14 @@ TEST_F(StateMachineTest, ChangesWaitForAMomentAndThenGoTogether) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 5);
   EXPECT_EQ(machine->ApplyDeadline(), UINT64_MAX);
-  ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{3}}, 1'000, false).ok());
+  ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{3}, 1'000, false).ok());
   EXPECT_EQ(machine->store().applied(), LogPosition{});
   const uint64_t deadline = machine->ApplyDeadline();
   EXPECT_GT(deadline, 1'000u);
-  ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{5}}, deadline - 1, false).ok());
+  ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{5}, deadline - 1, false).ok());
   EXPECT_EQ(machine->store().applied(), LogPosition{});
   EXPECT_EQ(machine->ApplyDeadline(), deadline) << "news puts it off for ever";
-  ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{5}}, deadline, false).ok());
+  ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{5}, deadline, false).ok());
   EXPECT_EQ(machine->store().applied().lsn, Lsn{5});
   EXPECT_EQ(machine->ApplyDeadline(), UINT64_MAX);
 }
@@ -138,8 +138,32 @@ TEST_F(StateMachineTest, ChangesWaitForAMomentAndThenGoTogether) {
 TEST_F(StateMachineTest, ManyChangesDoNotWait) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 1'024);
-  ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{1'000}}, 0, false).ok());
+  ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{1'000}, 0, false).ok());
   EXPECT_EQ(machine->store().applied().lsn, Lsn{1'000});
+}
+
+// What has gathered while nothing was replicated goes in parts, so that the loop sees to other things
+// between.
+TEST_F(StateMachineTest, ALargeBacklogGoesToTheStoreInParts) {
+  ASSERT_TRUE(machine->Rebuild(view).ok());
+  Take(1, 10'000);
+  int calls = 0;
+  for (uint64_t before = 0; before < 9'990; ++calls) {
+    ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{9'990}, 5, false).ok());
+    const uint64_t applied = Raw(machine->store().applied().lsn);
+    ASSERT_GT(applied, before);
+    EXPECT_LE(applied - before, 2'048u);
+    before = applied;
+    EXPECT_EQ(machine->ApplyDeadline(), before < 9'990 ? 5u : UINT64_MAX);
+    EXPECT_EQ(Stored(before), std::to_string(before));
+    EXPECT_EQ(Stored(before + 1), std::nullopt);
+    EXPECT_EQ(machine->role().overlay().change_count(), 10'000 - before);
+  }
+  EXPECT_EQ(calls, 5);
+  // A snapshot, or the end of the process, wants all of it.
+  Take(10'001, 20'000);
+  ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{20'000}, 5, true).ok());
+  EXPECT_EQ(machine->store().applied().lsn, Lsn{20'000});
 }
 
 TEST_F(StateMachineTest, RecordThatIsNoneIsDamage) {
@@ -158,7 +182,7 @@ TEST_F(StateMachineTest, CheckpointComesWithEnoughWrittenAndThenTheLogMayGo) {
   while (!*done && lsn < 200) {
     EXPECT_EQ(machine->store().synced(), LogPosition{});
     Take(lsn, lsn);
-    ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{lsn}}, 0, true).ok());
+    ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{lsn}, 0, true).ok());
     ++lsn;
     done = machine->MaybeCheckpoint(0);
     ASSERT_TRUE(done.ok());
@@ -172,7 +196,7 @@ TEST_F(StateMachineTest, CheckpointComesWithALongLogToo) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   EXPECT_FALSE(*machine->MaybeCheckpoint(10 << 20)) << "nothing was applied: nothing can go";
   Take(1, 1);
-  ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{1}}, 0, true).ok());
+  ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{1}, 0, true).ok());
   EXPECT_FALSE(*machine->MaybeCheckpoint((1 << 20) - 1));
   EXPECT_TRUE(*machine->MaybeCheckpoint(1 << 20));
   EXPECT_EQ(machine->store().synced().lsn, Lsn{1});
@@ -182,7 +206,7 @@ TEST_F(StateMachineTest, CheckpointComesWithALongLogToo) {
 TEST_F(StateMachineTest, DamagedStoreEndsTheRebuildBeforeTheFirstRecord) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 1'500);
-  ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{1'400}}, 0, true).ok());
+  ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{1'400}, 0, true).ok());
   ASSERT_TRUE(machine->store().Checkpoint().ok());
   machine.reset();
   {
@@ -229,7 +253,7 @@ TEST_F(StateMachineTest, DamagedStoreEndsTheRebuildBeforeTheFirstRecord) {
 TEST_F(StateMachineTest, ClosedStoreWantsNothingUntilAnotherTakesItsPlace) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 2);
-  ASSERT_TRUE(machine->ApplyReplicated({Epoch{1}, Lsn{2}}, 0, false).ok());
+  ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{2}, 0, false).ok());
   EXPECT_NE(machine->ApplyDeadline(), UINT64_MAX);
   machine->CloseStore();
   EXPECT_EQ(machine->find_role(), nullptr);
