@@ -17,7 +17,8 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from local import DEADLINE, PROGRAM, Cluster, Ports, die_with_parent, new_directory, run  # noqa: E402
+from local import DEADLINE, OK, PROGRAM, ClusterTest, die_with_parent, run  # noqa: E402
+from nodes import Nodes  # noqa: E402
 
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol  # noqa: E402
 from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol  # noqa: E402
@@ -70,32 +71,17 @@ class Session:
         self.transport.close()
 
 
-class OverTheWire(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.cluster = Cluster("bad_input")
-        cls.failed = False
-        code, out, err = cls.cluster.run("put", "kept", "1")
-        assert code == 0, out + err
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.cluster.close(keep=cls.failed)
-
-    def run(self, result=None):
-        before = len(result.failures) + len(result.errors)
-        super().run(result)
-        type(self).failed |= len(result.failures) + len(result.errors) > before
-
+class OverTheWire(ClusterTest):
     def setUp(self):
+        self.check(OK, "put", "kept", "1")
         self.memory = {node: self.cluster.peak_memory(node) for node in (1, 2, 3)}
         self.pids = {node: self.cluster.pid(node) for node in (1, 2, 3)}
 
     def tearDown(self):
         # Whatever came: all nodes are up, serve, hold what was there, and did not grow.
-        self.assertEqual(self.cluster.run("get", "kept")[:2], (0, "1\n"))
-        self.assertEqual(self.cluster.run("exec", "put after/1 1", "put after/2 1", "put after/3 1")[0], 0)
-        self.assertEqual(self.cluster.run("status")[0], 0)
+        self.assertEqual(self.check(OK, "get", "kept"), "1\n")
+        self.check(OK, "exec", "put after/1 1", "put after/2 1", "put after/3 1")
+        self.check(OK, "status")
         for node in (1, 2, 3):
             self.assertEqual(self.cluster.pid(node), self.pids[node])
             grown = self.cluster.peak_memory(node) - self.memory[node]
@@ -260,18 +246,17 @@ class OverTheWire(unittest.TestCase):
             connection.close()
 
 
-class FilesAndSystem(unittest.TestCase):
+class FilesAndSystem(ClusterTest):
     """A node that cannot start says why, and changes nothing; a replica that cannot be opened keeps no other down."""
 
     def setUp(self):
-        self.cluster = Cluster("bad_files")
-        self.addCleanup(lambda: self.cluster.close())
-        code, out, err = self.cluster.run("exec", *[f"put kept/{i} {i}" for i in range(20)])
-        self.assertEqual(code, 0, out + err)
+        if self.cluster.process.poll() is not None:
+            self.cluster.start()  # the case before stopped it, and failed
+        self.check(OK, "exec", *[f"put kept/{i} {i}" for i in range(20)])
         with open(self.cluster.config(1)) as config:
             self.config_text = config.read()
 
-    def refused(self, config, code, *hints, stopped=True):
+    def refused(self, config, code, *hints):
         """Starts a node that must end by itself; what it said."""
         got, out, err = run("node", "--config", config)
         self.assertEqual(got, code, out + err)
@@ -315,7 +300,7 @@ class FilesAndSystem(unittest.TestCase):
     def everything_is_there(self):
         self.cluster.start()
         for i in range(20):
-            self.assertEqual(self.cluster.run("get", f"kept/{i}")[:2], (0, f"{i}\n"))
+            self.assertEqual(self.check(OK, "get", f"kept/{i}"), f"{i}\n")
 
     def test_unreadable_configurations(self):
         directory = self.cluster.directory
@@ -348,7 +333,7 @@ class FilesAndSystem(unittest.TestCase):
             self.write_config((f'listen = "127.0.0.1:{self.cluster.ports.first}"', f'listen = "127.0.0.1:{free}"')), 1,
             "runs on this data directory", "Stop it first")
         self.assertIn(str(self.cluster.pid(1)), err)
-        self.assertEqual(self.cluster.run("get", "kept/1")[:2], (0, "1\n"))
+        self.assertEqual(self.check(OK, "get", "kept/1"), "1\n")
 
     def test_data_of_another_cluster_and_of_another_node(self):
         self.cluster.stop()
@@ -464,41 +449,12 @@ class Usage(unittest.TestCase):
 
     def test_stop_signals(self):
         # SIGTERM while it starts or serves: an orderly end.
-        directory = new_directory("stop")
-        ports = Ports()
-        self.addCleanup(ports.close)
-        address = f"127.0.0.1:{ports.first}"
-        path = os.path.join(directory, "n1.toml")
-        with open(path, "w") as config:
-            config.write(f"""cluster = "7b0c2d7e-1111-4222-8333-0123456789ab"
-[node]
-id = "n1"
-listen = "{address}"
-data = "n1"
-[directory]
-kind = "embedded"
-path = "directory"
-[[nodes]]
-id = "n1"
-address = "{address}"
-[[groups]]
-id = "c1"
-replicas = ["n1"]
-[[groups]]
-id = "s1"
-replicas = ["n1"]
-""")
+        nodes = Nodes("stop", groups={"c1": ["n1"], "s1": ["n1"]}, count=1)
+        self.addCleanup(nodes.close)
         for _ in range(3):
-            node = subprocess.Popen([PROGRAM, "node", "--config", path], stderr=subprocess.PIPE, text=True,
-                                    preexec_fn=die_with_parent)
-            deadline = time.monotonic() + DEADLINE
-            while run("put", "a", "1", connect=address)[0] != 0:
-                self.assertLess(time.monotonic(), deadline)
-                self.assertIsNone(node.poll())
-            node.terminate()
-            _, err = node.communicate(timeout=DEADLINE)
-            self.assertEqual(node.returncode, 0, err)
-        shutil.rmtree(directory)
+            nodes.start("n1")
+            nodes.await_that("a commit", lambda: nodes.run("put", "a", "1")[0] == OK)
+            self.assertEqual(nodes.stop("n1"), [OK], nodes.log("n1"))
 
 
 if __name__ == "__main__":
