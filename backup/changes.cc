@@ -215,11 +215,12 @@ void ReplicationCore::EndChange(const Status& status) {
     peers_.erase(peer);
   }
   if (ended.kind == ChangeKind::kPromote) Emit(Drain{false});
-  if (!status.ok() && ended.kind == ChangeKind::kAddReplica) {
-    Readmission& readmission = readmissions_[ended.member.node];
-    readmission.tried_us = now_us_;
-    readmission.pause_us = std::max(readmission.pause_us, kReadmissionPauseMinUs);
-    readmission.failed = status.message();
+  if (ended.kind == ChangeKind::kAddReplica) {
+    if (status.ok()) {
+      readmissions_[ended.member.node].why.clear();
+    } else {
+      PauseReadmission(ended.member.node, status.message());
+    }
   }
   if (ended.id) Emit(OperatorReply{*ended.id, status});
 }

@@ -124,12 +124,14 @@ void ReplicationCore::RemoveSilentBackups() {
   if (ViewIsChanging() || !MayPropose()) return;
   View next = view_->Successor();
   std::string silent;
+  std::vector<NodeId> slow;  // of these, those that answer
   // R11: to a primary whose own disk hangs they are silent on purpose, to take over; it must not be faster.
   const uint64_t patience_us = IsDiskDead() ? 2 * kGraceUs : 0;
   for (auto& [member, peer] : peers_) {
     if (!peer.in_view || now_us_ < SilenceDeadline(peer) + patience_us || IsBeingReplaced(peer)) continue;
     if (Mutated(Mutant::kBackupDroppedWithoutCas)) peer.in_view = false;
     silent += (silent.empty() ? "" : ", ") + ToString(member.node);
+    if (now_us_ < peer.beacon_acked_us + kBackupSilenceUs) slow.push_back(member.node);
     std::erase(next.members, peer.member);
   }
   if (silent.empty()) return;
@@ -137,6 +139,10 @@ void ReplicationCore::RemoveSilentBackups() {
   if (next.members.size() < config_.replicas_min) {
     waiting_for_ = silent + ", silent, and limits.replicas_min does not allow to go on without";
     return;
+  }
+  for (const NodeId node : slow) {
+    PauseReadmission(node,
+                     ToString(node) + " was left out: it answers, and does not make records durable in time");
   }
   if (change_) {
     EndChange(Status(StatusCode::kUnavailable, silent + " was silent and left the view first; try again"));
@@ -172,18 +178,20 @@ void ReplicationCore::Readmit(const BeaconAck& ack, const Member& member) {
   if (ack.force_age_us > kForceAgeMaxUs) return;  // R11
   if (now_us_ < readmissions_[member.node].next_us()) return;
   Reached(Situation::kReplicaReadmitted);
-  PauseReadmission(member.node);
   BeginAdding(member, std::nullopt);
 }
 
-// Before the next try, whatever becomes of this one: a replica that is taken out again and again does not
-// cost a change of the view each time.
-void ReplicationCore::PauseReadmission(NodeId node) {
+// A replica that cannot come back, or is too slow to stay, does not cost a snapshot and two changes of the
+// view each time that it answers. One that was silent was away: nothing tells when it will be again, and
+// until it is back the group has one copy less.
+void ReplicationCore::PauseReadmission(NodeId node, const std::string& why) {
   Readmission& readmission = readmissions_[node];
-  const bool is_first = readmission.tried_us == 0 || now_us_ - readmission.tried_us >= kReadmissionLookBackUs;
+  const bool is_first =
+      readmission.failed_us == 0 || now_us_ - readmission.failed_us >= kReadmissionLookBackUs;
   readmission.pause_us =
       is_first ? kReadmissionPauseMinUs : std::min(2 * readmission.pause_us, kReadmissionPauseMaxUs);
-  readmission.tried_us = now_us_;
+  readmission.failed_us = now_us_;
+  readmission.why = why;
 }
 
 // ---- Backup ----

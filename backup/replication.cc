@@ -276,9 +276,9 @@ ReplicationStatus ReplicationCore::Describe(uint64_t now_us) const {
   if (role_ != Role::kPrimary) return status;
   if (status.serving) status.waiting_for.clear();  // it does not wait; but a replica that stays out may
   for (const auto& [node, readmission] : readmissions_) {
-    if (view_->Find(node) != nullptr || readmission.failed.empty()) continue;
+    if (view_->Find(node) != nullptr || readmission.why.empty()) continue;
     const uint64_t wait_us = readmission.next_us() - std::min(readmission.next_us(), now_us);
-    status.waiting_for += (status.waiting_for.empty() ? "" : "; ") + readmission.failed + "; next try " +
+    status.waiting_for += (status.waiting_for.empty() ? "" : "; ") + readmission.why + "; next try " +
                           (wait_us == 0 ? "now" : "in " + std::to_string(1 + wait_us / 1'000'000) + " s");
   }
   return status;

@@ -152,10 +152,10 @@ class ReplicationCore {
   };
   // When a replica that a fault took out may be brought back again.
   struct Readmission {
-    uint64_t tried_us = 0;  // when it was last tried, or given up; 0 = never
-    uint64_t pause_us = 0;  // behind that
-    std::string failed;     // why the last try came to nothing; for people
-    uint64_t next_us() const { return tried_us + pause_us; }
+    uint64_t failed_us = 0;  // when that last came to nothing, or did not last for its slow disk; 0 = never
+    uint64_t pause_us = 0;   // behind that
+    std::string why;         // for people; empty once it is back
+    uint64_t next_us() const { return failed_us + pause_us; }
   };
   // A snapshot on its way in.
   struct SnapshotIn {
@@ -240,7 +240,7 @@ class ReplicationCore {
   bool MayReturn(const Member& member) const;
   bool MayReplace(const Member& member) const;
   void Readmit(const BeaconAck& ack, const Member& member);
-  void PauseReadmission(NodeId node);
+  void PauseReadmission(NodeId node, const std::string& why);
   uint64_t TakeoverDeadline() const;
   void TakeOverIfDue();
   void ProposeWithoutPrimary();

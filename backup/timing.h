@@ -49,8 +49,8 @@ inline constexpr uint64_t kForcesForgottenUs = 10'000 * kMillisecond;
 static_assert(kLeaseUs + kDriftMarginUs < kGraceUs);
 // A tick that comes so late tells of a process that was stopped, not of silent peers.
 inline constexpr uint64_t kAwayUs = 500 * kMillisecond;
-// Before a replica is brought back again: twice as long as the time before, until it stayed for as long as is
-// looked back.
+// Before a replica is brought back that could not be, or was too slow to stay: twice as long as the time
+// before, unless that lies further back than is looked.
 inline constexpr uint64_t kReadmissionPauseMinUs = 1000 * kMillisecond;
 inline constexpr uint64_t kReadmissionPauseMaxUs = 60'000 * kMillisecond;
 inline constexpr uint64_t kReadmissionLookBackUs = 2 * kReadmissionPauseMaxUs;

@@ -19,7 +19,31 @@ class BackupReturn : public testing::Test {
     r.Lead(view, {Entry(1, 1, "a")});
   }
   // Node 2 answers a beacon.
-  void Return(Incarnation incarnation) { r.Receive(2, 2, BeaconAck{r.now_us, 0, incarnation}); }
+  void Return(Incarnation incarnation) {
+    r.Receive(2, Raw(r.core.epoch()), BeaconAck{r.now_us, 0, incarnation});
+  }
+  // It is on its way in `epoch`, holds all, and is a member in the next one.
+  void TakeIn(uint64_t epoch) {
+    r.Ack(2, epoch, r.log.last());
+    Return(Node(2).incarnation);
+    r.Enter(r.Take<ProposeView>().at(0).view);
+    r.Forced(Raw(r.log.last().lsn));
+    r.Ack(2, epoch + 1, r.log.last());
+    r.Clear();
+    ASSERT_TRUE(r.core.serving());
+  }
+
+  // The view goes on without it. `force_age_us`: it answers meanwhile, but for its disk.
+  void LeaveOut(uint64_t force_age_us = 0) {
+    while (!r.Has<ProposeView>()) {
+      if (force_age_us != 0)
+        r.Receive(2, Raw(r.core.epoch()), BeaconAck{r.now_us, force_age_us, Node(2).incarnation});
+      r.Wait(kBeaconUs);
+      if (r.Has<ReadDirectory>()) r.Read(*r.core.view()).Take<ReadDirectory>();
+    }
+    r.Enter(r.Take<ProposeView>().at(0).view);
+    r.Forced(Raw(r.log.last().lsn)).Clear();
+  }
 
   Replica r{1};
 };
@@ -92,9 +116,7 @@ TEST_F(BackupReturn, FailedOneIsNotTriedAgainAtOnce) {
   EXPECT_FALSE(r.Sent<Ship>(2).empty());
 }
 
-// Whether the tries before failed, or it was taken out again soon: each makes the next one wait twice as
-// long.
-TEST_F(BackupReturn, PausesDoubleUntilItStays) {
+TEST_F(BackupReturn, PausesDoubleUntilNoTryFailedForLong) {
   Alone();
   uint64_t pause_us = kReadmissionPauseMinUs;
   const auto begin = [&] {
@@ -116,6 +138,35 @@ TEST_F(BackupReturn, PausesDoubleUntilItStays) {
   r.Receive(2, 2, ShipAck{At(0, 0), Incarnation{21}, false, {}});
   r.now_us += kReadmissionPauseMinUs;
   EXPECT_TRUE(begin());
+}
+
+// However often it was away: without it the group has one copy less.
+TEST_F(BackupReturn, OneThatWasSilentComesBackAsSoonAsItAnswers) {
+  Alone();
+  for (uint64_t epoch = 2; epoch < 20; epoch += 2) {
+    Return(Node(2).incarnation);
+    ASSERT_FALSE(r.Sent<Ship>(2).empty()) << epoch;
+    TakeIn(epoch);
+    LeaveOut();
+  }
+}
+
+// R11: each time that it was left out though it answered makes the next return wait twice as long.
+TEST_F(BackupReturn, OneThatWasTooSlowWaits) {
+  Alone();
+  uint64_t pause_us = kReadmissionPauseMinUs;
+  for (uint64_t epoch = 2; epoch < 20; epoch += 2) {
+    Return(Node(2).incarnation);
+    ASSERT_FALSE(r.Sent<Ship>(2).empty()) << epoch;
+    TakeIn(epoch);
+    LeaveOut(/*force_age_us=*/kForceAgeMaxUs + 1);
+    EXPECT_NE(r.core.Describe(r.now_us).waiting_for.find("n2 was left out: it answers"), std::string::npos);
+    r.now_us += pause_us - 1;
+    Return(Node(2).incarnation);
+    EXPECT_TRUE(r.Sent<Ship>(2).empty()) << epoch;
+    r.now_us += 1;
+    pause_us = std::min(2 * pause_us, kReadmissionPauseMaxUs);
+  }
 }
 
 TEST_F(BackupReturn, OneWhoseDiskIsSlowIsNotTried) {  // R11
