@@ -404,6 +404,12 @@ std::optional<Leader> Node::LeaderOf(GroupId group) {
   return Leader{view->second.primary, view->second.epoch};
 }
 
+std::vector<GroupId> Node::Groups() {
+  std::vector<GroupId> groups;
+  for (const auto& [group, view] : views_) groups.push_back(group);
+  return groups;
+}
+
 void Node::LearnView(const View& view) {
   {
     const std::lock_guard lock(views_mutex_);

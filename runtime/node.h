@@ -135,6 +135,7 @@ class Node final : public ReplicaHost {
   void Transmit(NodeId to, Envelope envelope) override;
   std::optional<Leader> LeaderOf(GroupId group) override;
   void LearnView(const View& view) override;
+  std::vector<GroupId> Groups() override;
   void LearnEpoch(GroupId group, Epoch epoch) override;
   void ReadDirectory(GroupId group) override;
   void ProposeView(const View& view) override;

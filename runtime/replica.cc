@@ -16,6 +16,8 @@ namespace {
 constexpr uint64_t kAppendDelayUs = 5'000;
 // Messages that wait for a lease: what a busy group says in a moment.
 constexpr size_t kWaitingMax = 4'096;
+// Messages that wait for this primary to serve: as many as a coordinator repeats to a shard at once (C7).
+constexpr size_t kEarlyMax = 256;
 
 // What a client is told if the core that it asked is gone: a commit may have happened or not; work that was
 // not committed, and cannot be any more, did not.
@@ -141,13 +143,13 @@ void Replica::OnMessage(Envelope envelope) {
                      replication_.role() != backup::Role::kPrimary) {
             Reached(Situation::kStaleGroupMessage);
             AnswerWith(envelope, EpochNews{});
-          } else if (role_serves_) {
-            // Only primaries let their roles speak.
-            if (heard_leaders_.Hear(host_, from, {node, envelope.from_epoch})) {
-              Reached(Situation::kLeaderHeardOf);
-              host_.LearnEpoch(from, envelope.from_epoch);
+          } else {
+            Early received{node, {from, envelope.from_epoch, Message(std::move(message))}};
+            if (role_serves_) {
+              GiveToRole(std::move(received));
+            } else if (early_.size() < kEarlyMax) {
+              early_.push_back(std::move(received));
             }
-            Enqueue(RoleEvent(assent::Received{from, envelope.from_epoch, Message(std::move(message))}));
           }
         }
       },
@@ -155,15 +157,29 @@ void Replica::OnMessage(Envelope envelope) {
   Run();
 }
 
+// Only primaries let their roles speak.
+void Replica::GiveToRole(Early message) {
+  assent::Received& received = message.received;
+  if (heard_leaders_.Hear(host_, received.from, {message.node, received.epoch})) {
+    Reached(Situation::kLeaderHeardOf);
+    host_.LearnEpoch(received.from, received.epoch);
+  }
+  Enqueue(RoleEvent(std::move(received)));
+}
+
 void Replica::AnswerWith(const Envelope& envelope, Message message) {
-  Envelope answer;
-  answer.from_group = group();
-  answer.from_node = config_.replication.self;
-  answer.from_epoch = replication_.epoch();
-  answer.to_group = envelope.from_group;
-  answer.to_epoch = envelope.from_epoch;
-  answer.message = std::move(message);
-  host_.Transmit(envelope.from_node, std::move(answer));
+  Tell(envelope.from_group, {envelope.from_node, envelope.from_epoch}, std::move(message));
+}
+
+void Replica::Tell(GroupId to, const Leader& leader, Message message) {
+  Envelope envelope;
+  envelope.from_group = group();
+  envelope.from_node = config_.replication.self;
+  envelope.from_epoch = replication_.epoch();
+  envelope.to_group = to;
+  envelope.to_epoch = leader.epoch;
+  envelope.message = std::move(message);
+  host_.Transmit(leader.node, std::move(envelope));
 }
 
 void Replica::OnClient(RequestId id, ClientRequest request) {
@@ -368,6 +384,7 @@ void Replica::StopServing() {
   role_serves_ = false;
   draining_ = false;
   waiting_.clear();
+  early_.clear();
   for (auto& [id, reply] : std::exchange(open_calls_, {})) host_.AnswerClient(id, std::move(reply));
 }
 
@@ -514,31 +531,6 @@ void Replica::Perform(backup::AnswerStaleEpoch& effect) {
 
 void Replica::Perform(backup::ReplicatedUpTo& effect) {
   if (role_serves_) Enqueue(RoleEvent(Replicated{effect.lsn}));
-}
-
-void Replica::Perform(backup::BecomePrimary& effect) {
-  host_.LearnView(effect.view);
-  StopServing();
-  StopSnapshotSink();
-}
-
-void Replica::Perform(backup::Serve& effect) {
-  // A role core that served an epoch before is no follower of the new one: its live work belongs to the old
-  // epoch, and is gone as if the process had restarted (P3, C3).
-  if (!role_is_fresh_) HaltUnless(state_.Rebuild(log_));
-  if (halted_) return;
-  role_is_fresh_ = false;
-  role_serves_ = true;
-  Enqueue(RoleEvent(Serving{effect.epoch}));
-  Enqueue(RoleEvent(Replicated{replication_.replicated()}));
-}
-
-void Replica::Perform(backup::BecomeFollower& effect) {
-  host_.LearnView(effect.view);
-  StopServing();
-  StopSnapshotSink();
-  if (!role_is_fresh_) HaltUnless(state_.Rebuild(log_));
-  role_is_fresh_ = true;
 }
 
 void Replica::Perform(backup::Halt& effect) {

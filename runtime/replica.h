@@ -96,6 +96,11 @@ class Replica {
  private:
   // What tells others what this replica knows.
   using Leaving = std::variant<std::pair<NodeId, Envelope>, Answer, CallForeign>;
+  // A message for the role core, and the node that it came from.
+  struct Early {
+    NodeId node{};
+    assent::Received received;
+  };
 
   void StepRole(const RoleEvent& event);
   void StepReplication(const backup::Event& event);
@@ -127,7 +132,9 @@ class Replica {
   bool IsLastToServe() const;
   void StepSnapshotSource();
   bool HasSnapshotWork() const;
+  void GiveToRole(Early message);
   void AnswerWith(const Envelope& envelope, Message message);
+  void Tell(GroupId to, const Leader& leader, Message message);
   uint64_t LeaseClock();
   uint64_t ReplicationDeadline() const;
 
@@ -185,6 +192,10 @@ class Replica {
   // R5: what the role core says while its lease does not hold. It goes out if the lease comes back in the
   // same epoch, and is lost with the epoch.
   std::deque<Leaving> waiting_;
+
+  // Came for this epoch before it was served. Its sender would wait long: the longer, the oftener it asked in
+  // vain.
+  std::deque<Early> early_;
 
   // Events that effects of the running step caused, in order.
   std::deque<std::variant<RoleEvent, backup::Event>> queue_;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "backup/replication_events.h"
 #include "common/client_api.h"
@@ -30,6 +31,7 @@ class ReplicaHost {
   // To a node of the cluster, this one included. May lose, repeat or reorder.
   virtual void Transmit(NodeId to, Envelope envelope) = 0;
   virtual std::optional<Leader> LeaderOf(GroupId group) = 0;
+  virtual std::vector<GroupId> Groups() = 0;  // those of which it has heard
   // A view was adopted, or a message told of an epoch: the host's picture of who leads what follows.
   virtual void LearnView(const View& view) = 0;
   virtual void LearnEpoch(GroupId group, Epoch epoch) = 0;

@@ -28,6 +28,38 @@ void Replica::Perform(backup::PersistView& effect) {
   Enqueue(backup::Event(backup::ViewPersisted{effect.seen_epoch}));
 }
 
+void Replica::Perform(backup::BecomePrimary& effect) {
+  host_.LearnView(effect.view);
+  StopServing();
+  StopSnapshotSink();
+}
+
+void Replica::Perform(backup::Serve& effect) {
+  // A role core that served an epoch before is no follower of the new one: its live work belongs to the old
+  // epoch, and is gone as if the process had restarted (P3, C3).
+  if (!role_is_fresh_) HaltUnless(state_.Rebuild(log_));
+  if (halted_) return;
+  role_is_fresh_ = false;
+  role_serves_ = true;
+  Enqueue(RoleEvent(Serving{effect.epoch}));
+  Enqueue(RoleEvent(Replicated{replication_.replicated()}));
+  for (Early& message : std::exchange(early_, {})) GiveToRole(std::move(message));
+  // R3. What others asked the primary before is asked again when they hear of this epoch (C7): they need not
+  // wait until that is due, or until they look at the directory.
+  for (const GroupId other : host_.Groups()) {
+    const auto leader = host_.LeaderOf(other);
+    if (other != group() && leader) Tell(other, *leader, EpochNews{});
+  }
+}
+
+void Replica::Perform(backup::BecomeFollower& effect) {
+  host_.LearnView(effect.view);
+  StopServing();
+  StopSnapshotSink();
+  if (!role_is_fresh_) HaltUnless(state_.Rebuild(log_));
+  role_is_fresh_ = true;
+}
+
 void Replica::Perform(backup::ReadDirectory&) {
   host_.ReadDirectory(group());
 }

@@ -132,6 +132,11 @@ class World::Node final : public ReplicaHost {
     if (view == views_.end()) return std::nullopt;
     return Leader{view->second.primary, view->second.epoch};
   }
+  std::vector<GroupId> Groups() override {
+    std::vector<GroupId> groups;
+    for (const auto& [group, view] : views_) groups.push_back(group);
+    return groups;
+  }
   void LearnView(const View& view) override;
   void LearnEpoch(GroupId group, Epoch epoch) override {
     const auto known = views_.find(group);

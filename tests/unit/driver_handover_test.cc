@@ -156,5 +156,37 @@ TEST(DriverHandOver, NoTransactionFailsWhateverIsUnderWay) {
   EXPECT_GT(committed, 5'000);
 }
 
+// Else both would come again when their repetition is due only, and that the later the longer it took.
+TEST(DriverHandOver, WhatWaitsForTheNewPrimaryIsAnsweredOrAskedAgainWhenItServes) {
+  constexpr GroupId kC9{GroupKind::kCoordinator, 9};  // the test itself
+  constexpr NodeId kN9{9};
+  World world(1, {.groups = {{kS1, {kN1, kN2}, {}}}});
+  world.StartAll();
+  ASSERT_TRUE(world.RunUntil([&] { return world.Primary(kS1) != nullptr; }, 5 * kSecond));
+  world.AddOutside(View{kC9, Epoch{1}, kN9, 1, {{kN9, Incarnation{1}}}});
+  world.RunFor(kSecond);  // until the nodes know it
+  world.record_sent = true;
+
+  world.HoldLog(kN2, kS1, true);
+  world.Ask(kN1, kS1, {{}, backup::ChangeKind::kPromote, world.ViewOf(kS1)->members[1], kSecond});
+  const backup::ReplicationCore& next = world.Find(kN2, kS1)->replication();
+  ASSERT_TRUE(world.RunUntil([&] { return next.role() == backup::Role::kPrimary; }, kSecond));
+  const TxnId txn{kC9, Epoch{1}, 1};
+  const Decide early{{txn, Age{1, txn}, false, txn, 0}, Decision::kAbort};
+  world.Inject(kN2, {kC9, kN9, Epoch{1}, kS1, next.epoch(), early});
+  world.RunFor(20'000);
+  EXPECT_TRUE(world.Sent<EpochNews>().empty()) << "it could not answer";
+  EXPECT_TRUE(world.Sent<DecideAck>().empty());
+
+  world.HoldLog(kN2, kS1, false);
+  ASSERT_TRUE(world.RunUntil([&] { return next.serving(); }, kSecond));
+  world.RunFor(20'000);
+  EXPECT_EQ(world.Sent<DecideAck>().size(), 1u);
+  const auto news = world.Sent<EpochNews>();
+  ASSERT_EQ(news.size(), 1u);
+  EXPECT_EQ(news.front().first.from_epoch, next.epoch());
+  EXPECT_EQ(news.front().first.to_group, kC9);
+}
+
 }  // namespace
 }  // namespace assent::sim
