@@ -267,7 +267,7 @@ TxnHeader CoordinatorCore::BareHeader(const TxnId& txn, GroupId to) const {
 // what a change of primary loses: at most a step. Births never lie below the horizon.
 void CoordinatorCore::StartClock() {
   uint64_t clock_us = now_.wall_us;
-  if (tokens_.horizon_us() != 0) {
+  if (tokens_.horizon_us() != 0 && !Mutated(Mutant::kOutcomesEndByWallClock)) {
     const uint64_t known_us = tokens_.horizon_us() + config_.times.retention_us;
     clock_us = std::clamp(clock_us, known_us, known_us + config_.times.horizon_step_us);
   }

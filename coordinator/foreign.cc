@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/mutant.h"
 #include "coordinator/coordinator.h"
 
 // Foreign resource managers: plain request and response, one call a branch at a time, and a scan for what
@@ -123,10 +124,11 @@ void CoordinatorCore::OnRecovered(const ForeignReply& reply) {
     }
     Transaction* txn = Find(id);
     const bool live = txn != nullptr && (IsUndecided(txn->state) || txn->state == TxnState::kCommitting);
-    if (live) continue;
+    if (live && !Mutated(Mutant::kLiveBranchRolledBack)) continue;
     const bool committed = txn != nullptr && txn->state == TxnState::kPhaseTwo;
     const Branch* branch = committed ? BranchAt(*txn, Peer{GroupId{}, name}) : nullptr;
-    const auto done = manager.acknowledged.find(id);
+    const auto done = Mutated(Mutant::kEndedMeanwhileRolledBack) ? manager.acknowledged.end()
+                                                                 : manager.acknowledged.find(id);
     if (done != manager.acknowledged.end() && done->second >= manager.scan_begun_us) continue;
     if (branch != nullptr && branch->state == BranchState::kAsked) continue;  // it is being told
     ForeignVerb verb = ForeignVerb::kRollback;

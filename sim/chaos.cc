@@ -26,6 +26,8 @@ std::string_view ToString(FaultKind kind) {
   switch (kind) {
     case FaultKind::kKill:
       return "kill";
+    case FaultKind::kStop:
+      return "stop";
     case FaultKind::kPowerCut:
       return "power-cut";
     case FaultKind::kPowerCutAll:
@@ -125,8 +127,12 @@ ChaosPlan DrawChaos(uint64_t seed, const WorldOptions& options, uint64_t from_us
   return plan;
 }
 
-Chaos::Chaos(World& world, ChaosPlan plan, uint64_t seed)
-    : world_(world), plan_(std::move(plan)), calm_(world.options()), random_(seed * 31 + 7) {}
+Chaos::Chaos(World& world, ChaosPlan plan, uint64_t seed, std::function<void()> stir)
+    : world_(world),
+      plan_(std::move(plan)),
+      calm_(world.options()),
+      random_(seed * 31 + 7),
+      stir_(std::move(stir)) {}
 
 void Chaos::Later(uint64_t us, std::function<void()> run) {
   world_.After(us, [this, run = std::move(run)] {
@@ -174,6 +180,7 @@ void Chaos::Operate() {
       world_.Start(node);
     }
   }
+  if (world_.options().replay > 0) world_.SendAgain();
   Later(100 * kMs + random_() % (500 * kMs), [this] { Operate(); });
 }
 
@@ -225,10 +232,27 @@ void Chaos::CutGroup(const Fault& fault) {
   }
 }
 
+// Every other time the disk stalls before, so that more gathers for that force.
+void Chaos::CutPowerInForce(NodeId node) {
+  const auto hold = [this, node](bool held) {
+    for (const GroupSpec& spec : calm_.groups) {
+      if (world_.Find(node, spec.id) != nullptr) world_.HoldLog(node, spec.id, held);
+    }
+  };
+  if (random_() % 2 == 0) return world_.CutPowerInForce(node, true);
+  hold(true);
+  Later(50 * kMs + random_() % (400 * kMs), [this, node, hold] {
+    if (!world_.IsUp(node)) return;
+    world_.CutPowerInForce(node, true);
+    hold(false);
+  });
+}
+
 void Chaos::Flap(NodeId node, uint64_t times) {
   if (!world_.IsUp(node)) world_.Start(node);
   if (times == 0) return;
-  world_.CutPowerInForce(node, true);
+  stir_();
+  CutPowerInForce(node);
   Later(100 * kMs + random_() % (900 * kMs), [this, node, times] { Flap(node, times - 1); });
 }
 
@@ -252,6 +276,32 @@ void Chaos::CutBackupThenDie(GroupId group, NodeId primary, uint64_t cut_us, Cho
   Later(cut_us, [this, primary, power, for_us] { Die(primary, power, for_us); });
 }
 
+// From all others, or from the other replicas alone. A backup may have died just before: then the proposal is
+// to go on without it, or the one behind that, to take it back in.
+void Chaos::CutAtProposal(NodeId node, GroupId group, uint64_t for_us, Choices choices) {
+  uint64_t others = 0;
+  if (const auto primary = world_.PrimaryNode(group); primary && choices.OneIn(2)) {
+    node = *primary;
+    const View view = *world_.ViewOf(group);
+    for (const Member& member : view.members) {
+      if (member.node != node) Die(member.node, /*power=*/choices.OneIn(2), 3 * kSecond);
+    }
+    others = choices.OneIn(3) ? 0 : 1;
+  }
+  const bool from_all = choices.OneIn(2);
+  world_.CutAtProposal(node, others, [this, node, from_all, for_us](GroupId proposed) {
+    if (healed_) return;
+    stir_();
+    for (const NodeId other : NodesOf(calm_)) {
+      if (!from_all && !world_.Has(other, proposed)) continue;
+      Cut(node, other, for_us);
+      Cut(other, node, for_us);
+    }
+    world_.CutDirectory(node, true);
+    Later(for_us, [this, node] { world_.CutDirectory(node, false); });
+  });
+}
+
 // Every other fault hits the node that leads the group: that is where most can go wrong.
 Fault Chaos::Aimed(Fault fault) {
   Choices choices(fault.number);
@@ -269,10 +319,13 @@ bool Chaos::Apply(const Fault& fault) {
     case FaultKind::kKill:
     case FaultKind::kPowerCut:
       if (fault.kind == FaultKind::kPowerCut && choices.OneIn(2)) {
-        if (up) world_.CutPowerInForce(node, true);
+        if (up) CutPowerInForce(node);
         return up;
       }
       return Die(node, fault.kind == FaultKind::kPowerCut, choices.OneIn(3) ? 0 : fault.for_us);
+    case FaultKind::kStop:
+      if (up) world_.Leave(node);
+      return up;
     case FaultKind::kPowerCutAll:
       for (const NodeId each : NodesOf(calm_)) {
         if (world_.IsUp(each)) world_.Crash(each, true);
@@ -288,7 +341,7 @@ bool Chaos::Apply(const Fault& fault) {
       }
       return up;
     case FaultKind::kPause:
-      if (up) world_.Pause(node, fault.for_us);
+      if (up) world_.Pause(node, fault.for_us + (choices.OneIn(2) ? 3 * kSecond : 0));
       return up;
     case FaultKind::kPartition:
       return Cut(node, fault.other, fault.for_us) && Cut(fault.other, node, fault.for_us);
@@ -325,12 +378,7 @@ bool Chaos::Apply(const Fault& fault) {
     }
     case FaultKind::kCutAtProposal:
       if (!up) return false;
-      world_.CutAtProposal(node, [this, node, for_us = 3 * kSecond + fault.for_us] {
-        if (healed_) return;
-        Isolate(node, for_us);
-        world_.CutDirectory(node, true);
-        Later(for_us, [this, node] { world_.CutDirectory(node, false); });
-      });
+      CutAtProposal(node, fault.group, 4 * kSecond + fault.for_us, choices);
       return true;
     case FaultKind::kCutGroup:
       CutGroup(fault);
@@ -359,6 +407,9 @@ bool Chaos::Apply(const Fault& fault) {
       options.replay = 0.1;
       options.duplication = 0.1;
       options.stall = choices.OneIn(2) ? 0.05 : 0;
+      for (uint64_t at_us = 0; at_us < fault.for_us; at_us += 40 * kMs) {
+        Later(at_us, [this] { world_.SendAgain(); });
+      }
       Later(fault.for_us, [this] {
         world_.options().replay = calm_.replay;
         world_.options().stall = 0;
@@ -465,7 +516,7 @@ void Chaos::Heal() {
     world_.CutClients(node, false);
     world_.CutDirectory(node, false);
     world_.Resume(node);
-    world_.CutAtProposal(node, nullptr);
+    world_.CutAtProposal(node, 0, nullptr);
     for (const GroupSpec& spec : calm_.groups) {
       if (!world_.Has(node, spec.id)) continue;
       world_.MendDisk(node, spec.id);

@@ -17,6 +17,7 @@ namespace assent::sim {
 
 enum class FaultKind : uint8_t {
   kKill,              // of a process
+  kStop,              // of a process, as an operator stops it: it leaves its views first
   kPowerCut,          // of a machine
   kPowerCutAll,       // of all at once
   kFlap,              // the power of a machine goes again and again, each time as soon as its log writes
@@ -87,7 +88,8 @@ ChaosPlan DrawChaos(uint64_t seed, const WorldOptions& options, uint64_t from_us
 // restarts what is down or halted.
 class Chaos {
  public:
-  Chaos(World& world, ChaosPlan plan, uint64_t seed);
+  // `stir` is called where something begins that the plan does not date.
+  Chaos(World& world, ChaosPlan plan, uint64_t seed, std::function<void()> stir);
 
   // Schedules all of it.
   void Begin();
@@ -108,8 +110,10 @@ class Chaos {
   void Isolate(NodeId node, uint64_t for_us);
   void CutGroup(const Fault& fault);
   bool Die(NodeId node, bool power, uint64_t for_us);
+  void CutPowerInForce(NodeId node);
   void Flap(NodeId node, uint64_t times);
   void CutBackupThenDie(GroupId group, NodeId primary, uint64_t cut_us, Choices choices);
+  void CutAtProposal(NodeId node, GroupId group, uint64_t for_us, Choices choices);
   void Operate();
   void RestartHalted(NodeId node);
   void Later(uint64_t us, std::function<void()> run);
@@ -118,6 +122,7 @@ class Chaos {
   const ChaosPlan plan_;
   const WorldOptions calm_;  // as it was before
   std::mt19937_64 random_;
+  const std::function<void()> stir_;
   Counts counts_{};
   std::map<NodeId, uint64_t> down_until_us_;
   bool healed_ = false;

@@ -77,16 +77,22 @@ Flow<std::optional<ClientReply>> Client::Ask(ClientRequest request, uint64_t pat
   const NodeId to = Target();
   if (world_.trace().prints()) Trace("asks", ToString(to) + ": " + Describe(request));
   const bool ends = std::holds_alternative<Execute>(request) || std::holds_alternative<Commit>(request);
+  std::function<void()> once_answered;
   if (ends && !calm_ && Chance(plan_.duplicates)) {  // a stalled duplicate
     duplicated_ = true;
-    world_.After(Below(Chance(0.5) ? 400 * kMs : 8'000 * kMs),
-                 [this, request, other = plan_.nodes[Below(plan_.nodes.size())]] {
-                   world_.Call(other, plan_.coordinator, request, [](const auto&) {});
-                 });
+    std::function<void()> come = [this, request, other = plan_.nodes[Below(plan_.nodes.size())]] {
+      world_.Call(other, plan_.coordinator, request, [](const auto&) {});
+    };
+    if (Chance(0.3)) {
+      once_answered = std::move(come);
+    } else {
+      world_.After(Below(Chance(0.5) ? 400 * kMs : 8'000 * kMs), std::move(come));
+    }
   }
   Reply wait(*this, to, std::move(request), patience_us);
   co_await wait;
   std::optional<ClientReply> reply = std::move(wait.answer);
+  if (once_answered) world_.After(Below(100 * kMs), std::move(once_answered));
   leader_ = to;
   if (!reply) {
     leader_.reset();
@@ -188,7 +194,11 @@ Flow<bool> Client::Run() {
       CountCommitted(kind);
     }
     uint64_t think_us = ThinkUs();
+    size_t moments = plan_.busy_at_us.size();
     while (think_us > 0 && !stopping_) {
+      if (std::exchange(moments, plan_.busy_at_us.size()) != plan_.busy_at_us.size()) {  // one is now
+        think_us = std::min(think_us, Below(plan_.think_us_max));
+      }
       const uint64_t part_us = std::min(think_us, kThinkStepUs);
       co_await Pause(world_, part_us);
       think_us -= part_us;
@@ -389,7 +399,7 @@ Flow<bool> Client::Interactive(Kind kind) {
     if (auto* put = std::get_if<PutOp>(&operations[0]); put != nullptr && put->value.empty()) {
       put->value = NextValue(put->key);
     }
-    if (Chance(0.3)) co_await Pause(world_, Below(60 * kMs));
+    if (Chance(0.3)) co_await Pause(world_, Below(plan_.dwell_us_max));
     request = Work{txn, operations, key};
     reply = co_await Ask(std::move(request), 4'000 * kMs);
     const WorkDone* done = reply ? std::get_if<WorkDone>(&*reply) : nullptr;
@@ -434,16 +444,16 @@ void Client::NoteAbort(const ClientReply& reply) {
 }
 
 Flow<bool> Client::ReadAll() {
-  if (!client_) {
-    const bool opened = co_await OpenSession();
-    if (!opened) co_return false;
-  }
   Operations operations;
   for (const auto* keys : {&plan_.registers, &plan_.lists}) {
     for (const std::string& key : *keys) operations.push_back(GetOp{key});
   }
   operations.push_back(ScanOp{plan_.scan_prefix, 0});
   for (int attempt = 0; attempt < 20; ++attempt) {
+    if (!client_) {
+      const bool opened = co_await OpenSession();
+      if (!opened) co_return false;
+    }
     Operations reads = operations;
     std::string marker;
     const Outcome outcome = co_await OneShot(std::move(reads), std::move(marker));

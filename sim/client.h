@@ -29,11 +29,12 @@ struct ClientPlan {
   uint64_t think_us_max = 200'000;  // between two transactions
   uint64_t quiet_times = 1;         // as long, but about these moments (ascending), so that faults meet work
   std::vector<uint64_t> busy_at_us;
-  bool has_foreign = false;   // resource managers of somebody else take part now and then
-  double duplicates = 0.05;   // of requests that come again, late
-  double stale_births = 0.7;  // of replies whose birth time it does not take for its next tokens
-  double forgets = 0.2;       // of commits sent again: a shard, or all
-  double quits = 0.01;        // of calls that it does not wait for: what became of it stays unknown
+  bool has_foreign = false;        // resource managers of somebody else take part now and then
+  uint64_t dwell_us_max = 60'000;  // now and then, between two requests of an interactive transaction
+  double duplicates = 0.05;        // of requests that come again, late
+  double stale_births = 0.7;       // of replies whose birth time it does not take for its next tokens
+  double forgets = 0.2;            // of commits sent again: a shard, or all
+  double quits = 0.01;             // of calls that it does not wait for: what became of it stays unknown
 };
 
 // Forms of transactions that a coordinator treats differently. kOneKey: committed in one phase.

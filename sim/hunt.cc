@@ -81,24 +81,38 @@ bool HuntMutants(const std::vector<MutantInfo>& mutants, uint64_t first, unsigne
   return missed == 0;
 }
 
+namespace {
+
+// Which of the seeds fail.
+std::vector<bool> Failing(Mutant mutant, uint64_t first, unsigned jobs, uint64_t seeds, uint64_t& used_ms) {
+  std::vector<bool> failing(seeds);
+  Campaign campaign;
+  campaign.first = first;
+  campaign.count = seeds;
+  campaign.jobs = jobs;
+  campaign.mutant = mutant;
+  campaign.used_ms = &used_ms;
+  campaign.on_seed = [&](const SeedOutcome& outcome) {
+    failing[outcome.seed - first] = !outcome.violation.empty();
+    return true;
+  };
+  RunCampaign(campaign);
+  return failing;
+}
+
+}  // namespace
+
 void MeasureMutants(const std::vector<MutantInfo>& mutants, uint64_t first, unsigned jobs, uint64_t seeds) {
   constexpr int kHuntSeeds = 100;
+  uint64_t used_ms = 0;
+  const std::vector<bool> broken = Failing(Mutant::kNone, first, jobs, seeds, used_ms);
+  std::printf("%lld of %" PRIu64 " seeds fail without a mutant, and do not count\n",
+              static_cast<long long>(std::count(broken.begin(), broken.end(), true)), seeds);
   std::printf("%-4s %-34s %7s %10s %16s %8s\n", "", "MUTANT", "CAUGHT", "LONGEST", "MISSED BY 100", "CPU");
   std::printf("%-4s %-34s %7s %10s %16s %8s\n", "", "", "seeds", "row without", "seeds", "a seed");
   for (const MutantInfo& mutant : mutants) {
-    std::vector<bool> caught(seeds);
-    uint64_t used_ms = 0;
-    Campaign campaign;
-    campaign.first = first;
-    campaign.count = seeds;
-    campaign.jobs = jobs;
-    campaign.mutant = mutant.id;
-    campaign.used_ms = &used_ms;
-    campaign.on_seed = [&](const SeedOutcome& outcome) {
-      caught[outcome.seed - first] = !outcome.violation.empty();
-      return true;
-    };
-    RunCampaign(campaign);
+    std::vector<bool> caught = Failing(mutant.id, first, jobs, seeds, used_ms);
+    for (size_t i = 0; i < caught.size(); ++i) caught[i] = caught[i] && !broken[i];
     const auto count = std::count(caught.begin(), caught.end(), true);
     uint64_t row = 0;
     uint64_t longest = 0;

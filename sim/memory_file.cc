@@ -123,6 +123,22 @@ MemoryFileSystem::MemoryFileSystem(const MemoryFileSystem& other) : capacity_(ot
   }
 }
 
+MemoryFileSystem MemoryFileSystem::Found(bool power, const std::function<bool()>& keep) const {
+  MemoryFileSystem found;
+  Names names = cached_;
+  if (power) {
+    names = durable_;
+    for (const DirectoryOperation& operation : pending_) {
+      if (keep()) Perform(operation, names);
+    }
+  }
+  for (const auto& [path, inode] : names) {
+    found.cached_[path] = found.durable_[path] = std::make_shared<MemoryInode>(*inode);
+    if (power) found.cached_[path]->Crash(keep);
+  }
+  return found;
+}
+
 MemoryFileSystem::Fault MemoryFileSystem::NextEffect(bool is_sync) {
   if (stopped_ || (before_effect_ && before_effect_(is_sync))) return Fault::kStop;
   const Fault fault = ++effects_ == fault_at_ ? fault_ : Fault::kNone;

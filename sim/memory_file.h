@@ -100,6 +100,8 @@ class MemoryFileSystem final : public FileSystem {
   // A power cut, and the machine back: each unsynced sector and directory operation survives if `keep` says
   // so.
   void Crash(const std::function<bool()>& keep);
+  // What there would be after a crash; of a process alone, or a power cut.
+  MemoryFileSystem Found(bool power, const std::function<bool()>& keep) const;
   // REQUIRES: the file exists.
   MemoryInode& inode(const std::string& path);
   std::vector<std::string> Paths() const;

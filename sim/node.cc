@@ -6,7 +6,6 @@
 namespace assent::sim {
 namespace {
 
-constexpr const char* kCluster = "driver-world";
 constexpr Incarnation kDirectoryIncarnation{77};
 constexpr uint64_t kRefreshUs = 500'000;
 constexpr uint64_t kDirectoryUsMax = 2'000;
@@ -17,7 +16,17 @@ constexpr uint64_t kSpinsMax = 5'000;
 // Calls of a resource manager that come to nothing, even while the network works, and when that is seen.
 constexpr double kForeignLoss = 0.01;
 constexpr uint64_t kForeignPatienceUs = 300'000;
+constexpr uint64_t kForeignListUs = 200'000;       // so long the list of what is prepared may take
 constexpr uint64_t kForeignPrepareUs = 5'000'000;  // it may have to wait for a row
+
+constexpr uint64_t kLeavePollUs = 10'000;
+constexpr size_t kSaidMax = 16;  // of a kind of message, for World::SendAgain
+
+// Not replication's.
+bool IsOfTransactions(const Message& message) {
+  static const size_t first = Message(Operate{}).index();
+  return message.index() >= first && !std::holds_alternative<EpochNews>(message);
+}
 
 }  // namespace
 
@@ -81,6 +90,9 @@ void World::Log::Answer(LogDone::What what, Status status) {
   if (status.ok()) {
     if (what == LogDone::What::kForced) disk.recorded = disk.durable;
     disk.durable = log_->durable().lsn;
+    if (what == LogDone::What::kForced && world_.Random(disk.is_faulty ? 2 : 32) == 0) {
+      world_.CheckLogFiles(node_.id_, group_, *log_);
+    }
   }
   done_.push_back({what, std::move(status), log_->durable()});
   node_.After(world_.Random(20), [this] {
@@ -250,9 +262,28 @@ void World::Node::Stop(bool power) {
     }
   }
   if (power) clock_runs_ = false;
-  for (auto& [id, reply] : std::exchange(calls_, {})) {
-    world_.After(0, [reply = std::move(reply)] { reply(std::nullopt); });
+  for (auto& [id, call] : std::exchange(calls_, {})) {
+    world_.After(0, [reply = std::move(call.reply)] { reply(std::nullopt); });
   }
+}
+
+// As the product does (runtime/node.cc).
+void World::Node::StopOnceLeft(uint64_t until_us) {
+  bool waits = false;
+  bool hands_over = false;
+  for (auto& [group, hosted] : hosted_) {
+    if (hosted.replica->MayStop()) continue;
+    waits = true;
+    const bool leads = hosted.replica->replication().role() == backup::Role::kPrimary;
+    if (!leads || std::exchange(hands_over, true)) continue;
+    hosted.replica->OnReplicationEvent(backup::Leave{.hands_over = true});
+  }
+  Touch();
+  if (waits && world_.now_us_ < until_us) {
+    return After(kLeavePollUs, [this, until_us] { StopOnceLeft(until_us); });
+  }
+  for (auto& [group, hosted] : hosted_) (void)hosted.replica->Close();
+  world_.Crash(id_, /*power=*/false);
 }
 
 void World::Node::Transmit(NodeId to, Envelope envelope) {
@@ -265,14 +296,23 @@ void World::Node::Transmit(NodeId to, Envelope envelope) {
   ASSENT_CHECK(++sent_ < kMessagesASecondMax, "I-Q1: seed", world_.seed_, ToString(id_),
                "floods the network");
   world_.TraceMessage("send", id_, to, envelope);
+  if (const auto claim = Promises::ClaimOf(envelope)) claims_.push_back(*claim);
+  if (IsOfTransactions(envelope.message)) {
+    auto& last = world_.said_[envelope.message.index()];
+    last.emplace_back(to, envelope);
+    if (last.size() > kSaidMax) last.pop_front();
+  }
   if (world_.record_sent) world_.sent_.emplace_back(to, envelope);
   if (world_.cut_.contains({id_, to})) return;
   const WorldOptions& options = world_.options_;
   if (to != id_ && world_.Chance(options.loss)) return;
-  if (to != id_ && world_.Chance(options.stall)) {
-    return world_.After(
-        world_.Random(options.replay_us_max),
-        [this, to, envelope = std::move(envelope)]() mutable { world_.Deliver(to, std::move(envelope)); });
+  // Most of what is sent is replication's: what is not is late, or comes again, as often as that.
+  const double rarity = IsOfTransactions(envelope.message) ? 4 : 1;
+  const auto late_us = [&] { return world_.Random(options.replay_us_max >> world_.Random(8)); };
+  if (to != id_ && world_.Chance(options.stall * rarity / 2)) {
+    return world_.After(late_us(), [this, to, envelope = std::move(envelope)]() mutable {
+      world_.Deliver(to, std::move(envelope));
+    });
   }
   const auto deliver = [this, to](uint64_t delay_us, Envelope copy) {
     if (world_.options_.in_order) {
@@ -286,7 +326,7 @@ void World::Node::Transmit(NodeId to, Envelope envelope) {
   if (to != id_ && world_.Chance(options.duplication)) {
     deliver(world_.Random(options.delay_us_max + 1), envelope);
   }
-  if (to != id_ && world_.Chance(options.replay)) deliver(world_.Random(options.replay_us_max), envelope);
+  if (to != id_ && world_.Chance(options.replay * rarity)) deliver(late_us(), envelope);
   const auto slow = world_.slow_.find({id_, to});
   const uint64_t slow_us = slow == world_.slow_.end() ? 0 : slow->second;
   deliver(world_.Random(std::max(options.delay_us_max, slow_us) + 1), std::move(envelope));
@@ -297,7 +337,8 @@ void World::Node::PerformForeign(GroupId group, const CallForeign& call) {
   if (world_.trace().prints()) world_.trace().Line(world_.now_us_, id_, group, "calls", sim::Describe(call));
   const auto answer = [this, life = life_, group](ForeignReply reply) {
     if (!up_ || life != life_) return;
-    After(world_.Random(world_.options_.delay_us_max + 1), [this, group, reply = std::move(reply)] {
+    const uint64_t list_us = reply.verb == ForeignVerb::kRecover ? world_.Random(kForeignListUs) : 0;
+    After(list_us + world_.Random(world_.options_.delay_us_max + 1), [this, group, reply = std::move(reply)] {
       hosted_.at(group).replica->OnForeign(reply);
       Touch();
     });
@@ -377,7 +418,10 @@ void World::Node::ProposeView(const View& view) {
     world.trace().Line(world.now_us_, view.primary, view.group, "view", ToString(view));
     return true;
   };
-  if (const auto armed = world_.cut_at_proposal_.extract(id_); armed) {
+  const auto armed = world_.cut_at_proposal_.find(id_);
+  if (armed != world_.cut_at_proposal_.end() && armed->second.first-- == 0) {
+    const auto then = std::move(armed->second.second);
+    world_.cut_at_proposal_.erase(armed);
     ++world_.proposals_open_[view.group];
     world_.After(world_.Random(kDirectoryUsMax), [&world = world_, group = view.group, apply] {
       --world.proposals_open_[group];
@@ -387,7 +431,7 @@ void World::Node::ProposeView(const View& view) {
       hosted_.at(view.group).replica->OnReplicationEvent(backup::CasDone{view, backup::CasOutcome::kUnknown});
       Touch();
     });
-    return world_.After(0, armed.mapped());
+    return world_.After(0, [then, group = view.group] { then(group); });
   }
   const bool cut = world_.directory_cut_.contains(id_);
   const bool trouble = cut || world_.Chance(world_.options_.directory_trouble);

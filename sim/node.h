@@ -16,6 +16,7 @@
 // of the process around it.
 namespace assent::sim {
 
+inline constexpr const char* kCluster = "driver-world";
 inline constexpr uint64_t kWallUs = 1'800'000'000'000'000;
 
 // What a replica finds again when its process comes back.
@@ -109,6 +110,7 @@ class World::Node final : public ReplicaHost {
   void Start();
   void StartAgain();  // in the middle of Start(), after a disk was replaced
   void Stop(bool power);
+  void StopOnceLeft(uint64_t until_us);
   // True: the process is dead from here on, though the call that it is in has yet to return.
   bool Effect() {
     if (!doomed_) ++effects_;
@@ -172,7 +174,8 @@ class World::Node final : public ReplicaHost {
       ++world_.counts_.stray_answers;
       return;
     }
-    auto answer = std::move(call->second);
+    if (const auto claim = Promises::ClaimOf(call->second.asked, reply)) Claims(call->second.group, *claim);
+    auto answer = std::move(call->second.reply);
     calls_.erase(call);
     world_.After(0, [answer = std::move(answer), reply = std::move(reply)] { answer(reply); });
   }
@@ -191,6 +194,18 @@ class World::Node final : public ReplicaHost {
   }
   void BeforeEffect(const RoleEffect&) override { Effect(); }
   void Refresh();
+  // It was said, and is looked at once all that the sender knew is known here, too.
+  void Claims(GroupId group, Claim claim) {
+    claim.from = group;
+    claim.epoch = hosted_.at(group).replica->replication().epoch();
+    claims_.push_back(std::move(claim));
+  }
+
+  struct OpenCall {
+    OnReply reply;
+    GroupId group;
+    Asked asked;
+  };
 
   World& world_;
   const NodeId id_;
@@ -222,7 +237,8 @@ class World::Node final : public ReplicaHost {
   std::map<GroupId, Hosted> hosted_;
   std::map<GroupId, View> views_;
   std::map<NodeId, uint64_t> last_arrival_us_;  // of what was sent there, if that is kept in order
-  std::map<RequestId, OnReply> calls_;
+  std::map<RequestId, OpenCall> calls_;
+  std::vector<Claim> claims_;
   RequestId last_call_{};
   std::map<RequestId, Status> operator_answers_;
   std::vector<std::string> reports_;

@@ -77,7 +77,10 @@ class OneRun {
     }
     for (const Fault& fault : kept) plan_.busy_at_us.push_back(fault.at_us);
     chaos_plan.faults = std::move(kept);
-    Chaos chaos(world_, std::move(chaos_plan), options_.seed);
+    Chaos chaos(world_, std::move(chaos_plan), options_.seed, [this] {
+      auto& moments = plan_.busy_at_us;
+      moments.insert(std::upper_bound(moments.begin(), moments.end(), world_.now_us()), world_.now_us());
+    });
     chaos.Begin();
     for (const auto& client : clients_) client->Go();
     world_.RunFor(end_us - world_.now_us());
@@ -116,8 +119,9 @@ class OneRun {
     options.tight_coordinators = random_() % 6 == 0;
     options.tight_shards = random_() % 6 == 0;
     options.foreign = random_() % 3 == 0;
-    options.forgetful = random_() % 4 == 0;
+    options.forgetful = random_() % 3 == 0;
     if (random_() % 2 == 0) options.ended_max = random_() % 5;
+    if (random_() % 2 == 0) options.inquiries_before_peers = static_cast<uint32_t>(random_() % 2);
     options.trace = options_.trace;
     return options;
   }
@@ -141,6 +145,7 @@ class OneRun {
     plan.has_foreign = world_.options().foreign;
     plan.think_us_max = 100 * kMs + random_() % (350 * kMs);
     plan.quiet_times = 20;
+    if (random_() % 3 == 0) plan.dwell_us_max = 300 * kMs;
     if (options_.think_us_max) {
       plan.think_us_max = *options_.think_us_max;
       plan.quiet_times = 1;

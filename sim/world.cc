@@ -18,6 +18,7 @@ namespace {
 // Shorter than in production, where people may think between two calls: what clients left open when the
 // faults end must be over 10 s later.
 constexpr uint64_t kIdleCoordinatorUs = 5'000'000;
+constexpr uint64_t kLeaveMaxUs = 20'000'000;
 // Of a forgetful world.
 constexpr uint64_t kRetentionUs = 2'000'000;
 constexpr uint64_t kHorizonStepUs = 100'000;
@@ -104,6 +105,7 @@ std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& stat
       config.mark_delay_us = kMarkDelayUs;
     }
     if (options_.ended_max) config.ended_max = *options_.ended_max;
+    if (options_.inquiries_before_peers) config.inquiries_before_peers = *options_.inquiries_before_peers;
     if (options_.tight_shards) Tighten(config);
     return std::make_unique<participant::ParticipantCore>(config, state);
   }
@@ -190,6 +192,11 @@ void World::Crash(NodeId node, bool power) {
   ++counts_.crashes;
   Observe(*nodes_.at(node));
   nodes_.at(node)->Stop(power);
+}
+void World::Leave(NodeId node) {
+  Node& there = *nodes_.at(node);
+  for (auto& [group, hosted] : there.hosted_) hosted.replica->OnReplicationEvent(backup::Leave{});
+  there.StopOnceLeft(now_us_ + kLeaveMaxUs);
 }
 void World::CrashAtEffect(NodeId node, uint64_t count, bool power) {
   nodes_.at(node)->doom_in_ = count;
@@ -326,9 +333,9 @@ RequestId World::Ask(NodeId primary, GroupId group, backup::OperatorChange chang
 void World::JumpClock(NodeId node, int64_t us) {
   nodes_.at(node)->wall_off_us_ += static_cast<uint64_t>(us);
 }
-void World::CutAtProposal(NodeId node, std::function<void()> then) {
+void World::CutAtProposal(NodeId node, uint64_t others, std::function<void(GroupId)> then) {
   if (then) {
-    cut_at_proposal_[node] = std::move(then);
+    cut_at_proposal_[node] = {others, std::move(then)};
   } else {
     cut_at_proposal_.erase(node);
   }
@@ -342,6 +349,12 @@ void World::LimitDisk(NodeId node, GroupId group, std::optional<uint64_t> bytes,
   };
   limit(disk.files);
   if (of_store || !bytes) limit(disk.store_files);
+}
+void World::SendAgain() {
+  if (said_.empty()) return;
+  const auto& last = std::next(said_.begin(), static_cast<std::ptrdiff_t>(Random(said_.size())))->second;
+  const auto& [to, envelope] = last[Random(last.size())];
+  if (!cut_.contains({envelope.from_node, to})) Deliver(to, envelope);
 }
 void World::CutDirectory(NodeId node, bool cut) {
   if (cut) {
@@ -464,7 +477,7 @@ void World::Call(NodeId node, GroupId group, ClientRequest request, OnReply repl
     return;
   }
   there.last_call_ = id;
-  there.calls_.emplace(id, std::move(reply));
+  there.calls_.emplace(id, Node::OpenCall{std::move(reply), group, promises_.AskedBy(request)});
   hosted->second.replica->OnClient(id, std::move(request));
   there.Touch();
 }

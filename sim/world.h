@@ -19,6 +19,7 @@
 #include "sim/foreign.h"
 #include "sim/map_state.h"
 #include "sim/memory_file.h"
+#include "sim/promises.h"
 #include "sim/trace.h"
 
 // A cluster in one thread: the production driver, cores, log and store (SQLite included), on a simulated
@@ -30,6 +31,11 @@
 //   I-R3  a primary that serves holds all that was ever replicated
 //   I-R4  the epoch of a replica only rises, across restarts too
 //   I-S2  of all replicas of a group at most one has a lease (while clocks drift less than the margin)
+//   I-A1, I-A3, I-D1, I-U1, P6: what a node says of a transaction or a token (sim/promises.h)
+//   R3    no replica acts in an epoch that its files do not name
+//   R5    nothing leaves a primary once a later one serves
+//   R7, R8: the files of a log, as a kill or a power cut would leave them, hold what is durable; with a bit
+//         turned over they show that, or hold it all the same
 //   R13   no store has applied what was not replicated; no log is trimmed above what its store has synced
 //   I-Q1  no deadline in the past keeps a loop spinning; a node does not flood the network
 //   and the cores' own invariants
@@ -65,8 +71,9 @@ struct WorldOptions {
   bool tight_coordinators = false;  // their bounds, and those of shards, are so low that they are reached
   bool tight_shards = false;
   std::optional<size_t> ended_max = {};  // ends that a shard remembers; nothing: as many as in a product
-  bool foreign = false;                  // there are resource managers of somebody else
-  bool forgetful = false;                // outcomes are kept for seconds only
+  std::optional<uint32_t> inquiries_before_peers = {};  // of a shard in doubt; nothing: as in a product
+  bool foreign = false;                                 // there are resource managers of somebody else
+  bool forgetful = false;                               // outcomes are kept for seconds only
 };
 
 class World {
@@ -81,6 +88,8 @@ class World {
   void Start(NodeId node);
   // `power`: of what no sync made durable an arbitrary part is lost; else the process alone dies.
   void Crash(NodeId node, bool power);
+  // It is told to stop, and does once it has left its views, or after some time.
+  void Leave(NodeId node);
   // It dies just before the `count`-th effect from now on: nothing that it does from there on happens.
   // 0: it does not, after all.
   void CrashAtEffect(NodeId node, uint64_t count, bool power);
@@ -117,11 +126,13 @@ class World {
   void Rot(NodeId node, GroupId group, bool of_log);
   // The wall clock jumps.
   void JumpClock(NodeId node, int64_t us);
-  // When the node proposes a view next, the directory takes it if it may, no answer comes, and `then` is
-  // called.
-  void CutAtProposal(NodeId node, std::function<void()> then);
+  // When the node proposes a view next, or after `others` more, the directory takes it if it may, no answer
+  // comes, and `then` is called.
+  void CutAtProposal(NodeId node, uint64_t others, std::function<void(GroupId)> then);
   // The files of the log may grow by so much; nothing: without limit.
   void LimitDisk(NodeId node, GroupId group, std::optional<uint64_t> bytes, bool of_store = false);
+  // Something that was said of a transaction arrives once more: a kind of message, then one of the last few.
+  void SendAgain();
   // This node does not reach the directory.
   void CutDirectory(NodeId node, bool cut);
   // True if each acknowledged record of the group survives the loss of the node's disk: another member of the
@@ -223,6 +234,7 @@ class World {
     struct Reign {
       std::pair<NodeId, uint64_t> leader;  // and the life of its process
       Lsn replicated{};
+      bool served = false;
     };
     std::map<Epoch, Reign> reigns;
     std::vector<std::shared_ptr<Reference>> references;  // shared: the class is incomplete here
@@ -233,6 +245,9 @@ class World {
   void Deliver(NodeId to, Envelope envelope);
   void Observe(Node& node);  // after everything that it did: extends histories, checks
   void ObservePrimary(Node& node, GroupId group, Hosted& hosted);
+  void NoteReplicated(const Replica& replica, GroupId group, History& history);
+  void CheckClaims(Node& node);
+  void CheckLogFiles(NodeId node, GroupId group, const wal::Log& log);
   void TraceMessage(const char* what, NodeId from, NodeId to, const Envelope& envelope);
   void ResetDisk(NodeId node, GroupId group);
   bool Step();  // false: nothing is left to happen
@@ -254,7 +269,7 @@ class World {
   std::map<std::pair<NodeId, NodeId>, uint64_t> slow_;
   std::set<NodeId> directory_cut_;
   std::set<NodeId> clients_cut_;
-  std::map<NodeId, std::function<void()>> cut_at_proposal_;
+  std::map<NodeId, std::pair<uint64_t, std::function<void(GroupId)>>> cut_at_proposal_;
   // By Rot, or by faults of the store's files. What a failed write or sync of a log leaves is never damage.
   std::set<std::pair<NodeId, GroupId>> may_be_damaged_;
   std::map<GroupId, int> proposals_open_;  // compare-and-swaps under way
@@ -262,7 +277,9 @@ class World {
   std::map<GroupId, std::map<NodeId, Member>> registered_;
   std::map<GroupId, History> histories_;
   std::vector<std::pair<NodeId, Envelope>> sent_;
+  std::map<size_t, std::deque<std::pair<NodeId, Envelope>>> said_;  // by kind of message; for SendAgain
   std::map<std::string, ForeignManager> foreign_;
+  Promises promises_;
   uint64_t next_random_ = 1;
   uint64_t next_request_ = 1;
   std::string needless_halt_;

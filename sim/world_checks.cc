@@ -5,6 +5,7 @@
 #include "common/check.h"
 #include "sim/map_state.h"
 #include "sim/node.h"
+#include "wal/recovery.h"
 
 namespace assent::sim {
 
@@ -101,17 +102,55 @@ void World::ObservePrimary(Node& node, GroupId group, Hosted& hosted) {
                  "without the record", before);
   }
   reign->second.replicated = core.replicated();
-  while (entries.size() < Raw(core.replicated())) {
-    const auto more = replica.log().Read(Lsn{entries.size() + 1}, 1 << 16);
-    ASSENT_CHECK(!more.empty(), "I-R1: seed", seed_, ToString(group), entries.size() + 1);
+  reign->second.served = true;
+  NoteReplicated(replica, group, history);
+  ASSENT_CHECK(entries.size() >= Raw(core.replicated()), "I-R1: seed", seed_, ToString(group),
+               entries.size() + 1);
+}
+
+void World::NoteReplicated(const Replica& replica, GroupId group, History& history) {
+  const Lsn replicated = replica.replication().replicated();
+  while (history.entries.size() < Raw(replicated)) {
+    const auto more = replica.log().Read(Lsn{history.entries.size() + 1}, 1 << 16);
+    if (more.empty()) return;
     for (const LogEntry& entry : more) {
-      if (entry.position.lsn <= core.replicated()) entries.push_back(entry);
+      if (entry.position.lsn > replicated) break;
+      history.entries.push_back(entry);
+      const auto record = DecodeRecord(*entry.payload);
+      ASSENT_CHECK(record.ok(), record.status().ToString());
+      const std::string wrong = promises_.OnReplicated(group, *record);
+      ASSENT_CHECK(wrong.empty(), wrong, "seed", seed_);
     }
   }
 }
 
+// What left a node in the event that is over.
+void World::CheckClaims(Node& node) {
+  for (const Claim& claim : std::exchange(node.claims_, {})) {
+    const auto hosted = node.hosted_.find(claim.from);
+    if (hosted == node.hosted_.end()) continue;
+    const backup::ReplicationCore& core = hosted->second.replica->replication();
+    if (core.role() != backup::Role::kPrimary || core.epoch() != claim.epoch || !core.serving()) continue;
+    const auto& reigns = hosted->second.history->reigns;
+    const auto later = std::find_if(reigns.upper_bound(claim.epoch), reigns.end(),
+                                    [](const auto& reign) { return reign.second.served; });
+    ASSENT_CHECK(later == reigns.end(), "I-S2: seed", seed_, ToString(node.id_), ToString(claim.from),
+                 "answers in epoch", claim.epoch, "while epoch", later->first, "is served");
+    const std::string wrong = promises_.Check(claim, Lsn{hosted->second.history->entries.size()});
+    ASSENT_CHECK(wrong.empty(), wrong, "seed", seed_, ToString(node.id_));
+  }
+}
+
 void World::Observe(Node& node) {
-  if (node.doomed_) return;
+  if (node.doomed_) {  // what it did before its end was done
+    for (auto& [group, hosted] : node.hosted_) {
+      const backup::ReplicationCore& core = hosted.replica->replication();
+      if (core.role() == backup::Role::kPrimary && core.serving()) {
+        NoteReplicated(*hosted.replica, group, *hosted.history);
+      }
+    }
+    return CheckClaims(node);
+  }
   for (auto& [group, hosted] : node.hosted_) {
     const Replica& replica = *hosted.replica;
     if (replica.halted()) continue;
@@ -122,6 +161,10 @@ void World::Observe(Node& node) {
                  ToString(group), "fell from epoch", disk.held, "to", epoch);
     disk.held = std::max(disk.held, epoch);
     if (replica.replication().role() == backup::Role::kPrimary) ObservePrimary(node, group, hosted);
+    const bool acts = replica.replication().role() == backup::Role::kPrimary ||
+                      replica.replication().role() == backup::Role::kBackup;
+    ASSENT_CHECK(!acts || epoch <= disk.seen_epoch, "I-R4: seed", seed_, ToString(node.id_), ToString(group),
+                 "acts in epoch", epoch, "and its files name", disk.seen_epoch);
     const auto& history = hosted.history->entries;
     const Store* store = replica.state().find_store();
     if (store == nullptr || store->applied() == hosted.applied) continue;
@@ -134,6 +177,42 @@ void World::Observe(Node& node) {
     if (Random(8) == 0 && replica.state().find_role() != nullptr)
       replica.state().find_role()->CheckInvariants();
   }
+  CheckClaims(node);
+}
+
+// ---- Now and then, after a force ----
+
+// What a process would find in the files of the log that started now: after a kill, after a power cut that
+// keeps any part of what no sync made durable; or with a bit of its end turned over (R7, R8, R9).
+void World::CheckLogFiles(NodeId node, GroupId group, const wal::Log& log) {
+  Disk& disk = DiskOf(node, group);
+  if (disk.log_bits_flipped != 0) return;
+  const uint64_t how = Random(4);
+  wal::MemoryFileSystem files = disk.files.Found(/*power=*/how == 0, [this] { return Chance(0.5); });
+  if (how > 1) {
+    const auto paths = files.Paths();
+    const auto newest = std::find_if(paths.rbegin(), paths.rend(), [](const std::string& path) {
+      return path.find("/log-") != std::string::npos;
+    });
+    wal::MemoryInode& inode = files.inode(*newest);
+    const uint64_t end = inode.cached().find_last_not_of('\0') + 1;
+    inode.FlipBit(end - 1 - Random(std::min<uint64_t>(end, wal::kSectorBytes)),
+                  static_cast<unsigned>(Random(8)));
+  }
+  const auto found = wal::Examine(files, disk.root + "/log", {kCluster, group, Lsn{}});
+  if (!found.ok() && how > 1) return;  // the damage shows
+  ASSENT_CHECK(found.ok(), "I-D3: seed", seed_, ToString(node), ToString(group), found.status().ToString());
+  // Of the last batch nothing tells a bit that went bad from a write that was torn (R8).
+  ASSENT_CHECK(found->last.lsn >= (how > 1 ? disk.recorded : disk.durable), "I-D2: seed", seed_,
+               ToString(node), ToString(group), "durable up to", disk.durable, "and the files hold",
+               found->last.lsn, how > 1 ? "a bit of them turned over" : "");
+  const auto is_of_log = [&](LogPosition position) {
+    return position.lsn <= log.base().lsn || log.EpochAt(position.lsn) == position.epoch;
+  };
+  ASSENT_CHECK(is_of_log(found->last) &&
+                   std::all_of(found->epoch_starts.begin(), found->epoch_starts.end(), is_of_log),
+               "I-D3: seed", seed_, ToString(node), ToString(group), "the files hold what was not written",
+               ToString(found->last));
 }
 
 // ---- At each start, and at the end ----

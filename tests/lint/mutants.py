@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Requires that mutants and situations are what common/mutant.h and common/coverage.h say, and in no product.
 
-    mutants.py ROOT               each Mutant is numbered without a gap, used in code that the simulator runs, and has
+    mutants.py ROOT               each Mutant has a number of its own, is used in code that the simulator runs, and has
                                   one row in sim/mutants.cc; each Situation is reached somewhere there, and has a name
     mutants.py --program NM FILE  the program has no symbol that only a simulator's build has. Exit code 77 if the
                                   program was not built
@@ -42,8 +42,9 @@ def check_sources(root):
     mutants = [(name, int(number)) for name, number in enumerators(read(root, "common/mutant.h"), "Mutant")]
     situations = [name for name, _ in enumerators(read(root, "common/coverage.h"), "Situation")]
     problems = []
-    if [number for _, number in mutants] != list(range(len(mutants))) or mutants[0][0] != "kNone":
-        problems.append("common/mutant.h: mutants are numbered from kNone = 0 on, without a gap")
+    numbers = [number for _, number in mutants]
+    if numbers != sorted(set(numbers)) or mutants[0] != ("kNone", 0):
+        problems.append("common/mutant.h: mutants have rising numbers from kNone = 0 on")
 
     used = {}
     for path in production_sources(root):
