@@ -185,6 +185,13 @@ std::string ReplicationCore::LearnerWaitsFor() const {
   if (!snapshot_refused_.empty()) {
     return primary + " to send a snapshot again, which this replica could not take in: " + snapshot_refused_;
   }
+  if (view_->primary == config_.self) {
+    const std::string lost = "the data directory that " + self + " had before, which led the group";
+    // R3, R4: others may lack records that it alone acknowledged.
+    return view_->members.size() == 1
+               ? lost + " alone: no other replica is sure to hold all of its records, so put it back"
+               : lost + ", or for another member to lead in its place, which it does by itself";
+  }
   if (view_->Find(config_.self) != nullptr) {
     return primary + " to let this data directory take the place of the one that " + self +
            " had before, which it does by itself once that one is silent";

@@ -296,6 +296,22 @@ TEST(BackupDescribe, LearnerSaysWhetherItNeedsAnOperator) {
   EXPECT_NE(r.core.WaitsFor(r.now_us).find("add-replica"), std::string::npos) << r.core.WaitsFor(r.now_us);
 }
 
+TEST(BackupDescribe, LearnerOnTheLeadersNewDiskSaysWhetherAnotherCanLead) {
+  Replica r(2);
+  r.Start({}, 0, 1);
+  View view = ViewOf(2, 2, kLife, {2, 1});
+  view.members.front().incarnation = Incarnation{77};  // the disk that is gone
+  r.Enter(view);
+  ASSERT_EQ(r.core.role(), Role::kLearner);
+  EXPECT_NE(r.core.WaitsFor(r.now_us).find("by itself"), std::string::npos) << r.core.WaitsFor(r.now_us);
+  view.epoch = Epoch{3};
+  view.members.resize(1);
+  r.Step(PeerEpoch{NodeId{1}, Epoch{3}}).Enter(view);
+  const std::string waits = r.core.WaitsFor(r.now_us);
+  EXPECT_NE(waits.find("put it back"), std::string::npos) << waits;
+  EXPECT_EQ(waits.find("by itself"), std::string::npos) << waits;
+}
+
 TEST(BackupRemoval, StoppedProcessDoesNotTakeItsOwnAbsenceForSilence) {
   Replica r(1);
   r.silent = {2};
