@@ -52,6 +52,8 @@ void ReplicationCore::On(const Started& event) {
   // if it does, it is the log that counts (R12).
   seen_epoch_ = std::max(event.seen_epoch, event.last.epoch);
   directory_incarnation_ = event.directory_incarnation;
+  confirmed_ = event.confirmed;
+  confirmed_by_ = event.confirmed_by;
   if (replicated_ > last_.lsn) {
     BecomeHalted("the log ends at " + ToString(last_) + ", but the store has applied up to LSN " +
                  std::to_string(Raw(replicated_)) + ": log files are missing. Restore them, or remove this " +

@@ -191,6 +191,7 @@ class ReplicationCore {
   void On(const ViewPersisted& event);
   bool DirectoryIsBehind(const ViewRead& event);
   void SawEpoch(Epoch epoch);
+  bool LacksWhatWasConfirmed() const;
   void FoundGroup(const ViewRead& event);
   void Adopt(const View& view);
   void Propose(View view, bool planned = false);
@@ -321,6 +322,9 @@ class ReplicationCore {
   Epoch seen_epoch_{};                   // persisted, or being persisted for `entering_` (I-R4)
   Incarnation directory_incarnation_{};  // as seen_epoch_
   std::string waiting_for_;
+  LogPosition
+      confirmed_;  // R3: owed from before the start, until a view names this replica; (0, 0) = nothing
+  std::string confirmed_by_;
 
   // The log.
   LogPosition last_;

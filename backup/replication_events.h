@@ -36,6 +36,9 @@ struct Started {
   Lsn applied{};                        // of the store: replicated, so never truncated (R4, R13)
   Epoch seen_epoch{};                   // of the last PersistView; 0 = never
   Incarnation directory_incarnation{};  // of the last PersistView; 0 = never
+  // R3: the last position that was confirmed of this incarnation, and who said so, for people. (0, 0) = none.
+  LogPosition confirmed{};
+  std::string confirmed_by{};
 };
 
 // Answers ReadDirectory: one consistent read. `registered`: per node, the incarnation that it registered

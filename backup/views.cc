@@ -185,12 +185,32 @@ void ReplicationCore::ForgetProposal() {
   is_fate_open_ = false;
 }
 
+// R3: a member's log holds what it confirmed, whatever a restart knows of it, unless its files are older
+// ones. (One that was a learner since may have begun again with a snapshot from further below: it owes that
+// only once it is a member again, and holds it then.)
+bool ReplicationCore::LacksWhatWasConfirmed() const {
+  if (Mutated(Mutant::kFloorIgnored)) return false;
+  return last_.lsn < confirmed_.lsn ||
+         (confirmed_.lsn > log_.base().lsn && log_.EpochAt(confirmed_.lsn) != confirmed_.epoch);
+}
+
 // The directory's view is `view`, above the one acted in.
 void ReplicationCore::Adopt(const View& view) {
   if (entering_ && entering_->epoch >= view.epoch) return;
   if (proposed_ && view.epoch >= proposed_->epoch) ForgetProposal();
   const bool member = view.Names({config_.self, config_.incarnation}) ||
                       (Mutated(Mutant::kIncarnationIgnored) && view.Find(config_.self) != nullptr);
+  if (member && LacksWhatWasConfirmed()) {
+    Reached(Situation::kOldReplicaRefused);
+    const bool is_short = last_.lsn < confirmed_.lsn;
+    return BecomeHalted(
+        "these files are older than what " + confirmed_by_ + ", or damaged: " + ToString(confirmed_) +
+        " was durable in them, and they " +
+        (is_short ? "end at LSN " + std::to_string(Raw(last_.lsn)) : "hold another record there") +
+        " (R3). If newer files of this replica exist, put those in their place. Otherwise move its "
+        "directory aside and restart the node: it joins again, as a new replica.");
+  }
+  if (member) confirmed_ = {};
   if (view.primary == config_.self && member && view.primary_life != config_.life &&
       !Mutated(Mutant::kRestartedPrimaryKeepsEpoch)) {
     // R3: an epoch belongs to one process lifetime. What an earlier life of this process numbered in its

@@ -71,6 +71,7 @@ int main(int argc, char** argv) {
   AddData(app, globals);
   AddShell(app, globals);
   AddTxn(app, globals);
+  AddDirectory(app, globals);
   AddGroup(app, globals);
   AddWal(app, globals);
   AddBench(app, globals);

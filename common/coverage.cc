@@ -128,6 +128,16 @@ std::string_view ToString(Situation situation) {
       return "drain given up";
     case Situation::kRepliesUnconfirmed:
       return "replies unconfirmed at a handover";
+    case Situation::kOldFilesRefused:
+      return "old files refused";
+    case Situation::kOldReplicaRefused:
+      return "old replica refused";
+    case Situation::kRunningLifeRefused:
+      return "running life refused";
+    case Situation::kUnknownLifeRefused:
+      return "unknown life refused";
+    case Situation::kMachineRestartWatched:
+      return "machine restart watched";
     case Situation::kLeaderHeardOf:
       return "new primary heard of";
   }

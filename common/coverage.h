@@ -73,8 +73,13 @@ enum class Situation : uint8_t {
   kDrainGivenUp,              // open work did not end in time, and the primary kept the lead
   kRepliesUnconfirmed,        // a shard was handed over though a coordinator did not confirm its replies
   kLeaderHeardOf,             // a group's new primary was heard before the directory was read
+  kOldFilesRefused,           // a node was not started: its files are older than its register
+  kOldReplicaRefused,         // a replica was not started: its files lack what its register says
+  kRunningLifeRefused,        // a second process of a node was not started
+  kUnknownLifeRefused,        // a copy of a node's files was not started: the original may still run
+  kMachineRestartWatched,     // a node was started once its machine's earlier life was silent for long
 };
-inline constexpr size_t kSituations = static_cast<size_t>(Situation::kLeaderHeardOf) + 1;
+inline constexpr size_t kSituations = static_cast<size_t>(Situation::kMachineRestartWatched) + 1;
 
 std::string_view ToString(Situation situation);  // "tombstone written"
 

@@ -63,6 +63,8 @@ enum class Mutant : uint8_t {
   kHorizonPassesLiveTokens = 50,       // C5: a shard forgets a token that is live, and its word is a refusal
   kAbortedOnAFewShardsWord = 51,       // C3: of an unknown commit only the shards that are named are asked
   kBranchNumberIgnored = 52,           // P3: a branch opened anew in the same epoch passes for the first
+  kRegistrationIgnored = 53,           // R3: a process runs as a node whatever the node's register says
+  kFloorIgnored = 54,                  // R3: files are taken in that lack what was confirmed of them
   kLiveBranchRolledBack = 55,          // C3: a scan of a resource manager ends what is live
   kEndedMeanwhileRolledBack = 56,      // C3: a scan's list counts for what ended while it was on its way
   kOutcomesEndByWallClock = 57,        // C5: births and the horizon go by a clock that people set

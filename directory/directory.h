@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/ids.h"
+#include "common/node_register.h"
 #include "common/placement.h"
 #include "common/status.h"
 #include "common/view.h"
@@ -53,7 +54,9 @@ class Directory {
   virtual Result<DirectorySnapshot> Read(GroupId group) = 0;
 
   // Makes `next` the group's view if the current epoch is next.epoch - 1, or where there is none, next.epoch
-  // is the first one. At most one view is ever made for an epoch (I-R2), and a won one is durable.
+  // is the first one. At most one view is ever made for an epoch (I-R2), and a won one is durable. R3:
+  // kFailed with kForeign where the register of next.primary names another process than the one that this
+  // object was opened for: that one proposes no more.
   virtual CasResult CompareAndSwap(const View& next) = 0;
 
   // Announces a replica, or replaces what was announced for (group, node). Any incarnation but 0 is accepted:
@@ -61,6 +64,12 @@ class Directory {
   // incarnation that the view names (R3), the announcement lends it nothing but the chance to become a
   // learner.
   virtual Status Register(GroupId group, NodeId node, Incarnation incarnation) = 0;
+
+  // R3: the node's register, durable; none before its first process.
+  virtual Result<std::optional<NodeRegister>> ReadRegister(NodeId node) = 0;
+  // Makes `next` the node's register if the current version is next.version - 1 (0 where there is none).
+  // kConflict: another one holds. After any other error it may hold or not: read.
+  virtual Status SwapRegister(const NodeRegister& next) = 0;
 
   // kNotFound until it was created.
   virtual Result<Placement> ReadPlacement() = 0;

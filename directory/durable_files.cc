@@ -210,6 +210,14 @@ Status SyncDirectory(const std::string& path) {
   return directory.Sync();
 }
 
+Status RenameDirectory(const std::string& from, const std::string& to) {
+  if (std::rename(from.c_str(), to.c_str()) != 0) {
+    const int error = errno == ENOTEMPTY || errno == ENOTDIR ? EEXIST : errno;
+    return Failed(error, "renaming to", to);
+  }
+  return SyncDirectory(ParentOf(to));
+}
+
 Result<std::vector<std::string>> ListDirectory(const std::string& path) {
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), &::closedir);
   if (directory == nullptr) return Failed(errno, "opening", path);

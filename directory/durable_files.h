@@ -25,6 +25,8 @@ Status ReplaceFile(const std::string& path, std::string_view contents);
 // Makes the directory and those above it as needed.
 Status MakeDirectories(const std::string& path);
 Status SyncDirectory(const std::string& path);
+// `to` must not exist, or be an empty directory: else kConflict.
+Status RenameDirectory(const std::string& from, const std::string& to);
 // Names in it, but for "." and "..", sorted. An entry that is there all the while is always named.
 Result<std::vector<std::string>> ListDirectory(const std::string& path);
 // ok if it is gone already. Not durable before the directory is synced.

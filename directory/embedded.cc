@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "directory/durable_files.h"
+#include "directory/register_record.h"
 #include "directory/text_record.h"
 
 namespace assent {
@@ -15,37 +16,54 @@ namespace {
 constexpr uint32_t kFormat = 1;
 constexpr std::string_view kViewPrefix = "view.";
 constexpr std::string_view kNodePrefix = "node.";
+constexpr std::string_view kRegisterPrefix = "register.";
 // Of a listing that lost its race with writers and prunings: each loss takes kViewsKept view changes within
 // it.
 constexpr int kReadTriesMax = 10;
 // Of what is told once each (G8).
 constexpr size_t kReportsMax = 100;
 
-// Digits to a width that no epoch exceeds, so that names sort as epochs do.
-std::string ViewName(Epoch epoch) {
+// Digits to a width that no number exceeds, so that names sort as numbers do.
+std::string NameOf(std::string_view prefix, uint64_t number) {
   char digits[21];
-  std::snprintf(digits, sizeof digits, "%020llu", static_cast<unsigned long long>(Raw(epoch)));
-  return std::string(kViewPrefix) + digits;
+  std::snprintf(digits, sizeof digits, "%020llu", static_cast<unsigned long long>(number));
+  return std::string(prefix) + digits;
 }
 
-std::optional<Epoch> EpochOfName(std::string_view name) {
-  if (!name.starts_with(kViewPrefix)) return std::nullopt;
-  name.remove_prefix(kViewPrefix.size());
-  uint64_t epoch = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), epoch);
+std::optional<uint64_t> NumberOf(std::string_view prefix, std::string_view name) {
+  if (!name.starts_with(prefix)) return std::nullopt;
+  name.remove_prefix(prefix.size());
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
   if (error != std::errc{} || end != name.data() + name.size() || name.size() != 20) return std::nullopt;
-  return Epoch{epoch};
+  return number;
 }
 
-// 0 where there is no view. kNotFound: no such directory.
-Result<Epoch> HighestEpoch(const std::string& group_path) {
-  const auto names = ListDirectory(group_path);
+std::string ViewName(Epoch epoch) {
+  return NameOf(kViewPrefix, Raw(epoch));
+}
+
+// Of the files of that prefix the highest number; 0 where there is none. kNotFound: no such directory.
+Result<uint64_t> HighestNumber(const std::string& path, std::string_view prefix) {
+  const auto names = ListDirectory(path);
   if (!names.ok()) return names.status();
-  Epoch highest{};
-  for (const std::string& name : *names) {
-    if (const auto epoch = EpochOfName(name)) highest = std::max(highest, *epoch);
-  }
+  uint64_t highest = 0;
+  for (const std::string& name : *names) highest = std::max(highest, NumberOf(prefix, name).value_or(0));
   return highest;
+}
+
+// Removes all but the `kept` newest of them.
+Status Prune(const std::string& path, std::string_view prefix, uint64_t newest, uint64_t kept) {
+  const auto names = ListDirectory(path);
+  if (!names.ok()) return names.status();
+  bool removed = false;
+  for (const std::string& name : *names) {
+    const auto number = NumberOf(prefix, name);
+    if (!number || *number + kept > newest) continue;
+    ASSENT_RETURN_IF_ERROR(RemoveFile(path + "/" + name));
+    removed = true;
+  }
+  return removed ? SyncDirectory(path) : Status();  // R7
 }
 
 bool IsMissing(const Status& status) {
@@ -64,6 +82,17 @@ Result<Incarnation> ReadRegistration(const std::string& path) {
   return Incarnation{*registered};
 }
 
+std::string EncodePlacement(const Placement& placement) {
+  TextRecord record{"placement", kFormat, {}};
+  const auto& slots = placement.slots();
+  ASSENT_CHECK(slots.size() == kSlots, slots.size());
+  for (uint32_t slot = 0; slot < kSlots; ++slot) {
+    if (slot + 1 < kSlots && slots[slot + 1] == slots[slot]) continue;
+    record.fields.emplace_back(std::to_string(slot), ToString(slots[slot]));
+  }
+  return EncodeTextRecord(record);
+}
+
 CasResult Unknown(Status error) {
   return CasResult{CasOutcome::kUnknown, std::nullopt, std::move(error)};
 }
@@ -76,6 +105,7 @@ CasResult Failed(Status error) {
 EmbeddedDirectory::EmbeddedDirectory(const EmbeddedOptions& options)
     : path_(options.path),
       cluster_(options.cluster),
+      life_(options.life),
       before_link_(options.before_link),
       report_(options.report) {}
 
@@ -95,7 +125,28 @@ Result<std::unique_ptr<EmbeddedDirectory>> EmbeddedDirectory::Open(const Embedde
       directory->ReportOnce(groups + "/" + name + " is no group: it is ignored");
     }
   }
+  const auto nodes = ListDirectory(options.path + "/nodes");
+  if (!nodes.ok() && !IsMissing(nodes.status())) return nodes.status();
+  if (!nodes.ok()) return directory;
+  for (const std::string& name : *nodes) {
+    if (ParseNodeId(name)) ASSENT_RETURN_IF_ERROR(RemoveStaleTemporaries(options.path + "/nodes/" + name));
+  }
   return directory;
+}
+
+Status EmbeddedDirectory::MakeSuccessor(const std::string& path, const DirectoryIdentity& identity,
+                                        const Placement& placement, const std::vector<View>& views) {
+  // Under a name of its own first: what has the identity has all the rest.
+  const std::string making = path + ".adopting." + Hex16(Raw(identity.incarnation));
+  ASSENT_RETURN_IF_ERROR(MakeDirectories(making + "/groups"));
+  ASSENT_RETURN_IF_ERROR(CreateFileOnce(making + "/identity", EncodeIdentity(identity)));
+  ASSENT_RETURN_IF_ERROR(CreateFileOnce(making + "/placement", EncodePlacement(placement)));
+  for (const View& view : views) {
+    const std::string group_path = making + "/groups/" + ToString(view.group);
+    ASSENT_RETURN_IF_ERROR(MakeDirectories(group_path));
+    ASSENT_RETURN_IF_ERROR(CreateFileOnce(group_path + "/" + ViewName(view.epoch), EncodeView(view)));
+  }
+  return RenameDirectory(making, path);
 }
 
 Status EmbeddedDirectory::OpenIdentity(const EmbeddedOptions& options) {
@@ -126,12 +177,8 @@ Status EmbeddedDirectory::OpenIdentity(const EmbeddedOptions& options) {
             "; is it mounted? The replicas of this node belong to one, so none is made in its place");
   }
   if (!found.ok() && IsMissing(found.status())) {
-    TextRecord record{"directory",
-                      kFormat,
-                      {{"cluster", cluster_},
-                       {"incarnation", Hex16(Raw(options.fresh))},
-                       {"first_epoch", std::to_string(Raw(options.first_epoch))}}};
-    const Status made = CreateFileOnce(path_ + "/identity", EncodeTextRecord(record));
+    const Status made = CreateFileOnce(path_ + "/identity",
+                                       EncodeIdentity({cluster_, options.fresh, options.first_epoch, {}}));
     if (!made.ok() && made.code() != StatusCode::kConflict) return made;
     found = ReadIdentity();  // another process may have been first
   }
@@ -139,27 +186,22 @@ Status EmbeddedDirectory::OpenIdentity(const EmbeddedOptions& options) {
   ASSENT_RETURN_IF_ERROR(SyncDirectory(path_));  // R7: whoever made it may have died before its own sync
   incarnation_ = found->incarnation;
   first_epoch_ = found->first_epoch;
+  adoption_ = found->adoption;
   return {};
 }
 
-Result<EmbeddedDirectory::Identity> EmbeddedDirectory::ReadIdentity() const {
+Result<DirectoryIdentity> EmbeddedDirectory::ReadIdentity() const {
   const std::string path = path_ + "/identity";
   const auto text = ReadSmallFile(path, kTextRecordBytesMax);
   if (!text.ok()) return text.status();
-  const auto record = DecodeTextRecord(*text, "directory", kFormat, path);
-  if (!record.ok()) return record.status();
-  const auto cluster = record->Find("cluster");
-  const auto incarnation = record->FindHex("incarnation");
-  if (!cluster || !incarnation || *incarnation == 0) {
-    return Status(StatusCode::kDamaged, path + ": a field is missing. The file is damaged");
-  }
-  if (*cluster != cluster_) {
-    return Status(StatusCode::kForeign, path_ + ": this directory belongs to cluster " + *cluster +
+  auto identity = DecodeIdentity(*text, path);
+  if (!identity.ok()) return identity;
+  if (identity->cluster != cluster_) {
+    return Status(StatusCode::kForeign, path_ + ": this directory belongs to cluster " + identity->cluster +
                                             ", and this node to " + cluster_ +
                                             ". Set directory.path to the cluster's own");
   }
-  // Directories that were made before epochs began anywhere but at 1 do not say.
-  return Identity{DirectoryIncarnation{*incarnation}, Epoch{record->FindNumber("first_epoch").value_or(1)}};
+  return identity;
 }
 
 Status EmbeddedDirectory::CheckIdentity() const {
@@ -199,7 +241,7 @@ Result<DirectorySnapshot> EmbeddedDirectory::Read(GroupId group) {
   if (!names.ok() && names.status().code() == StatusCode::kNotFound) return snapshot;
   if (!names.ok()) return names.status();
   for (const std::string& name : *names) {
-    if (EpochOfName(name) || IsTemporary(name)) continue;
+    if (NumberOf(kViewPrefix, name) || IsTemporary(name)) continue;
     const std::string path = GroupPath(group) + "/" + name;
     const auto node =
         name.starts_with(kNodePrefix) ? ParseNodeId(name.substr(kNodePrefix.size())) : std::nullopt;
@@ -226,11 +268,12 @@ Result<DirectorySnapshot> EmbeddedDirectory::Read(GroupId group) {
 Result<std::optional<View>> EmbeddedDirectory::ReadView(GroupId group) {
   const std::string group_path = GroupPath(group);
   for (int tries = 0; tries < kReadTriesMax; ++tries) {
-    const auto highest = HighestEpoch(group_path);
-    if (!highest.ok() && highest.status().code() == StatusCode::kNotFound) return std::optional<View>();
+    const auto highest = HighestNumber(group_path, kViewPrefix);
+    if (!highest.ok() && IsMissing(highest.status())) return std::optional<View>();
     if (!highest.ok()) return highest.status();
-    if (*highest == Epoch{}) return std::optional<View>();
-    const std::string path = group_path + "/" + ViewName(*highest);
+    if (*highest == 0) return std::optional<View>();
+    const Epoch epoch{*highest};
+    const std::string path = group_path + "/" + ViewName(epoch);
     const auto text = ReadSmallFile(path, kTextRecordBytesMax);
     // Pruned since it was listed: newer ones are there.
     if (!text.ok() && text.status().code() == StatusCode::kNotFound) continue;
@@ -238,14 +281,14 @@ Result<std::optional<View>> EmbeddedDirectory::ReadView(GroupId group) {
     const auto view = DecodeView(*text);
     // Never an older one instead: its epoch was given away, and what was agreed after it would be forgotten
     // (I-R4).
-    if (!view.ok() || view->group != group || view->epoch != *highest) {
+    if (!view.ok() || view->group != group || view->epoch != epoch) {
       const std::string why = view.ok() ? "it names another group or epoch" : view.status().message();
       return Status(StatusCode::kDamaged,
                     path + ": " + why + ". The current view of " + ToString(group) +
                         " is damaged: put the file back from a copy. Removing it would make an "
                         "older view hold again");
     }
-    ASSENT_RETURN_IF_ERROR(SyncView(group, *highest));
+    ASSENT_RETURN_IF_ERROR(SyncView(group, epoch));
     return std::optional<View>(*view);
   }
   return Status(StatusCode::kUnavailable, group_path + ": views change faster than they can be read");
@@ -278,14 +321,17 @@ CasResult EmbeddedDirectory::CompareAndSwap(const View& next) {
   const Epoch expected = *current ? Next((*current)->epoch) : first_epoch_;
   if (next.epoch != expected) return {CasOutcome::kLost, std::move(*current), {}};
 
+  if (const Status life = CheckLife(next.primary); !life.ok()) return Failed(life);
+
   if (before_link_) before_link_();
   bool may_be_there = false;
   status = CreateFileOnce(group_path + "/" + ViewName(next.epoch), EncodeView(next), &may_be_there);
   if (status.ok()) {
-    const auto highest = HighestEpoch(group_path);
+    const auto highest = HighestNumber(group_path, kViewPrefix);
     if (!highest.ok()) return Unknown(highest.status());
-    if (Raw(*highest) < Raw(next.epoch) + kViewsKept) {
-      static_cast<void>(Prune(next.group, *highest));  // the view holds whatever becomes of this
+    if (*highest < Raw(next.epoch) + kViewsKept) {
+      static_cast<void>(
+          Prune(group_path, kViewPrefix, *highest, kViewsKept));  // the view holds whatever becomes of this
       return {CasOutcome::kWon, std::nullopt, {}};
     }
     // I-R2: this process stood still between its look and its link for so long that the epoch's file may have
@@ -298,19 +344,6 @@ CasResult EmbeddedDirectory::CompareAndSwap(const View& next) {
   return {CasOutcome::kLost, std::move(*current), {}};
 }
 
-Status EmbeddedDirectory::Prune(GroupId group, Epoch newest) const {
-  const auto names = ListDirectory(GroupPath(group));
-  if (!names.ok()) return names.status();
-  bool removed = false;
-  for (const std::string& name : *names) {
-    const auto epoch = EpochOfName(name);
-    if (!epoch || Raw(*epoch) + kViewsKept > Raw(newest)) continue;
-    ASSENT_RETURN_IF_ERROR(RemoveFile(GroupPath(group) + "/" + name));
-    removed = true;
-  }
-  return removed ? SyncDirectory(GroupPath(group)) : Status();  // R7
-}
-
 Status EmbeddedDirectory::Register(GroupId group, NodeId node, Incarnation incarnation) {
   if (Raw(incarnation) == 0)
     return Status(StatusCode::kInvalid, "a replica registers under an incarnation, not 0");
@@ -320,6 +353,76 @@ Status EmbeddedDirectory::Register(GroupId group, NodeId node, Incarnation incar
   const TextRecord record{"registration", kFormat, {{"incarnation", Hex16(Raw(incarnation))}}};
   return ReplaceFile(GroupPath(group) + "/" + std::string(kNodePrefix) + ToString(node),
                      EncodeTextRecord(record));
+}
+
+// R3: only the registered process of a node proposes. Looked at just before the link: one that stands still
+// between the two is not gone, so nobody takes its place meanwhile.
+Status EmbeddedDirectory::CheckLife(NodeId proposer) {
+  const auto held = ReadRegister(proposer);
+  if (!held.ok()) return held.status();
+  if (!*held || (*held)->life == life_) return {};
+  return Status(StatusCode::kForeign, ToString(proposer) + " runs at " + (*held)->address +
+                                          " now, by its register (R3): this process proposes nothing more");
+}
+
+std::string EmbeddedDirectory::NodePath(NodeId node) const {
+  return path_ + "/nodes/" + ToString(node);
+}
+
+Result<std::optional<NodeRegister>> EmbeddedDirectory::ReadRegister(NodeId node) {
+  using Found = std::optional<NodeRegister>;
+  ASSENT_RETURN_IF_ERROR(CheckIdentity());
+  const std::string node_path = NodePath(node);
+  for (int tries = 0; tries < kReadTriesMax; ++tries) {
+    const auto highest = HighestNumber(node_path, kRegisterPrefix);
+    if (!highest.ok() && !IsMissing(highest.status())) return highest.status();
+    if (!highest.ok() || *highest == 0) {
+      ASSENT_RETURN_IF_ERROR(CheckIdentity());  // it may have gone with the directory
+      return Found();
+    }
+    const std::string path = node_path + "/" + NameOf(kRegisterPrefix, *highest);
+    const auto text = ReadSmallFile(path, kTextRecordBytesMax);
+    if (!text.ok() && IsMissing(text.status())) continue;  // pruned since it was listed
+    if (!text.ok()) return text.status();
+    auto held = DecodeRegister(*text, path);
+    if (held.ok() && (held->node != node || held->version != *highest)) {
+      held = Status(StatusCode::kDamaged, path + ": it names another node or version. The file is damaged");
+    }
+    if (!held.ok() && held.status().code() == StatusCode::kDamaged) {
+      return Status(StatusCode::kDamaged,
+                    held.status().message() +
+                        ". Its node writes the next one while it runs; if it does not, remove "
+                        "the file, and the register before it holds");
+    }
+    if (!held.ok()) return held.status();
+    ASSENT_RETURN_IF_ERROR(SyncDirectory(node_path));  // R7: its maker may have died before its own sync
+    return Found(std::move(*held));
+  }
+  return Status(StatusCode::kUnavailable, node_path + ": registers change faster than they can be read");
+}
+
+Status EmbeddedDirectory::SwapRegister(const NodeRegister& next) {
+  ASSENT_RETURN_IF_ERROR(CheckIdentity());
+  const std::string node_path = NodePath(next.node);
+  if (next.version == 1) {
+    ASSENT_RETURN_IF_ERROR(MakeDirectories(node_path));
+    ASSENT_RETURN_IF_ERROR(SyncDirectory(path_ + "/nodes"));
+  }
+  const auto current = HighestNumber(node_path, kRegisterPrefix);
+  if (!current.ok() && !IsMissing(current.status())) return current.status();
+  const Status lost(StatusCode::kConflict, "another register of " + ToString(next.node) + " holds");
+  if (!current.ok() || *current + 1 != next.version) return lost;
+  const Status made =
+      CreateFileOnce(node_path + "/" + NameOf(kRegisterPrefix, next.version), EncodeRegister(next));
+  if (!made.ok()) return made.code() == StatusCode::kConflict ? lost : made;
+  const auto highest = HighestNumber(node_path, kRegisterPrefix);
+  if (!highest.ok()) return highest.status();
+  // As with a view: stopped between look and link, until its version's file may have been pruned.
+  if (*highest >= next.version + kRegistersKept) return lost;
+  if (next.version % kRegistersKept == 0) {  // a sync is saved
+    static_cast<void>(Prune(node_path, kRegisterPrefix, *highest, kRegistersKept));
+  }
+  return {};
 }
 
 Result<Placement> EmbeddedDirectory::ReadPlacement() {
@@ -347,14 +450,8 @@ Result<Placement> EmbeddedDirectory::ReadPlacement() {
 }
 
 Status EmbeddedDirectory::CreatePlacement(const Placement& placement) {
-  TextRecord record{"placement", kFormat, {}};
   const auto& slots = placement.slots();
-  ASSENT_CHECK(slots.size() == kSlots, slots.size());
-  for (uint32_t slot = 0; slot < kSlots; ++slot) {
-    if (slot + 1 < kSlots && slots[slot + 1] == slots[slot]) continue;
-    record.fields.emplace_back(std::to_string(slot), ToString(slots[slot]));
-  }
-  const Status made = CreateFileOnce(path_ + "/placement", EncodeTextRecord(record));
+  const Status made = CreateFileOnce(path_ + "/placement", EncodePlacement(placement));
   if (made.code() != StatusCode::kConflict) return made;
   const auto there = ReadPlacement();
   if (!there.ok()) return there.status();

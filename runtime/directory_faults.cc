@@ -39,6 +39,11 @@ bool FaultyDirectory::Arm(std::string_view fault, uint64_t count) {
   return true;
 }
 
+FaultyDirectory::Fault FaultyDirectory::Now() {
+  const std::lock_guard lock(mutex_);
+  return fault_;
+}
+
 FaultyDirectory::Fault FaultyDirectory::Next() {
   const std::lock_guard lock(mutex_);
   if (fault_ != Fault::kNone && left_-- == 0) fault_ = Fault::kNone;
@@ -61,6 +66,18 @@ Status FaultyDirectory::Register(GroupId group, NodeId node, Incarnation incarna
   const Fault fault = Next();
   if (fault == Fault::kNone) return directory_->Register(group, node, incarnation);
   if (fault == Fault::kLostAnswer) (void)directory_->Register(group, node, incarnation);
+  return NoAnswer();
+}
+
+Result<std::optional<NodeRegister>> FaultyDirectory::ReadRegister(NodeId node) {
+  if (Now() != Fault::kNone) return NoAnswer();
+  return directory_->ReadRegister(node);
+}
+
+Status FaultyDirectory::SwapRegister(const NodeRegister& next) {
+  const Fault fault = Now();
+  if (fault == Fault::kNone) return directory_->SwapRegister(next);
+  if (fault == Fault::kLostAnswer) (void)directory_->SwapRegister(next);
   return NoAnswer();
 }
 

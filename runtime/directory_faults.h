@@ -27,11 +27,14 @@ class FaultyDirectory final : public Directory {
   Result<DirectorySnapshot> Read(GroupId group) override;
   CasResult CompareAndSwap(const View& next) override;
   Status Register(GroupId group, NodeId node, Incarnation incarnation) override;
+  Result<std::optional<NodeRegister>> ReadRegister(NodeId node) override;
+  Status SwapRegister(const NodeRegister& next) override;
   Result<Placement> ReadPlacement() override;
   Status CreatePlacement(const Placement& placement) override;
 
  private:
   enum class Fault : uint8_t { kNone = 1, kNoAnswer, kLostAnswer };
+  Fault Now();  // of what a node does on its own, at any time: not counted
   Fault Next();
 
   const std::unique_ptr<Directory> directory_;

@@ -31,14 +31,6 @@ constexpr size_t kInboundBytesMax = 128 << 20;
 constexpr size_t kPostEnvelopesMax = 16;
 constexpr size_t kPostBytes = 64 << 10;
 
-// Of a directory that is made now: the second. Views change less often than that, so a cluster that is made
-// anew begins above all epochs of the one before it. Within 32 bits until 2156, since clients' ids hold it.
-Epoch FirstEpoch(uint64_t wall_us) {
-  constexpr uint64_t k2020 = 1'577'836'800;
-  const uint64_t seconds = wall_us / 1'000'000;
-  return Epoch{seconds > k2020 ? seconds - k2020 : 1};
-}
-
 backup::CasOutcome OutcomeOf(CasOutcome outcome) {
   switch (outcome) {
     case CasOutcome::kWon:
@@ -112,6 +104,7 @@ Status Node::OpenAll() {
     if (!link->valid()) return NoDescriptors();
   }
   ASSENT_RETURN_IF_ERROR(OpenReplicas());
+  ASSENT_RETURN_IF_ERROR(ClaimRegister());
   loop_.SetIdleHook([this] { FlushAll(); });
   return {};
 }
@@ -119,17 +112,23 @@ Status Node::OpenAll() {
 // R12: a node whose replicas belong to a directory makes none in its place, and acts by no other.
 Status Node::OpenDirectory() {
   const NodeConfig& config = options_.config;
-  const auto known = data_->KnownDirectories();
+  auto known = data_->KnownDirectories();
   if (!known.ok()) return known.status();
   EmbeddedOptions options;
   options.path = config.directory_path;
   options.cluster = config.cluster;
   options.fresh = DirectoryIncarnation{RandomNumber()};
   options.first_epoch = FirstEpoch(Loop::Now().wall_us);
+  options.life = life_;
   options.may_create = known->empty();
   options.report = [](const std::string& text) { LOG(WARNING) << "the directory: " << text; };
   auto opened = EmbeddedDirectory::Open(options);
   if (!opened.ok()) return opened.status();
+  if (const auto& adoption = (*opened)->adoption(); adoption && known->contains(adoption->succeeds)) {
+    ASSENT_RETURN_IF_ERROR(data_->Follow(*adoption, (*opened)->incarnation()));
+    known = data_->KnownDirectories();
+    if (!known.ok()) return known.status();
+  }
   if (!known->empty() && !known->contains((*opened)->incarnation())) {
     return Status(StatusCode::kForeign, "directory.path: " + config.directory_path +
                                             ": this is not the directory that the replicas in " +
@@ -178,21 +177,30 @@ Status Node::CheckNothingIsLeftOut() const {
 Status Node::Run() {
   loop_.Post([this] {
     for (auto& [id, hosted] : hosted_) {
-      if (hosted.replica) hosted.replica->Start();
+      if (hosted.replica) StartReplica(id, hosted);
     }
     RefreshPeriodically();
+    registrar_->Keep(
+        loop_, directory_worker_, [this] { return ConfirmedPositions(); },
+        [this](const std::string& why) {
+          for (auto& [id, hosted] : hosted_) {
+            if (hosted.replica) hosted.replica->Halt(why);
+          }
+        });
   });
   loop_.Run();
 
   directory_worker_.Stop();
   disk_worker_.Stop();
   for (auto& [id, link] : links_) link->Stop();
+  const std::vector<Confirmed> positions = ConfirmedPositions();
   Status closed;
   for (auto& [id, hosted] : hosted_) {
     if (hosted.replica == nullptr) continue;
     if (const Status status = hosted.replica->Close(); !status.ok() && closed.ok()) closed = status;
     hosted.log.reset();
   }
+  if (closed.ok()) registrar_->TakeLeave(positions);
   return closed;
 }
 
@@ -499,10 +507,12 @@ void Node::ProposeView(const View& view) {
     Warn(view.group,
          result.outcome == CasOutcome::kFailed ? "a view cannot be made" : "a view's fate is unknown",
          result.error);
-    loop_.Post(
-        [this, opening, done = backup::CasDone{view, OutcomeOf(result.outcome), result.error.message()}] {
-          if (Replica* replica = Find(done.attempted.group, opening)) replica->OnReplicationEvent(done);
-        });
+    const bool is_refused = result.error.code() == StatusCode::kForeign;
+    loop_.Post([this, opening, is_refused,
+                done = backup::CasDone{view, OutcomeOf(result.outcome), result.error.message()}] {
+      if (is_refused) registrar_->Doubt();
+      if (Replica* replica = Find(done.attempted.group, opening)) replica->OnReplicationEvent(done);
+    });
   });
 }
 

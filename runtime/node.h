@@ -21,6 +21,7 @@
 #include "runtime/log_writer.h"
 #include "runtime/loop.h"
 #include "runtime/peer_link.h"
+#include "runtime/registrar.h"
 #include "runtime/replica.h"
 #include "runtime/replica_host.h"
 #include "runtime/replica_watch.h"
@@ -123,6 +124,9 @@ class Node final : public ReplicaHost {
   void OnDiskSpace(const Result<DiskSpace>& space);
   void ReopenWhatHadNoRoom();
   void Reopen(const GroupEntry& group, Hosted& hosted);
+  Status ClaimRegister();
+  std::vector<Confirmed> ConfirmedPositions() const;
+  void StartReplica(GroupId id, Hosted& hosted);
   void FlushAll();
   void TellChanges(GroupId group, Hosted& hosted);
   void RefreshViews();
@@ -168,6 +172,7 @@ class Node final : public ReplicaHost {
   Worker disk_worker_;  // disk work of replicas that the loop does not wait for
   std::map<NodeId, std::unique_ptr<PeerLink>> links_;
   std::map<GroupId, Hosted> hosted_;
+  std::unique_ptr<Registrar> registrar_;  // after the replicas
   CrashPoints crash_points_;
 
   // Directory thread: what keeps the directory from answering, and when that was said.

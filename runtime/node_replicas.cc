@@ -7,6 +7,7 @@
 
 #include "runtime/disk_reserve.h"
 #include "runtime/node.h"
+#include "runtime/process_trace.h"
 #include "runtime/random_number.h"
 
 namespace assent {
@@ -100,6 +101,50 @@ void Node::Host(const GroupEntry& group, OpenedGroup opened, uint64_t life) {
       std::move(replica), *this, *hosted.log, std::move(opened.files.store),
       [this](GroupId id, const StateReader& state) { return options_.make_role(id, placement_, state); },
       MakeInstallNote(files_, data_->ReplicaPath(group.id)));
+}
+
+// R3: nothing here takes part before the node is this process's, nor a replica whose files are older ones.
+Status Node::ClaimRegister() {
+  const NodeConfig& config = options_.config;
+  const auto files = data_->CountStart(RandomNumber());
+  if (!files.ok()) return files.status();
+  NodeRegister own;
+  own.node = config.node;
+  own.files = files->files;
+  own.starts = files->starts;
+  own.life = life_;
+  own.address = ToString(config.listen);
+  own.process = TraceThisProcess(data_->LockPath());
+  std::vector<backup::OwnReplica> replicas;  // those that could not be opened, too: they may be, later
+  for (const GroupEntry& group : config.OwnGroups()) {
+    if (const auto identity = data_->ReadReplica(group.id); identity.ok()) {
+      replicas.push_back({group.id, identity->incarnation});
+    }
+  }
+  registrar_ = std::make_unique<Registrar>(*directory_, std::move(own), std::move(replicas));
+  const Status claimed = registrar_->Claim();
+  if (claimed.code() == StatusCode::kConflict) {
+    return Status(StatusCode::kConflict, config.data + ": " + claimed.message());
+  }
+  return claimed;
+}
+
+std::vector<Confirmed> Node::ConfirmedPositions() const {
+  std::vector<Confirmed> positions;
+  for (const auto& [id, hosted] : hosted_) {
+    if (!hosted.replica) continue;
+    positions.push_back({id, hosted.identity.incarnation, hosted.replica->confirmed()});
+  }
+  return positions;
+}
+
+void Node::StartReplica(GroupId id, Hosted& hosted) {
+  const backup::Registration& registration = registrar_->registration();
+  if (registration.state() == backup::Registration::State::kLost) {
+    return hosted.replica->Halt(registration.text());
+  }
+  hosted.replica->Start(registration.ConfirmedOf(id, hosted.identity.incarnation),
+                        registration.ConfirmedBy());
 }
 
 std::map<GroupId, std::string> Node::failures() const {
@@ -207,7 +252,7 @@ void Node::Reopen(const GroupEntry& group, Hosted& hosted) {
       }
       LOG(WARNING) << ToString(group.id) << ": there is room again, and its replica goes on";
       Host(group, std::move(job->opened).value(), RandomNumber());
-      place.replica->Start();
+      StartReplica(group.id, place);
     });
   });
 }

@@ -90,7 +90,8 @@ Replica::Replica(ReplicaConfig config, ReplicaHost& host, LogPort& log, std::uni
       state_(config_.replication.group, std::move(make_role), std::move(store), config_.checkpoint_bytes),
       replication_(config_.replication, log_) {}
 
-void Replica::Start() {
+void Replica::Start(const LogPosition& confirmed, const std::string& confirmed_by) {
+  if (halted_) return;
   started_ = true;
   // What a learner that died had received of a snapshot: the next one begins anew.
   (void)config_.snapshot_files->Remove(config_.snapshot_path);
@@ -99,9 +100,18 @@ void Replica::Start() {
   if (halted_) return;
   backup::Started started = config_.started;
   started.last = log_.last();
+  started.confirmed = confirmed;
+  started.confirmed_by = confirmed_by;
   started.applied = state_.store().applied().lsn;
   Enqueue(backup::Event(started));
   Run();
+}
+
+LogPosition Replica::confirmed() const {
+  if (halted_ || !started_) return {};
+  const Lsn lsn = replication_.replicated();
+  const auto epoch = log_.EpochAt(lsn);
+  return epoch ? LogPosition{*epoch, lsn} : LogPosition{};  // none: a snapshot is being installed above it
 }
 
 Status Replica::Close() {

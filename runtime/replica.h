@@ -61,7 +61,10 @@ class Replica {
           RoleFactory make_role, InstallNote install_note);
 
   // Once, before anything else counts: rebuilds the state from store and log, which may halt the replica.
-  void Start();
+  // `confirmed`, `confirmed_by`: as of backup::Started.
+  void Start(const LogPosition& confirmed, const std::string& confirmed_by);
+  // For good: takes no part from here on, and says why. Before Start(), too.
+  void Halt(const std::string& why, bool for_room = false);
 
   // What happened. OnMessage: R2 passed to the cores; a message for another epoch is answered or dropped.
   void OnMessage(Envelope envelope);
@@ -89,6 +92,8 @@ class Replica {
   bool MayStop() const { return halted_ || !started_ || replication_.MayStop(); }
   const std::string& halt_reason() const { return halt_reason_; }
   bool halted_for_room() const { return halted_for_room_; }  // nothing is damaged: room is all that it lacks
+  // R3: all up to here is durable in these files, and known to be replicated; (0, 0): nothing is known.
+  LogPosition confirmed() const;
   const backup::ReplicationCore& replication() const { return replication_; }
   const StateMachine& state() const { return state_; }
   const LogView& log() const { return log_; }
@@ -108,7 +113,6 @@ class Replica {
   void Run();  // until no event is queued
   void CountLogBytes(std::span<const LogEntry> entries);
   void FlushAppends();
-  void Halt(const std::string& why, bool for_room = false);
   void Leave(Leaving effect);
   void LetGo(Leaving& effect);
   void LetGoWhatWaited();

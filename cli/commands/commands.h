@@ -39,6 +39,7 @@ void AddStatus(CLI::App& app, Globals& globals);
 void AddData(CLI::App& app, Globals& globals);  // get, put, delete, scan, exec
 void AddShell(CLI::App& app, Globals& globals);
 void AddTxn(CLI::App& app, Globals& globals);
+void AddDirectory(CLI::App& app, Globals& globals);
 void AddGroup(CLI::App& app, Globals& globals);
 void AddWal(CLI::App& app, Globals& globals);
 void AddBench(CLI::App& app, Globals& globals);

@@ -19,6 +19,7 @@ namespace {
 constexpr uint32_t kFormat = 1;
 constexpr const char* kLockName = "lock";
 constexpr const char* kIdentityName = "identity";
+constexpr const char* kStartsName = "starts";
 constexpr const char* kLogName = "log";
 constexpr const char* kStoreName = "state.sqlite";
 
@@ -50,7 +51,7 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::Open(const std::string& pa
 }
 
 Status DataDirectory::TakeLock() {
-  const std::string path = path_ + "/" + kLockName;
+  const std::string path = LockPath();
   const auto failed = [&](const char* doing) {
     const int error = errno;
     return Status(error == ENOSPC || error == EDQUOT ? StatusCode::kDiskFull : StatusCode::kIo,
@@ -113,6 +114,34 @@ Status DataDirectory::OpenIdentity() {
   return {};
 }
 
+// R3: durable before the start is registered, so a register never names one that these files do not know of.
+Result<NodeFiles> DataDirectory::CountStart(uint64_t fresh) {
+  ASSENT_CHECK(fresh != 0);
+  const std::string path = path_ + "/" + kStartsName;
+  NodeFiles counted{fresh, 0};
+  const auto text = ReadSmallFile(path, kTextRecordBytesMax);
+  if (text.ok()) {
+    const auto record = DecodeTextRecord(*text, kStartsName, kFormat, path);
+    if (!record.ok()) return record.status();
+    const auto files = record->FindHex("files");
+    const auto starts = record->FindNumber("starts");
+    if (!files || *files == 0 || !starts) {
+      return Status(StatusCode::kDamaged, path + ": a field is missing. The file is damaged");
+    }
+    counted = {*files, *starts};
+  } else if (text.status().code() != StatusCode::kNotFound) {
+    return text.status();
+  }
+  ++counted.starts;
+  const TextRecord record{
+      kStartsName, kFormat, {{"files", Hex16(counted.files)}, {"starts", std::to_string(counted.starts)}}};
+  ASSENT_RETURN_IF_ERROR(ReplaceFile(path, EncodeTextRecord(record)));
+  return counted;
+}
+
+std::string DataDirectory::LockPath() const {
+  return path_ + "/" + kLockName;
+}
 std::string DataDirectory::ReplicaPath(GroupId group) const {
   return path_ + "/" + ToString(group);
 }
@@ -178,6 +207,26 @@ Result<ReplicaIdentity> DataDirectory::OpenReplica(GroupId group, Incarnation fr
   ASSENT_RETURN_IF_ERROR(MakeDirectories(LogPath(group)));
   ASSENT_RETURN_IF_ERROR(SyncDirectory(replica_path));  // R7: as above
   return identity;
+}
+
+Status DataDirectory::Follow(const Adoption& adoption, DirectoryIncarnation next) {
+  const auto groups = Replicas();
+  if (!groups.ok()) return groups.status();
+  for (const GroupId group : *groups) {
+    auto identity = ReadReplica(group);
+    if (!identity.ok() || identity->directory != adoption.succeeds) continue;
+    const Adoption::Heard self{group, {node_, identity->incarnation}};
+    if (std::find(adoption.replicas.begin(), adoption.replicas.end(), self) == adoption.replicas.end()) {
+      return Status(StatusCode::kForeign,
+                    ReplicaPath(group) +
+                        ": the directory that this replica knows was given up for lost, and "
+                        "another one made without it (R12). Move " +
+                        path_ + " aside: the node joins again, as a new replica of each group");
+    }
+    identity->directory = next;
+    ASSENT_RETURN_IF_ERROR(UpdateReplica(*identity));
+  }
+  return {};
 }
 
 Status DataDirectory::UpdateReplica(const ReplicaIdentity& identity) {

@@ -9,13 +9,16 @@
 #include "common/ids.h"
 #include "common/status.h"
 #include "directory/directory.h"
+#include "directory/identity_record.h"
 
 // The data directory of a node (docs/FORMAT.md, "The data directory"):
 //
 //   <data>/lock                       held with flock(2) while a node runs; names its pid
 //   <data>/identity                   cluster, node
-//   <data>/<group>/identity           the replica's: cluster, group, node, incarnation, directory, highest
-//   epoch <data>/<group>/log/               wal/ <data>/<group>/state.sqlite       store/
+//   <data>/starts                     of processes on these files: their number, and what names the files
+//   <data>/<group>/identity           of a replica: cluster, group, node, incarnation, directory, epoch
+//   <data>/<group>/log/               wal/
+//   <data>/<group>/state.sqlite       store/
 //
 // It owns the lock and the identity files, and hands out the other paths.
 //
@@ -39,6 +42,12 @@ struct ReplicaIdentity {
   bool operator==(const ReplicaIdentity&) const = default;
 };
 
+// What tells files of a node from older ones (R3).
+struct NodeFiles {
+  uint64_t files = 0;   // drawn when the data directory was made, or first counted
+  uint64_t starts = 0;  // of processes, counted before anything else is done
+};
+
 class DataDirectory {
  public:
   // Opens or creates, and takes the lock. Errors: kUnavailable (another process runs here; the message names
@@ -49,15 +58,25 @@ class DataDirectory {
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
 
+  // Counts this start, durably. `fresh`: drawn at random by the caller, for a directory that was never
+  // counted.
+  Result<NodeFiles> CountStart(uint64_t fresh);
+
   // Reads a replica's identity, or makes its directory and one with `fresh`, drawn at random by the caller,
   // as its incarnation. kDamaged: the replica's files are there without an identity, or a formed one lacks
   // its log or store.
   Result<ReplicaIdentity> OpenReplica(GroupId group, Incarnation fresh);
+  // Of a replica that is there. kNotFound, kDamaged, kForeign, kIo.
+  Result<ReplicaIdentity> ReadReplica(GroupId group) const;
+  // R12: replicas here that the adoption names, and that know the directory it succeeds, belong to `next`
+  // from now on. kForeign: a replica knows that directory, and is not named.
+  Status Follow(const Adoption& adoption, DirectoryIncarnation next);
   // Replaces the identity durably. Group, incarnation and `formed` stay once given, and the epoch does not
   // fall (I-R4): a caller that breaks this has a bug. After a failure (R7) the replica must stop: which of
   // the two holds is not known.
   Status UpdateReplica(const ReplicaIdentity& identity);
 
+  std::string LockPath() const;
   std::string ReplicaPath(GroupId group) const;
   std::string LogPath(GroupId group) const;       // a directory; it exists after OpenReplica
   std::string StorePath(GroupId group) const;     // a file
@@ -77,7 +96,6 @@ class DataDirectory {
   DataDirectory(std::string path, std::string cluster, NodeId node);
   Status TakeLock();
   Status OpenIdentity();
-  Result<ReplicaIdentity> ReadReplica(GroupId group) const;
   Status WriteReplica(const ReplicaIdentity& identity) const;
 
   const std::string path_;

@@ -70,6 +70,62 @@ class DirectoryTest(unittest.TestCase):
         self.nodes.await_line("n2", "node.n1.bak")
         self.assertEqual(self.nodes.log("n2").count("node.n1.bak"), 1)
 
+    def adopt(self, *arguments):
+        configs = [word for node in arguments[0] for word in ("--config", self.nodes.path(f"{node}.toml"))]
+        return self.nodes.run("directory", "adopt", *configs, *arguments[1:])
+
+    def test_lost_directory_is_made_anew_from_the_replicas(self):
+        directory, away = self.nodes.path("directory"), self.nodes.path("away")
+        everyone = ("n1", "n2", "n3")
+        self.nodes.kill("n2")  # its copy of s1 is older from here on
+        self.nodes.await_members("s1", "n1")
+        self.put("a", "2")
+        code, out, err = self.adopt(everyone)  # n1 and n3 run
+        self.assertEqual(code, 1, out + err)
+        self.assertIn("runs on this data directory", err)
+        self.nodes.stop("n1", "n3")
+        code, out, err = self.adopt(everyone)
+        self.assertEqual(code, 1, out + err)
+        self.assertIn("it is not lost", err)
+        os.rename(directory, away)
+        code, out, err = self.adopt(("n1", "n3"))
+        self.assertEqual(code, 1, out + err)
+        self.assertIn("n2 is not heard", err)
+        code, out, err = self.adopt(("n1", "n2"), "--lost", "n3")
+        self.assertEqual(code, 1, out + err)
+        self.assertIn("of c1 no replica is heard", err)
+        self.assertFalse(os.path.exists(directory))
+        code, out, err = self.adopt(everyone)
+        self.assertEqual(code, 0, out + err)
+        self.assertIn("s1 goes on from n1", out)
+        code, out, err = self.adopt(everyone)
+        self.assertEqual(code, 0, out + err)
+        self.assertIn("already", out)
+        self.nodes.start_all()
+        self.expect("a", "2")
+        self.put("b", "1")
+        self.nodes.await_members("s1", "n1", "n2")
+        # The old one turns up again.
+        self.nodes.stop("n1")
+        os.rename(directory, self.nodes.path("new"))
+        os.rename(away, directory)
+        code, said = self.nodes.refused("n1")
+        self.assertEqual(code, 1, said)
+        self.assertIn("this is not the directory that the replicas in", said)
+
+    def test_node_that_was_given_up_joins_as_a_new_one(self):
+        self.nodes.stop("n1", "n2", "n3")
+        shutil.rmtree(self.nodes.path("directory"))
+        code, out, err = self.adopt(("n1", "n3"), "--lost", "n2")
+        self.assertEqual(code, 0, out + err)
+        code, said = self.nodes.refused("n2")
+        self.assertEqual(code, 1, said)
+        self.assertIn("was given up for lost, and another one made without it", said)
+        shutil.rmtree(self.nodes.path("n2"))
+        self.nodes.start_all()
+        self.nodes.await_members("s1", "n1", "n2")
+        self.expect("a", "1")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -9,3 +9,4 @@ assent_test(backup_handover_test backup_handover_test.cc LINK assent_backup)
 assent_test(backup_leaving_test backup_leaving_test.cc LINK assent_backup)
 assent_test(backup_simulation_test backup_simulation_test.cc backup_world.cc backup_world_chaos.cc
   LINK assent_backup)
+assent_test(backup_registration_test backup_registration_test.cc LINK assent_backup)

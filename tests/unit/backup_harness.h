@@ -118,7 +118,8 @@ class Replica {
 
   Replica& Start(const std::vector<LogEntry>& entries, uint64_t applied, uint64_t seen) {
     for (const LogEntry& entry : entries) log.Append(entry);
-    return Step(Started{log.last(), Lsn{applied}, Epoch{seen}, seen == 0 ? Incarnation{} : kDirectory});
+    return Step(Started{log.last(), Lsn{applied}, Epoch{seen}, seen == 0 ? Incarnation{} : kDirectory,
+                        confirmed, "n1 confirmed before"});
   }
   Replica& Read(const std::optional<View>& view) {
     std::vector<Member> registered;
@@ -172,6 +173,7 @@ class Replica {
   MemoryLog log;
   ReplicationCore core;
   Effects effects;
+  LogPosition confirmed;  // of this incarnation, before the start (R3)
 };
 
 }  // namespace assent::backup

@@ -220,6 +220,39 @@ TEST(BackupViews, EpochIsPersistedBeforeItIsActedIn) {
 }
 
 // R12
+// R3: files that were put back from an older copy.
+TEST(BackupViews, MemberThatLacksWhatWasConfirmedOfItHalts) {
+  for (const uint32_t primary : {1U, 2U}) {
+    Replica r(1);
+    r.confirmed = At(1, 3);
+    r.Start({Entry(1, 1, "a"), Entry(1, 2, "b")}, 0, 1).Read(ViewOf(1, primary, 499, {1, 2}));
+    EXPECT_EQ(r.core.role(), Role::kHalted);
+    EXPECT_FALSE(r.Has<ProposeView>());
+    const auto halted = r.Take<Halt>();
+    ASSERT_EQ(halted.size(), 1U);
+    EXPECT_NE(halted[0].text.find("older than what n1 confirmed before"), std::string::npos)
+        << halted[0].text;
+  }
+  Replica other(1);  // a longer tail, which was cut since (R4)
+  other.confirmed = At(2, 2);
+  other.Start({Entry(1, 1, "a"), Entry(1, 2, "b"), Entry(1, 3, "c")}, 0, 2).Read(ViewOf(2, 2, 499, {1, 2}));
+  EXPECT_EQ(other.core.role(), Role::kHalted);
+  Replica whole(1);
+  whole.confirmed = At(1, 2);
+  whole.Start({Entry(1, 1, "a"), Entry(1, 2, "b")}, 0, 1).Read(ViewOf(1, 2, 499, {1, 2}));
+  EXPECT_NE(whole.core.role(), Role::kHalted);
+}
+
+// R6: it may have begun again with a snapshot from below; it has all of it again when it is taken in.
+TEST(BackupViews, LearnerOwesItOnceItIsNamed) {
+  Replica r(1);
+  r.confirmed = At(1, 3);
+  r.Start({Entry(1, 1, "a")}, 0, 2).Read(ViewOf(2, 2, 499, {2}));
+  EXPECT_EQ(r.core.role(), Role::kLearner);
+  r.Wait(kReadSettledUs).Read(ViewOf(3, 2, 499, {1, 2}));  // older files all the same
+  EXPECT_EQ(r.core.role(), Role::kHalted);
+}
+
 TEST(BackupViews, DirectoryRestoredFromACopyHaltsTheReplica) {
   Replica r(1);
   r.Start({Entry(4, 1, "a")}, 0, 5).Read(ViewOf(4, 1, 499, {1, 2}));

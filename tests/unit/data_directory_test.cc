@@ -56,6 +56,17 @@ TEST_F(DataDirectoryOpen, CreatesAndReopens) {
   EXPECT_TRUE(directory->Replicas()->empty());
 }
 
+TEST_F(DataDirectoryOpen, EachStartIsCounted) {  // R3
+  for (uint64_t starts = 1; starts <= 3; ++starts) {
+    const auto counted = MustOpen()->CountStart(starts + 100);
+    ASSERT_TRUE(counted.ok()) << counted.status().ToString();
+    EXPECT_EQ(counted->starts, starts);
+    EXPECT_EQ(counted->files, 101u);
+  }
+  WriteFile(path_ + "/starts", ReadFile(path_ + "/starts").substr(0, 20));
+  EXPECT_EQ(MustOpen()->CountStart(9).status().code(), StatusCode::kDamaged);
+}
+
 TEST_F(DataDirectoryOpen, AnotherClustersOrNodesIsForeign) {
   MustOpen();
   auto opened = Open("cluster-b");
@@ -148,6 +159,20 @@ TEST_F(ReplicaIdentityFile, TellsWhichDirectoryTheNodeBelongsTo) {  // R12
   EXPECT_TRUE(directory->KnownDirectories()->empty());  // it has seen none yet
   Form(*directory);
   EXPECT_EQ(*directory->KnownDirectories(), (std::set<DirectoryIncarnation>{DirectoryIncarnation{7}}));
+}
+
+TEST_F(ReplicaIdentityFile, FollowsASuccessorThatNamesIt) {  // R12
+  const auto directory = MustOpen();
+  Form(*directory);
+  const Adoption of_another{DirectoryIncarnation{99}, 0, {}};
+  EXPECT_TRUE(directory->Follow(of_another, DirectoryIncarnation{8}).ok());
+  const Adoption without_it{DirectoryIncarnation{7}, 0, {{kGroup, {NodeId{1}, Incarnation{1}}}}};
+  EXPECT_EQ(directory->Follow(without_it, DirectoryIncarnation{8}).code(), StatusCode::kForeign);
+  EXPECT_EQ(*directory->KnownDirectories(), (std::set<DirectoryIncarnation>{DirectoryIncarnation{7}}));
+  const Adoption with_it{DirectoryIncarnation{7}, 0, {{kGroup, {NodeId{1}, kFresh}}}};
+  EXPECT_TRUE(directory->Follow(with_it, DirectoryIncarnation{8}).ok());
+  EXPECT_EQ(*directory->KnownDirectories(), (std::set<DirectoryIncarnation>{DirectoryIncarnation{8}}));
+  EXPECT_EQ(directory->ReadReplica(kGroup)->highest_epoch, Epoch{3});
 }
 
 TEST_F(ReplicaIdentityFile, FallingEpochsAndOtherIncarnationsAreBugs) {  // I-R4

@@ -27,8 +27,11 @@ View MakeView(uint64_t epoch, uint32_t primary = 1, uint64_t life = 77) {
 
 class Embedded : public testing::Test {
  protected:
-  std::unique_ptr<EmbeddedDirectory> MustOpen(uint64_t fresh = 5) {
-    auto opened = EmbeddedDirectory::Open({temp_ / "directory", "cluster-a", DirectoryIncarnation{fresh}});
+  // `life`: of the process that opens it.
+  std::unique_ptr<EmbeddedDirectory> MustOpen(uint64_t fresh = 5, uint64_t life = 0) {
+    EmbeddedOptions options{temp_ / "directory", "cluster-a", DirectoryIncarnation{fresh}};
+    options.life = life;
+    auto opened = EmbeddedDirectory::Open(options);
     EXPECT_TRUE(opened.ok()) << opened.status().ToString();
     return opened.ok() ? std::move(*opened) : nullptr;
   }
@@ -49,6 +52,8 @@ using EmbeddedDamage = Embedded;
 using EmbeddedCrash = Embedded;
 using EmbeddedPlacement = Embedded;
 using EmbeddedRegistration = Embedded;
+using EmbeddedRegister = Embedded;
+using EmbeddedAdoption = Embedded;
 
 TEST_F(EmbeddedOpen, NewOneHasNoViewsAndNoPlacement) {
   const auto directory = MustOpen(5);
@@ -73,6 +78,8 @@ TEST_F(EmbeddedOpen, AnotherOneInItsPlaceIsNoAnswer) {  // R12
   const auto expect_no_answer = [&](StatusCode code) {
     EXPECT_EQ(directory->Read(kGroup).status().code(), code);
     EXPECT_EQ(directory->Register(kGroup, NodeId{1}, Incarnation{9}).code(), code);
+    EXPECT_EQ(directory->ReadRegister(NodeId{1}).status().code(), code);
+    EXPECT_EQ(directory->SwapRegister(NodeRegister{}).code(), code);
     const CasResult result = directory->CompareAndSwap(MakeView(2));
     EXPECT_EQ(result.outcome, CasOutcome::kFailed);
     EXPECT_EQ(result.error.code(), code);
@@ -369,6 +376,89 @@ TEST_F(EmbeddedRegistration, IsReplacedByTheNodesNextIncarnation) {
   EXPECT_EQ(snapshot->registrations, expected);
   EXPECT_FALSE(snapshot->view);
   EXPECT_EQ(directory->Register(kGroup, NodeId{1}, Incarnation{0}).code(), StatusCode::kInvalid);
+}
+
+NodeRegister MakeRegister(uint64_t version, uint64_t life = 77) {
+  NodeRegister held;
+  held.node = NodeId{1};
+  held.version = version;
+  held.files = 3;
+  held.starts = 4;
+  held.life = life;
+  held.address = "127.0.0.1:7401";
+  held.process = {"b0-07", 1, 2, 3, 4, 5, 6};
+  held.wall_us = 8;
+  held.confirmed = {{kGroup, Incarnation{11}, {Epoch{2}, Lsn{9}}}, {kGroup, Incarnation{12}, {}}};
+  return held;
+}
+
+TEST_F(EmbeddedAdoption, SuccessorIsThereWholeAndSaysWhatItIs) {  // R12
+  const Adoption adoption{DirectoryIncarnation{5}, 1234, {{kGroup, {NodeId{1}, Incarnation{11}}}}};
+  const Placement placement = Placement::Even({kGroup});
+  const auto make = [&] {
+    return EmbeddedDirectory::MakeSuccessor(temp_ / "directory",
+                                            {"cluster-a", DirectoryIncarnation{6}, Epoch{5}, adoption},
+                                            placement, {MakeView(8)});
+  };
+  MustOpen(5);
+  EXPECT_EQ(make().code(), StatusCode::kConflict);
+  EXPECT_FALSE(MustOpen()->adoption());
+  std::filesystem::remove_all(temp_ / "directory");
+  std::filesystem::create_directory(temp_ / "directory");  // a mount point
+  std::filesystem::remove_all(temp_ / "directory.adopting.0000000000000006");
+  ASSERT_TRUE(make().ok());
+  const auto directory = MustOpen(9);
+  EXPECT_EQ(directory->incarnation(), DirectoryIncarnation{6});
+  EXPECT_EQ(directory->adoption(), adoption);
+  EXPECT_EQ(directory->Read(kGroup)->view, MakeView(8));
+  EXPECT_EQ(directory->ReadPlacement()->slots(), placement.slots());
+  MustWin(*directory, 9);
+}
+
+TEST_F(EmbeddedRegister, IsSwappedByVersion) {  // R3
+  const auto directory = MustOpen();
+  EXPECT_FALSE(directory->ReadRegister(NodeId{1})->has_value());
+  EXPECT_EQ(directory->SwapRegister(MakeRegister(2)).code(), StatusCode::kConflict);
+  for (uint64_t version = 1; version <= 30; ++version) {
+    ASSERT_TRUE(directory->SwapRegister(MakeRegister(version)).ok());
+    EXPECT_EQ(**MustOpen()->ReadRegister(NodeId{1}), MakeRegister(version));
+    EXPECT_EQ(directory->SwapRegister(MakeRegister(version)).code(), StatusCode::kConflict);
+  }
+  EXPECT_FALSE(directory->ReadRegister(NodeId{2})->has_value());
+  EXPECT_LE(ListDirectory(temp_ / "directory/nodes/n1")->size(),
+            2 * EmbeddedDirectory::kRegistersKept);  // G8
+}
+
+TEST_F(EmbeddedRegister, DamageIsReported) {
+  const auto directory = MustOpen();
+  ASSERT_TRUE(directory->SwapRegister(MakeRegister(1)).ok());
+  const std::string path = temp_ / "directory/nodes/n1/register.00000000000000000001";
+  const std::string text = ReadFile(path);
+  for (size_t at = 0; at < text.size(); ++at) {
+    WriteFile(path, text.substr(0, at) + "?" + text.substr(at + 1));
+    ASSERT_EQ(directory->ReadRegister(NodeId{1}).status().code(), StatusCode::kDamaged) << at;
+  }
+}
+
+TEST_F(EmbeddedRegister, OnlyTheProcessThatItNamesProposes) {  // R3
+  MustWin(*MustOpen(), 1);                                     // a node that never registered
+  const auto earlier = MustOpen(5, /*life=*/77);
+  const auto registered = MustOpen(5, /*life=*/78);
+  ASSERT_TRUE(registered->SwapRegister(MakeRegister(1, /*life=*/78)).ok());
+  const CasResult refused = earlier->CompareAndSwap(MakeView(2, 1, 77));
+  EXPECT_EQ(refused.outcome, CasOutcome::kFailed);
+  EXPECT_EQ(refused.error.code(), StatusCode::kForeign);
+  EXPECT_EQ(registered->Read(kGroup)->view, MakeView(1));
+  EXPECT_EQ(registered->CompareAndSwap(MakeView(2, 1, 78)).outcome, CasOutcome::kWon);
+  EXPECT_EQ(earlier->CompareAndSwap(MakeView(3, 2, 79)).outcome, CasOutcome::kWon);  // another node
+}
+
+// Each opening of a replica is a life of its own, and a process opens one again that had no room (G8).
+TEST_F(EmbeddedRegister, ReplicaThatItsProcessOpenedAgainProposes) {  // R3
+  const auto directory = MustOpen(5, /*life=*/78);
+  ASSERT_TRUE(directory->SwapRegister(MakeRegister(1, /*life=*/78)).ok());
+  EXPECT_EQ(directory->CompareAndSwap(MakeView(1, 1, 78)).outcome, CasOutcome::kWon);
+  EXPECT_EQ(directory->CompareAndSwap(MakeView(2, 1, 12345)).outcome, CasOutcome::kWon);
 }
 
 TEST_F(EmbeddedPlacement, IsCreatedOnce) {

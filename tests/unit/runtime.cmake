@@ -7,3 +7,4 @@ foreach(part framed server client link loop call_gate log_lines)
 endforeach()
 # It watches every allocation of its program.
 target_sources(runtime_framed_test PRIVATE runtime_allocations.cc)
+assent_test(runtime_process_trace_test runtime_process_trace_test.cc LINK assent_runtime)
