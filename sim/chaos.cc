@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -82,6 +84,10 @@ std::string_view ToString(FaultKind kind) {
       return "bit-rot";
     case FaultKind::kLostDisk:
       return "lost-disk";
+    case FaultKind::kOldDisk:
+      return "old-disk";
+    case FaultKind::kClonedDisk:
+      return "cloned-disk";
     case FaultKind::kRemoveReplica:
       return "remove-replica";
     case FaultKind::kAddReplica:
@@ -159,21 +165,33 @@ void Chaos::RestartHalted(NodeId node) {
   for (const GroupSpec& spec : calm_.groups) {
     Replica* replica = world_.IsUp(node) ? world_.Find(node, spec.id) : nullptr;
     if (replica == nullptr || !replica->halted()) continue;
-    const bool damaged = replica->halt_reason().starts_with("damaged");
+    const std::string& why = replica->halt_reason();
+    const bool is_lost = why.starts_with("damaged") || why.find("files are older") != std::string::npos;
     world_.Crash(node, false);
-    if (damaged && world_.MayLoseDisk(node, spec.id)) world_.Wipe(node, spec.id);
+    if (is_lost && world_.MayLoseDisk(node, spec.id)) world_.Wipe(node, spec.id);
     break;
   }
 }
 
+// Of a node that did not start because its files are older ones.
+void Chaos::MoveOldFilesAside(NodeId node) {
+  if (world_.IsUp(node) || world_.Refusal(node).empty()) return;
+  for (const GroupSpec& spec : calm_.groups) {
+    if (world_.Has(node, spec.id) && !world_.MayLoseDisk(node, spec.id)) return;
+  }
+  world_.WipeNode(node);
+}
+
 void Chaos::Repair(NodeId node) {
   RestartHalted(node);
+  MoveOldFilesAside(node);
   if (!world_.IsUp(node)) world_.Start(node);
 }
 
 void Chaos::Operate() {
   for (const NodeId node : NodesOf(calm_)) {
     if (random_() % 4 == 0) RestartHalted(node);
+    MoveOldFilesAside(node);
     if (!world_.IsUp(node) && world_.now_us() >= down_until_us_[node] && random_() % 4 == 0) {
       if (random_() % 4 == 0)
         world_.CrashAtEffect(node, 1 + random_() % 60, random_() % 2 == 0);  // in recovery
@@ -191,8 +209,9 @@ bool Chaos::Cut(NodeId from, NodeId to, uint64_t for_us) {
   return true;
 }
 
-// Never the last copy of an acknowledged record.
-bool Chaos::LoseDisk(const Fault& fault) {
+// The replicas whose files the fault takes; none where one of them holds the last copy of an acknowledged
+// record.
+std::vector<GroupId> Chaos::LossOf(const Fault& fault) const {
   const bool all = Choices(fault.number).OneIn(2);
   std::vector<GroupId> groups;
   for (const GroupSpec& spec : calm_.groups) {
@@ -200,10 +219,42 @@ bool Chaos::LoseDisk(const Fault& fault) {
     if (all || spec.id == fault.group) groups.push_back(spec.id);
   }
   const auto may = [&](GroupId group) { return world_.MayLoseDisk(fault.node, group); };
-  if (groups.empty() || !std::all_of(groups.begin(), groups.end(), may)) return false;
+  return std::all_of(groups.begin(), groups.end(), may) ? groups : std::vector<GroupId>();
+}
+
+bool Chaos::LoseDisk(const Fault& fault) {
+  const std::vector<GroupId> groups = LossOf(fault);
+  if (groups.empty()) return false;
   if (world_.IsUp(fault.node)) world_.Crash(fault.node, true);
   for (const GroupId group : groups) world_.Wipe(fault.node, group);
   return true;
+}
+
+// A copy of a node that is stopped; put back when the node has run again for a while.
+bool Chaos::CopyDisk(const Fault& fault) {
+  Choices choices(fault.number);
+  const bool all = choices.OneIn(2);  // as LossOf
+  if (world_.IsUp(fault.node)) world_.Crash(fault.node, false);
+  const std::shared_ptr<const World::Copy> copy = world_.CopyFiles(fault.node);
+  if (!choices.OneIn(3)) world_.Start(fault.node);
+  Later(kSecond + fault.for_us + choices.Below(8 * kSecond),
+        [this, fault, all, copy] { PutBackDisk(fault, all, *copy); });
+  return true;
+}
+
+void Chaos::PutBackDisk(const Fault& fault, bool all, const World::Copy& copy) {
+  const NodeId node = fault.node;
+  const std::vector<GroupId> groups = LossOf(fault);
+  if (groups.empty() || (!all && !world_.ShowsAsOld(node, fault.group, copy))) return;
+  world_.trace().Line(world_.now_us(), node, fault.group, "FAULT", "the old disk is put back");
+  if (world_.IsUp(node)) world_.Crash(node, random_() % 5 == 0);
+  world_.PutBack(node, copy, all ? std::nullopt : std::optional(fault.group));
+  // With all others down, as often as not: as at a restore.
+  const bool alone = random_() % 7 < 4;
+  for (const NodeId other : NodesOf(calm_)) {
+    if (alone && other != node) Die(other, false, 2 * kSecond + random_() % (5 * kSecond));
+  }
+  if (random_() % 4 != 0) world_.Start(node);
 }
 
 // The operator does not bring it back before the time is over.
@@ -474,6 +525,19 @@ bool Chaos::Apply(const Fault& fault) {
       return true;
     case FaultKind::kLostDisk:
       return LoseDisk(fault);
+    case FaultKind::kOldDisk:
+      return CopyDisk(fault);
+    case FaultKind::kClonedDisk: {
+      if (!up) return false;
+      world_.StartClone(node, /*same_machine=*/choices.OneIn(2));
+      const uint64_t for_us = 4 * kSecond + fault.for_us;
+      if (choices.OneIn(3)) {  // and the original's register stands still
+        world_.CutDirectory(node, true);
+        Later(for_us, [this, node] { world_.CutDirectory(node, false); });
+      }
+      Later(for_us, [this] { world_.StopClones(); });
+      return true;
+    }
     case FaultKind::kRemoveReplica:
     case FaultKind::kAddReplica: {
       const auto primary = world_.PrimaryNode(fault.group);
@@ -509,6 +573,7 @@ void Chaos::Heal() {
   options.loss = options.duplication = options.replay = options.stall = options.directory_trouble = 0;
   options.delay_us_max = calm_.delay_us_max;
   options.in_order = true;
+  world_.StopClones();
   for (const NodeId node : nodes) {
     world_.CrashAtEffect(node, 0, false);  // disarmed
     world_.CutPowerInForce(node, false);

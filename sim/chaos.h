@@ -45,6 +45,8 @@ enum class FaultKind : uint8_t {
   kNoRoom,            // no file grows for a while
   kBitRot,            // one bit of a log or a store of a machine that is down
   kLostDisk,          // all files of a replica, or of a node
+  kOldDisk,           // the same, put back from a copy of them that was made before
+  kClonedDisk,        // a process starts on a copy of a running node's files
   kRemoveReplica,     // an operator does
   kAddReplica,
   kPromote,
@@ -107,6 +109,9 @@ class Chaos {
   bool Apply(const Fault& fault);
   bool Cut(NodeId from, NodeId to, uint64_t for_us);
   bool LoseDisk(const Fault& fault);
+  bool CopyDisk(const Fault& fault);
+  void PutBackDisk(const Fault& fault, bool all, const World::Copy& copy);
+  std::vector<GroupId> LossOf(const Fault& fault) const;
   void Isolate(NodeId node, uint64_t for_us);
   void CutGroup(const Fault& fault);
   bool Die(NodeId node, bool power, uint64_t for_us);
@@ -116,6 +121,7 @@ class Chaos {
   void CutAtProposal(NodeId node, GroupId group, uint64_t for_us, Choices choices);
   void Operate();
   void RestartHalted(NodeId node);
+  void MoveOldFilesAside(NodeId node);
   void Later(uint64_t us, std::function<void()> run);
 
   World& world_;

@@ -139,6 +139,20 @@ MemoryFileSystem MemoryFileSystem::Found(bool power, const std::function<bool()>
   return found;
 }
 
+void MemoryFileSystem::CopyFrom(const MemoryFileSystem& other, const std::string& from,
+                                const std::string& to) {
+  cached_.clear();
+  pending_.clear();
+  for (const auto& [path, inode] : other.cached_) {
+    ASSENT_CHECK(path.starts_with(from), path, from);
+    const auto copy = std::make_shared<MemoryInode>();
+    copy->Write(0, inode->cached());
+    copy->Sync();
+    cached_[to + path.substr(from.size())] = copy;
+  }
+  durable_ = cached_;
+}
+
 MemoryFileSystem::Fault MemoryFileSystem::NextEffect(bool is_sync) {
   if (stopped_ || (before_effect_ && before_effect_(is_sync))) return Fault::kStop;
   const Fault fault = ++effects_ == fault_at_ ? fault_ : Fault::kNone;

@@ -102,6 +102,9 @@ class MemoryFileSystem final : public FileSystem {
   void Crash(const std::function<bool()>& keep);
   // What there would be after a crash; of a process alone, or a power cut.
   MemoryFileSystem Found(bool power, const std::function<bool()>& keep) const;
+  // Becomes what a reader of `other` sees below `from`, below `to`, and durable: as cp(1) and a sync leave
+  // it.
+  void CopyFrom(const MemoryFileSystem& other, const std::string& from, const std::string& to);
   // REQUIRES: the file exists.
   MemoryInode& inode(const std::string& path);
   std::vector<std::string> Paths() const;

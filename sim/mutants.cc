@@ -167,6 +167,12 @@ constexpr std::array kMutants = {
         "what a repeated first message opened after the branch had ended passes for that branch", "I-S1 I-D1",
         "the end must be forgotten, its news be lost, and a first message come late, before the next one "
         "of the transaction: rare here; unit tests and the model (M_OTHER_BRANCH_PASSES) show it"},
+    MutantInfo{Mutant::kRegistrationIgnored, "registration ignored",
+               "a copy of a node's files, older or beside the original, passes for the node",
+               "I-R3 I-D1 I-R1", ""},
+    MutantInfo{Mutant::kFloorIgnored, "floor ignored",
+               "files that are older than what their node confirmed are taken for its last ones",
+               "I-R3 I-D1 I-R1", ""},
     MutantInfo{Mutant::kLiveBranchRolledBack, "live branch rolled back",
                "a scan of a resource manager rolls back what is prepared there for a live transaction",
                "I-A1", ""},

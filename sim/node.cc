@@ -1,6 +1,11 @@
 #include "sim/node.h"
 
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "common/check.h"
+#include "common/mutant.h"
 #include "sim/describe.h"
 
 namespace assent::sim {
@@ -8,7 +13,6 @@ namespace {
 
 constexpr Incarnation kDirectoryIncarnation{77};
 constexpr uint64_t kRefreshUs = 500'000;
-constexpr uint64_t kDirectoryUsMax = 2'000;
 // A loop that wakes so often without the clock moving, and without a word from outside, would do so for ever.
 // A snapshot's copying is the most that may come.
 constexpr uint64_t kMessagesASecondMax = 4'000;
@@ -18,6 +22,7 @@ constexpr double kForeignLoss = 0.01;
 constexpr uint64_t kForeignPatienceUs = 300'000;
 constexpr uint64_t kForeignListUs = 200'000;       // so long the list of what is prepared may take
 constexpr uint64_t kForeignPrepareUs = 5'000'000;  // it may have to wait for a row
+constexpr double kUnknownBoot = 0.2;
 
 constexpr uint64_t kLeavePollUs = 10'000;
 constexpr size_t kSaidMax = 16;  // of a kind of message, for World::SendAgain
@@ -57,7 +62,7 @@ void World::Log::Schedule() {
 void World::Log::Work() {
   if (queue_.empty()) return;
   ++world_.counts_.log_commands;
-  Disk& disk = world_.DiskOf(node_.id_, group_);
+  Disk& disk = world_.DiskOf(node_.slot_, group_);
   LogCommand command = std::move(queue_.front());
   queue_.pop_front();
   if (auto* append = std::get_if<AppendToLog>(&command)) {
@@ -86,12 +91,12 @@ void World::Log::Work() {
 
 void World::Log::Answer(LogDone::What what, Status status) {
   if (!status.ok()) world_.trace().Line(world_.now_us_, node_.id_, group_, "log fails", status.ToString());
-  Disk& disk = world_.DiskOf(node_.id_, group_);
+  Disk& disk = world_.DiskOf(node_.slot_, group_);
   if (status.ok()) {
     if (what == LogDone::What::kForced) disk.recorded = disk.durable;
     disk.durable = log_->durable().lsn;
     if (what == LogDone::What::kForced && world_.Random(disk.is_faulty ? 2 : 32) == 0) {
-      world_.CheckLogFiles(node_.id_, group_, *log_);
+      world_.CheckLogFiles(node_.slot_, group_, *log_);
     }
   }
   done_.push_back({what, std::move(status), log_->durable()});
@@ -137,8 +142,13 @@ void World::Node::Start() {
   slice_due_ = refreshing_ = false;
   wake_us_ = UINT64_MAX;
   paused_until_us_ = 0;
+  registered_ = takes_part_ = false;
+  refusal_.clear();
   if (!clock_runs_) {  // the machine came up
     clock_runs_ = true;
+    // Seldom, what its last life was is not known for certain: each time costs a watch, in which nothing of
+    // the recovery happens.
+    if (boot_ == 0 || world_.Chance(kUnknownBoot)) boot_ = world_.next_random_++;
     clock_us_ = 1'000'000 + world_.Random(100'000'000);
     clock_from_us_ = world_.now_us_;
     clock_ppm_ = 1'000'000 - world_.options_.drift_ppm + world_.Random(2 * world_.options_.drift_ppm + 1);
@@ -150,7 +160,7 @@ void World::Node::Start() {
     const bool member = std::find(spec.replicas.begin(), spec.replicas.end(), id_) != spec.replicas.end();
     const bool other = std::find(spec.others.begin(), spec.others.end(), id_) != spec.others.end();
     if (spec.replicas.empty() || (!member && !other)) continue;
-    Disk& disk = world_.DiskOf(id_, spec.id);
+    Disk& disk = world_.DiskOf(slot_, spec.id);
     if (Raw(disk.incarnation) == 0) disk.incarnation = Incarnation{world_.next_random_++};
 
     ReplicaConfig config;
@@ -181,7 +191,7 @@ void World::Node::Start() {
     log_options.spare_segments_max = world_.options_.spare_segments_max;
     log_options.random = [this] { return world_.next_random_++; };
     disk.is_faulty = disk.is_limited;
-    config.store_options.verify = world_.may_be_damaged_.contains({id_, spec.id});
+    config.store_options.verify = world_.may_be_damaged_.contains({slot_, spec.id});
     disk.files.set_before_effect([this](bool is_sync) {
       if (is_sync && std::exchange(doom_in_force_, false)) {
         doom_in_ = 1;
@@ -213,12 +223,12 @@ void World::Node::Start() {
         doomed_ = true;  // it ends with a message
         return;
       }
-      ASSENT_CHECK(world_.may_be_damaged_.contains({id_, spec.id}), "I-D3: seed", world_.seed_, ToString(id_),
-                   ToString(spec.id), opened.status().ToString());
+      ASSENT_CHECK(world_.may_be_damaged_.contains({slot_, spec.id}), "I-D3: seed", world_.seed_,
+                   ToString(id_), ToString(spec.id), opened.status().ToString());
       // What the message tells the operator to do.
       world_.trace().Line(world_.now_us_, id_, spec.id, "replaced", opened.status().ToString());
       ++world_.counts_.repaired;
-      world_.ResetDisk(id_, spec.id);
+      world_.ResetDisk(slot_, spec.id);
       return StartAgain();
     }
     Hosted& hosted = hosted_[spec.id];
@@ -230,14 +240,7 @@ void World::Node::Start() {
         [this](GroupId group, const StateReader& state) { return world_.MakeRole(group, state); },
         MakeInstallNote(disk.files, disk.root));
   }
-  After(0, [this] {
-    for (auto& [group, hosted] : hosted_) hosted.replica->Start();
-    for (auto& [group, hosted] : hosted_) {
-      if (!doomed_ && !hosted.replica->halted()) world_.CheckState(id_, group);
-    }
-    Refresh();
-    Touch();
-  });
+  BeginRegistration();
 }
 
 void World::Node::StartAgain() {
@@ -248,6 +251,9 @@ void World::Node::StartAgain() {
 
 void World::Node::Stop(bool power) {
   ASSENT_CHECK(up_);
+  // A copy of a running node's files that takes its place within a second of its last renewal is what no
+  // register shows (docs/PROTOCOL.md, R3).
+  if (!is_copy()) world_.StopClones(id_);
   up_ = false;
   doomed_ = true;  // what closing would still write does not happen
   doom_in_ = 0;
@@ -255,7 +261,7 @@ void World::Node::Stop(bool power) {
   hosted_.clear();
   for (auto& [name, manager] : world_.foreign_) manager.Disconnect(process_life_);
   for (auto& [place, disk] : world_.disks_) {
-    if (place.first != id_) continue;
+    if (place.first != slot_) continue;
     for (wal::MemoryFileSystem* files : {&disk->files, &disk->store_files}) {
       files->ClearFaults();
       if (power) files->Crash([this] { return world_.Chance(0.5); });
@@ -303,7 +309,7 @@ void World::Node::Transmit(NodeId to, Envelope envelope) {
     if (last.size() > kSaidMax) last.pop_front();
   }
   if (world_.record_sent) world_.sent_.emplace_back(to, envelope);
-  if (world_.cut_.contains({id_, to})) return;
+  if (world_.cut_.contains({slot_, to})) return;
   const WorldOptions& options = world_.options_;
   if (to != id_ && world_.Chance(options.loss)) return;
   // Most of what is sent is replication's: what is not is late, or comes again, as often as that.
@@ -327,7 +333,7 @@ void World::Node::Transmit(NodeId to, Envelope envelope) {
     deliver(world_.Random(options.delay_us_max + 1), envelope);
   }
   if (to != id_ && world_.Chance(options.replay * rarity)) deliver(late_us(), envelope);
-  const auto slow = world_.slow_.find({id_, to});
+  const auto slow = world_.slow_.find({slot_, to});
   const uint64_t slow_us = slow == world_.slow_.end() ? 0 : slow->second;
   deliver(world_.Random(std::max(options.delay_us_max, slow_us) + 1), std::move(envelope));
 }
@@ -348,7 +354,7 @@ void World::Node::PerformForeign(GroupId group, const CallForeign& call) {
   nothing.resource_manager = call.resource_manager;
   nothing.verb = call.verb;
   nothing.txn = call.txn;
-  if (world_.clients_cut_.contains(id_)) {  // cannot connect
+  if (world_.clients_cut_.contains(slot_)) {  // cannot connect
     nothing.unsent = true;
     return answer(nothing);
   }
@@ -383,7 +389,7 @@ void World::Node::Refresh() {
   refreshing_ = true;
   After(world_.Random(kDirectoryUsMax), [this] {
     refreshing_ = false;
-    if (world_.directory_cut_.contains(id_)) return;
+    if (world_.directory_cut_.contains(slot_)) return;
     for (const auto& [group, view] : std::map(world_.views_)) LearnView(view);
   });
   After(kRefreshUs, [this] { Refresh(); });
@@ -392,7 +398,7 @@ void World::Node::Refresh() {
 void World::Node::ReadDirectory(GroupId group) {
   After(world_.Random(kDirectoryUsMax), [this, group] {
     backup::Event event = backup::ViewUnread{};
-    if (!world_.directory_cut_.contains(id_) && !world_.Chance(world_.options_.directory_trouble)) {
+    if (!world_.directory_cut_.contains(slot_) && !world_.Chance(world_.options_.directory_trouble)) {
       backup::ViewRead read;
       read.view = world_.ViewOf(group);
       read.directory_incarnation = kDirectoryIncarnation;
@@ -409,16 +415,22 @@ void World::Node::ReadDirectory(GroupId group) {
 
 void World::Node::ProposeView(const View& view) {
   if (Effect()) return;
-  const auto apply = [&world = world_, view] {
+  const auto apply = [&world = world_, view, process = process_life_] {
     const auto now = world.views_.find(view.group);
     const Epoch epoch = now == world.views_.end() ? Epoch{} : now->second.epoch;
     if (Next(epoch) != view.epoch) return false;
+    // R3: only the registered process of a node proposes.
+    const auto held = world.registers_.find(view.primary);
+    if (held != world.registers_.end() && held->second.life != process &&
+        !Mutated(Mutant::kRegistrationIgnored)) {
+      return false;
+    }
     world.views_[view.group] = view;
     ++world.counts_.epochs;
     world.trace().Line(world.now_us_, view.primary, view.group, "view", ToString(view));
     return true;
   };
-  const auto armed = world_.cut_at_proposal_.find(id_);
+  const auto armed = world_.cut_at_proposal_.find(slot_);
   if (armed != world_.cut_at_proposal_.end() && armed->second.first-- == 0) {
     const auto then = std::move(armed->second.second);
     world_.cut_at_proposal_.erase(armed);
@@ -433,7 +445,7 @@ void World::Node::ProposeView(const View& view) {
     });
     return world_.After(0, [then, group = view.group] { then(group); });
   }
-  const bool cut = world_.directory_cut_.contains(id_);
+  const bool cut = world_.directory_cut_.contains(slot_);
   const bool trouble = cut || world_.Chance(world_.options_.directory_trouble);
   if (trouble && world_.Chance(0.2)) {  // it cannot be written, and says so
     return After(world_.Random(kDirectoryUsMax), [this, view] {

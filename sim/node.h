@@ -5,10 +5,12 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "backup/registration.h"
 #include "sim/sqlite_vfs.h"
 #include "sim/world.h"
 
@@ -17,26 +19,58 @@
 namespace assent::sim {
 
 inline constexpr const char* kCluster = "driver-world";
+inline constexpr uint64_t kDirectoryUsMax = 2'000;  // that a word from there, or to there, takes
 inline constexpr uint64_t kWallUs = 1'800'000'000'000'000;
 
-// What a replica finds again when its process comes back.
-struct World::Disk {
-  explicit Disk(std::string where) : root(std::move(where)), mount(root, store_files) {}
-
-  const std::string root;
+// What a replica's files say, and what the world knows of them.
+struct World::Contents {
   wal::MemoryFileSystem files;        // of the log
   wal::MemoryFileSystem store_files;  // of SQLite, and snapshots
-  SimulatedDisk mount;
-  Lsn durable{};   // the log's, as it said; 0 = it is being cut
+  Lsn durable{};                      // the log's, as it said; 0 = it is being cut
   Lsn recorded{};  // of that, what the last batch on disk says, or more, was durable when it was written
   uint64_t log_bits_flipped = 0;
-  bool is_limited = false;  // by LimitDisk
-  bool is_faulty = false;   // a fault was injected since the replica was opened
-  Epoch held{};             // the highest epoch that the replica was ever in (I-R4)
-  std::string store_path() const { return root + "/store.sqlite"; }
+  Epoch held{};  // the highest epoch that the replica was ever in (I-R4)
   Incarnation incarnation{};
   Epoch seen_epoch{};
   Incarnation directory{};
+
+  // As cp(1) does. `root`s: where the files of each lie.
+  void CopyFrom(const Contents& other, const std::string& from, const std::string& to) {
+    files.CopyFrom(other.files, from, to);
+    store_files.CopyFrom(other.store_files, from, to);
+    durable = other.durable;
+    recorded = other.recorded;
+    log_bits_flipped = other.log_bits_flipped;
+    held = other.held;
+    incarnation = other.incarnation;
+    seen_epoch = other.seen_epoch;
+    directory = other.directory;
+  }
+};
+
+// What a replica finds again when its process comes back.
+struct World::Disk : Contents {
+  explicit Disk(std::string where) : root(std::move(where)), mount(root, store_files) {}
+
+  const std::string root;
+  SimulatedDisk mount;
+  bool is_limited = false;  // by LimitDisk
+  bool is_faulty = false;   // a fault was injected since the replica was opened
+  bool is_old = false;      // put back from a copy
+  std::string store_path() const { return root + "/store.sqlite"; }
+};
+
+// Of a node, beside its replicas (R3). `place`: another one for each copy.
+struct World::NodeDisk {
+  uint64_t files = 0;
+  uint64_t starts = 0;
+  uint64_t place = 0;
+};
+
+struct World::Copy {
+  NodeDisk node;
+  std::map<GroupId, std::unique_ptr<Contents>> replicas;
+  std::set<GroupId> may_be_damaged;  // of them
 };
 
 // The log's commands on a simulated disk: carried out, and answered, when the world says so.
@@ -83,7 +117,8 @@ struct World::Hosted {
 
 class World::Node final : public ReplicaHost {
  public:
-  Node(World& world, NodeId id) : world_(world), id_(id) {}
+  // `slot`: where it runs; the node's own, or a copy's.
+  Node(World& world, NodeId id, NodeId slot) : world_(world), id_(id), slot_(slot) {}
 
   // Runs `run` later, unless this life of the node is over by then.
   template <typename Run>
@@ -151,7 +186,7 @@ class World::Node final : public ReplicaHost {
   }
   Status PersistView(GroupId group, const backup::PersistView& seen) override {
     if (Effect()) return Status(StatusCode::kIo, "dead");
-    Disk& disk = world_.DiskOf(id_, group);
+    Disk& disk = world_.DiskOf(slot_, group);
     disk.seen_epoch = seen.seen_epoch;
     disk.directory = seen.directory_incarnation;
     return {};
@@ -185,7 +220,8 @@ class World::Node final : public ReplicaHost {
     if (doomed_) return;
     if (halted) {
       ++world_.counts_.halts;
-      if (!world_.DiskOf(id_, group).is_faulty && !world_.may_be_damaged_.contains({id_, group})) {
+      const Disk& disk = world_.DiskOf(slot_, group);
+      if (!disk.is_faulty && !disk.is_old && !world_.may_be_damaged_.contains({slot_, group})) {
         world_.needless_halt_ = ToString(id_) + " " + ToString(group) + " halted: " + text;
       }
     }
@@ -207,11 +243,26 @@ class World::Node final : public ReplicaHost {
     Asked asked;
   };
 
+  // R3: the register, before anything else.
+  void BeginRegistration();
+  void StepRegistration();
+  void Perform(const backup::Registration::Work& work);
+  void OnRegistered();
+  void OnRefused();
+  backup::EarlierLife FollowTrace(const NodeRegister& seen) const;
+  bool is_copy() const { return slot_ != id_; }
+
   World& world_;
   const NodeId id_;
+  const NodeId slot_;
   bool up_ = false;
   uint64_t life_ = 0;
   uint64_t process_life_ = 0;
+  uint64_t boot_ = 0;  // of its machine
+  std::unique_ptr<backup::Registration> registration_;
+  bool registered_ = false;
+  bool takes_part_ = false;  // since then its replicas run
+  std::string refusal_;      // why it did not start; empty: it did
   uint64_t effects_ = 0;
   uint64_t planned_crash_at_ = 0;  // of effects_; 0: none
   bool planned_power_ = false;

@@ -191,6 +191,9 @@ class OneRun {
   }
 
   bool IsAtRest() {
+    for (const NodeId node : kNodes) {
+      if (world_.HasNode(node) && !world_.IsRegistered(node)) return false;
+    }
     for (const auto& [name, manager] : world_.foreign()) {
       if (!manager.idle()) return false;
     }

@@ -76,7 +76,7 @@ World::World(uint64_t seed, WorldOptions options) : seed_(seed), options_(std::m
     for (const auto* nodes : {&spec.replicas, &spec.others}) {
       for (const NodeId node : *nodes) {
         ResetDisk(node, spec.id);
-        if (!nodes_.contains(node)) nodes_[node] = std::make_unique<Node>(*this, node);
+        if (!nodes_.contains(node)) nodes_[node] = std::make_unique<Node>(*this, node, node);
       }
     }
   }
@@ -195,6 +195,7 @@ void World::Crash(NodeId node, bool power) {
 }
 void World::Leave(NodeId node) {
   Node& there = *nodes_.at(node);
+  if (!there.takes_part_) return Crash(node, /*power=*/false);
   for (auto& [group, hosted] : there.hosted_) hosted.replica->OnReplicationEvent(backup::Leave{});
   there.StopOnceLeft(now_us_ + kLeaveMaxUs);
 }
@@ -236,9 +237,13 @@ uint64_t World::EffectsOf(NodeId node) const {
 bool World::IsUp(NodeId node) const {
   return nodes_.at(node)->up_;
 }
+bool World::IsRegistered(NodeId node) const {
+  return nodes_.at(node)->up_ && nodes_.at(node)->takes_part_;
+}
 bool World::TakesPart(NodeId node) const {
   const Node& there = *nodes_.at(node);
-  return there.up_ && std::all_of(options_.groups.begin(), options_.groups.end(), [&](const GroupSpec& spec) {
+  return there.up_ && there.takes_part_ &&
+         std::all_of(options_.groups.begin(), options_.groups.end(), [&](const GroupSpec& spec) {
            if (std::find(spec.replicas.begin(), spec.replicas.end(), node) == spec.replicas.end())
              return true;
            const Replica& replica = *there.hosted_.at(spec.id).replica;
@@ -370,7 +375,7 @@ bool World::MayLoseDisk(NodeId node, GroupId group) const {
   if (open != proposals_open_.end() && open->second != 0) return false;
   const auto is_there = [&](const Member& member) {
     const auto disk = disks_.find({member.node, group});
-    return disk != disks_.end() && disk->second->incarnation == member.incarnation &&
+    return disk != disks_.end() && disk->second->incarnation == member.incarnation && !disk->second->is_old &&
            !may_be_damaged_.contains({member.node, group});
   };
   return std::any_of(view->second.members.begin(), view->second.members.end(),

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/node_register.h"
 #include "common/placement.h"
 #include "runtime/replica.h"
 #include "sim/foreign.h"
@@ -97,6 +98,7 @@ class World {
   // torn.
   void CutPowerInForce(NodeId node, bool cut);
   bool IsUp(NodeId node) const;
+  bool IsRegistered(NodeId node) const;  // and so its replicas run
   // Each replica of the node that belongs to its group is a primary that serves, or a backup.
   bool TakesPart(NodeId node) const;
   void RunFor(uint64_t us);
@@ -138,6 +140,22 @@ class World {
   // True if each acknowledged record of the group survives the loss of the node's disk: another member of the
   // view has it.
   bool MayLoseDisk(NodeId node, GroupId group) const;
+  // What cp(1) makes of the files of a node, running or not; and those files put back in the place of what is
+  // there: of all its replicas, or of one. REQUIRES: the node is down
+  struct Copy;
+  std::shared_ptr<const Copy> CopyFiles(NodeId node);
+  void PutBack(NodeId node, const Copy& copy, std::optional<GroupId> group);
+  // Whether the node's register shows that this replica's copy is older: what came since its last renewal it
+  // cannot show (docs/PROTOCOL.md, R3).
+  bool ShowsAsOld(NodeId node, GroupId group, const Copy& copy) const;
+  // A process starts on a copy of the node's files, beside the node, on the same machine or another one.
+  void StartClone(NodeId node, bool same_machine);
+  void StopClones();
+  void StopClones(NodeId node);  // that are not registered
+  // Why the node did not start; empty: it did, or was not asked to.
+  const std::string& Refusal(NodeId node) const;
+  // What such a message says: its files are moved aside. REQUIRES: the node is down
+  void WipeNode(NodeId node);
   bool HasNode(NodeId node) const { return nodes_.contains(node); }
   bool Has(NodeId node, GroupId group) const { return disks_.contains({node, group}); }
   void Resume(NodeId node);
@@ -218,7 +236,9 @@ class World {
  private:
   class Node;
   class Log;
+  struct Contents;
   struct Disk;
+  struct NodeDisk;
   struct Hosted;
   class Reference;
   struct Event {
@@ -264,6 +284,8 @@ class World {
   std::vector<size_t> runs_free_;
   Placement placement_;
   std::map<std::pair<NodeId, GroupId>, std::unique_ptr<Disk>> disks_;
+  std::map<NodeId, NodeDisk> node_disks_;
+  std::map<NodeId, NodeRegister> registers_;  // the directory's
   std::map<NodeId, std::unique_ptr<Node>> nodes_;
   std::set<std::pair<NodeId, NodeId>> cut_;
   std::map<std::pair<NodeId, NodeId>, uint64_t> slow_;

@@ -52,6 +52,7 @@ REPLICATION = [
     M_SHIP_OF_ANY_EPOCH NSHIP=2 V=1: R2, a Ship of another epoch has no effect
     M_RESTART_KEEPS_EPOCH: R3, an epoch belongs to one life of a process
     M_NO_INCARNATION L=3 V=1 MAXE=3 WIPES=1: R3, views and acks name the incarnation of a data directory
+    M_OLD_DISK_TAKEN WIPES=1: R3, files that are older than what was confirmed of them are refused
     M_SERVES_INHERITED_AT_ONCE: R4, the inherited log is replicated before anything is served
     M_ACK_OF_LENGTH M_ACK_WITHOUT_POSITION: R4, an ack names what was matched, and by its epoch
     M_MATCHING_GOES_ON L=3 MAXE=3: R4, matching begins anew with each epoch

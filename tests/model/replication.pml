@@ -16,7 +16,8 @@
  * Timers   A takeover, removal, admission, stall or resend may come at any moment. With leases left out,
  *          nothing here may depend on time.
  * Disks    WIPES times a replica that is down loses its data directory: another incarnation; not the last
- *          copy (G2). A member that did may take its own place, in one view.
+ *          copy (G2). One that is put back from an older copy is refused by its register (R3), and is moved
+ *          aside: the same. A member that did may take its own place, in one view.
  *
  * Checked, besides what the core itself would abort on:
  *   I-R1  one (epoch, LSN) is one record
@@ -279,10 +280,22 @@ inline crash(r) {
 }
 
 inline lose_disk(r) {
-  printf("r%d loses its disk\n", r);
   wipes--;
+#ifdef M_OLD_DISK_TAKEN
+  k = 0;
+  do
+  :: k < rep[r].last -> k++
+  :: break
+  od;
+  printf("r%d gets an older copy of its disk, which ends at LSN %d\n", r, k);
+  cut(r, k);
+  rep[r].applied = least(rep[r].applied, k);
+  k = 0
+#else
+  printf("r%d loses its disk\n", r);
   cut(r, 0);
-  rep[r].inc = 1 - rep[r].inc; rep[r].seen = 0; rep[r].applied = 0
+  rep[r].inc = 1 - rep[r].inc; rep[r].seen = 0; rep[r].applied = 0                      /* R3 */
+#endif
 }
 
 inline restart(r) {
@@ -492,7 +505,7 @@ inline advance_replicated(r) {
   :: d_step { cas[r].expect != 0 -> cas_done(r) } \
   /* the weather */ \
   :: atomic { !IS(r, DOWN) && crashes > 0 -> crash(r) } \
-  :: d_step { IS(r, DOWN) && wipes > 0 && HOLDS_DISK(other(r)) -> lose_disk(r) } \
+  :: atomic { IS(r, DOWN) && wipes > 0 && HOLDS_DISK(other(r)) -> lose_disk(r) } \
   :: d_step { IS(r, DOWN) -> restart(r) }
 
 active proctype group() {

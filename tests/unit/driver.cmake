@@ -1,6 +1,6 @@
 # The driver of a replica (runtime/replica.h) and what it is made of.
 
-foreach(part handover rules)
+foreach(part handover registration rules)
   assent_test(driver_${part}_test ${CMAKE_CURRENT_LIST_DIR}/driver_${part}_test.cc LINK assent_world)
 endforeach()
 assent_test(driver_parts_test ${CMAKE_CURRENT_LIST_DIR}/driver_crash_points_test.cc
