@@ -174,10 +174,11 @@ void ParticipantCore::OnGroupEpoch(const GroupEpoch& event) {
        ++it) {
     Branch& branch = it->second;
     if (branch.state == BranchState::kPrepared) {
-      // What was asked or answered before may be lost with the old primary. Jitter: all come at once (C7).
+      // What was asked or answered before may be lost with the old primary, and what was not decided with it
+      // is aborted by now: no lock need be held longer. That many do not ask at once the rounds see to (C7).
       branch.inquiries = 0;
       branch.inquiry_interval_us = config_.inquiry_first_us;
-      ScheduleInquiry(branch, config_.inquiry_first_us);
+      ScheduleInquiry(branch, config_.inquiry_news_us);
     } else if (branch.state == BranchState::kWorking && branch.txn.epoch < event.epoch) {
       // C3: nobody can commit it any more, so its locks need not wait for a timeout.
       dead.push_back(branch.txn);

@@ -67,6 +67,7 @@ struct ParticipantConfig {
   uint64_t idle_timeout_us = 10'000'000;  // P4: unprepared work that its coordinator does not call live
   uint64_t lock_timeout_us = 2'000'000;   // P2: beside foreign branches, whose locks are invisible here
   uint64_t inquiry_first_us = 1'000'000;  // P8, P4
+  uint64_t inquiry_news_us = 20'000;      // where the coordinator's group has a new primary
   uint64_t inquiry_max_us = 2'000'000;    // once what was in the way is gone, others wait for it no longer
   uint32_t inquiries_before_peers = 3;  // P8: how often the coordinator is asked before the other shards are
   uint32_t inquiries_per_round = 256;   // C7: and then a pause
