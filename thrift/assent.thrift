@@ -75,7 +75,7 @@ struct Token {
   2: i64 client       // from open_session
   3: i64 seq          // from 1, rising by one with each new request of the client
   4: i64 birth_us     // from the latest reply of that group that carried one (open_session, or an Ending). Not to be
-                      // invented: an old one is refused, and so is one that lies more than a week ahead
+                      // invented: an old one is refused (TOKEN_EXPIRED), and so is one more than a week ahead
 }
 
 /** Where a log record stands: the epoch that wrote it, and its number. (0, 0) stands before the first. */
@@ -114,7 +114,8 @@ struct Operation {
 struct ResultRow {
   1: binary key
   2: binary value
-  3: i64 version      // for CHECK_VERSION; 0: written by this transaction itself
+  3: i64 version      // for CHECK_VERSION; rises with each change of the key, also where it was removed in between.
+                      // 0: written by this transaction itself
 }
 
 /** Of one operation. GET: the row, if found. SCAN: its rows. ADD: the sum. Others: nothing set. */
@@ -160,8 +161,8 @@ enum RefusalCode {
                       // the transaction: `detail` says what to change. An open transaction stays open
   NO_SUCH_TXN = 2     // of work, commit, rollback: not, or no longer, live at this coordinator, never begun here, or
                       // another key than its own
-  TOKEN_EXPIRED = 3   // acknowledged before, or older than what the group remembers. (A token that was acknowledged may
-                      // still be answered with its recorded outcome)
+  TOKEN_EXPIRED = 3   // acknowledged before, or born before what the group remembers, or too far ahead. (A token that
+                      // was acknowledged may still be answered with its recorded outcome)
   TOKEN_MISMATCH = 4  // the token was used with other content
   STALE_EPOCH = 5     // `sent_to` is not `epoch`, the one that this node leads in. Lower than `epoch`: send again with
                       // that, as the same attempt. Higher: this node is behind; ask where_is for the leader
@@ -204,14 +205,15 @@ struct CommitTag {
   2: Epoch sent_to          // the epoch of the coordinator group that the client believes current; from 1
   3: i32 attempt            // from 1. Higher only after ABORTED was answered for the one before. A first send may be a
                             // higher one: an ABORTED of it ends those below it, too
-  4: i64 acked_below        // the client will never again ask about its tokens with a lower sequence; 0 or 1: none
+  4: i64 acked_below        // the client will never again ask about its tokens with a lower sequence; 0 or 1: none. At
+                            // most the sequence of `token` itself: the least that is to be asked about still, say
 }
 
 struct WhereIsRequest {
   1: string cluster         // empty: any; the reply names it
 }
 
-/** The primary of a coordinator group. */
+/** The primary of a coordinator group. Nodes may be behind, and name different ones: the higher epoch is the later. */
 struct Leader {
   1: GroupId group
   2: Epoch epoch
@@ -344,11 +346,12 @@ struct RollbackReply {
  *  - execute, commit: repeat the request, same token and same attempt, to the current leader: it joins a run that is
  *    under way, returns a recorded outcome, or runs what never ran. A Refusal means that *this send* did nothing; an
  *    earlier, unanswered send of the same attempt may still have done something, which only COMMITTED or ABORTED can
- *    tell: a request that is refused for good after an unanswered send has ended as UNKNOWN.
+ *    tell: a request that is refused for good after an unanswered send has ended as UNKNOWN. For good are INVALID,
+ *    NO_SUCH_TXN, TOKEN_EXPIRED, TOKEN_MISMATCH, WRONG_CLUSTER; after the others the same request is sent again.
  *  - open_session, begin_txn: call again. What was opened and never heard of costs nothing, and idles out.
  *  - work: it may have run, so do not repeat it, nor commit: roll back, and begin anew. The same after UNKNOWN.
- *  - rollback: repeat it until it is answered, RollbackReply or NO_SUCH_TXN; or leave it: the locks of the transaction
- *    are then held until it idles out.
+ *  - rollback: repeat it, to the current leader, until it is answered, RollbackReply or NO_SUCH_TXN; or leave it: the
+ *    locks of the transaction are then held until it idles out.
  *
  * A call waits for locks, so a long silence says nothing by itself. A client should wait for an answer for a little longer
  * than ANSWER_MS_MAX, then close the connection and treat the reply as lost. Meanwhile it may ask other nodes, once a

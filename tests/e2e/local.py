@@ -148,11 +148,15 @@ class Cluster:
 
 
 class ClusterTest(unittest.TestCase):
-    """Tests of commands on one cluster, which stays if one of them fails."""
+    """Tests on one cluster, which stays if one of them fails."""
+
+    @classmethod
+    def new_cluster(cls):
+        return Cluster(cls.__name__.lower())
 
     @classmethod
     def setUpClass(cls):
-        cls.cluster = Cluster(cls.__name__.lower())
+        cls.cluster = cls.new_cluster()
         cls.failed = False
 
     @classmethod

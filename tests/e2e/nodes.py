@@ -16,11 +16,12 @@ GROUPS = {"c1": ["n3"], "s1": ["n1", "n2"]}
 
 
 class Nodes:
-    def __init__(self, name, groups=None, count=3):
+    def __init__(self, name, groups=None, count=3, options=()):
         self.directory = new_directory(name)
         self.ports = Ports()
         self.groups = groups or GROUPS
         self.count = count
+        self.options = options  # of `assent node`
         self.addresses = [f"127.0.0.1:{self.ports.first + i}" for i in range(count)]
         self.connect = ",".join(self.addresses)
         self.processes = {}
@@ -46,8 +47,8 @@ class Nodes:
         for name in names:
             with open(self.path(f"{name}.log"), "ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [PROGRAM, "node", "--config", self.path(f"{name}.toml")], stdout=log, stderr=log,
-                    preexec_fn=die_with_parent)
+                    [PROGRAM, "node", "--config", self.path(f"{name}.toml"), *self.options], stdout=log,
+                    stderr=log, preexec_fn=die_with_parent)
 
     def start_all(self):
         self.start(*(f"n{node}" for node in range(1, self.count + 1)))
@@ -110,6 +111,11 @@ class Nodes:
             views = [row for row in json.loads(out or "[]") if row["group"] == group]
             return bool(views) and {views[0]["primary"], *views[0]["backups"]} == set(nodes)
         self.await_that(f"{group} on {nodes}", are_members)
+
+    def await_whole(self):
+        """So that any one node may go away."""
+        for group, nodes in self.groups.items():
+            self.await_members(group, *nodes)
 
     def close(self, keep=False):
         for process in self.processes.values():
