@@ -19,10 +19,9 @@ namespace assent::backup {
 // void until the next one was fast. Else forces of some seconds each, one behind the other, would void it now
 // and then only, and keep a lead, or a place in the view, for ever.
 uint64_t ReplicationCore::ForceAge() const {
-  if (durable_ < last_.lsn) {
-    return slow_forces_us_ + now_us_ - std::min(now_us_, force_since_us_);
-  }
-  return now_us_ - force_ended_us_ < kForcesForgottenUs ? slow_forces_us_ : 0;
+  const uint64_t slow_us = Mutated(Mutant::kSlowForcesForgotten) ? 0 : slow_forces_us_;
+  if (durable_ < last_.lsn) return slow_us + now_us_ - std::min(now_us_, force_since_us_);
+  return now_us_ - force_ended_us_ < kForcesForgottenUs ? slow_us : 0;
 }
 
 bool ReplicationCore::IsDiskDead() const {
@@ -201,7 +200,8 @@ void ReplicationCore::OnBeacon(NodeId from, const Beacon& beacon) {
   // R11: a primary whose disk hangs is as good as dead; it must not be told otherwise, nor go on by our word.
   // Unless there is nobody to lead in its place: this disk hangs, too, or this is a learner, which gives no
   // word; or the view may not become smaller.
-  if (beacon.force_age_us > kForceAgeMaxUs && TakeoverDeadline() != UINT64_MAX && !IsDiskDead()) {
+  if (beacon.force_age_us > kForceAgeMaxUs && TakeoverDeadline() != UINT64_MAX && !IsDiskDead() &&
+      !Mutated(Mutant::kSlowPrimaryKept)) {
     return Reached(Situation::kWedgedDiskGaveUp);
   }
   // It would be taken back in.

@@ -68,6 +68,8 @@ enum class Mutant : uint8_t {
   kLiveBranchRolledBack = 55,          // C3: a scan of a resource manager ends what is live
   kEndedMeanwhileRolledBack = 56,      // C3: a scan's list counts for what ended while it was on its way
   kOutcomesEndByWallClock = 57,        // C5: births and the horizon go by a clock that people set
+  kSlowForcesForgotten = 58,           // R11: only the open force counts, not those that were late before it
+  kSlowPrimaryKept = 59,               // R11: a primary whose disk does not keep up is told that it is heard
 };
 
 #ifdef ASSENT_MUTANTS

@@ -183,6 +183,13 @@ constexpr std::array kMutants = {
     MutantInfo{Mutant::kOutcomesEndByWallClock, "outcomes end by wall clock",
                "births and the horizon of a new primary go by its wall clock, wherever the last one's was",
                "C5 I-A5", ""},
+    MutantInfo{
+        Mutant::kSlowForcesForgotten, "slow forces forgotten",
+        "a node's word counts again as soon as a force that took seconds has ended, until the next one",
+        "I-A5", ""},
+    MutantInfo{Mutant::kSlowPrimaryKept, "slow primary kept",
+               "backups answer a primary whose disk takes seconds for a force, so that it goes on leading",
+               "I-A5", ""},
 };
 
 constexpr bool AreInOrder() {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
+#include <map>
 #include <memory>
 #include <random>
 #include <utility>
@@ -22,6 +24,14 @@ constexpr uint64_t kSecond = 1'000'000;
 constexpr uint64_t kPatienceUs = 60 * kSecond;
 // With the 10 s for which an idle group remembers that a disk was slow.
 constexpr uint64_t kHealMaxUs = 20 * kSecond;
+// R11. Who has a slow disk is left out within kLeftOutUs. From then on a group is watched: it is held up
+// while a record waits for longer than kHeldUpUs. That is for a small part of the time only: who is left out
+// may try to come back.
+constexpr uint64_t kLeftOutUs = 12 * kSecond;
+constexpr uint64_t kWatchedUs = 30 * kSecond;
+constexpr uint64_t kHeldUpUs = 500 * kMs;
+constexpr uint64_t kHeldUpMaxUs = 5 * kSecond;
+constexpr int kClientsOfSlowDisk = 4;
 constexpr GroupId kC1{GroupKind::kCoordinator, 1};
 constexpr GroupId kS1{GroupKind::kShard, 1};
 constexpr GroupId kS2{GroupKind::kShard, 2};
@@ -92,6 +102,11 @@ class OneRun {
     Say("HEAL", "everything works from here on");
     chaos.Heal();
     HealAndRest(chaos);
+    if (report_.violation.empty() && !options_.crash && random_() % 3 == 0) {
+      SlowDisk();
+      chaos.Heal();
+      if (report_.violation.empty()) HealAndRest(chaos);
+    }
     if (report_.violation.empty()) Audit();
     report_.by_kind = chaos.counts();
     for (const uint64_t count : report_.by_kind) report_.faults += count;
@@ -266,12 +281,55 @@ class OneRun {
       if (world_.now_us() - healed_us > kPatienceUs)
         return Violate("I-A5: not at rest\n" + world_.Describe());
     }
-    report_.healed_us = world_.now_us() - healed_us;
+    report_.healed_us = std::max(report_.healed_us, world_.now_us() - healed_us);
     if (world_.now_us() - since_us > kHealMaxUs) {
       Violate("I-A5: at rest only " + std::to_string(report_.healed_us / kMs) + " ms after healing");
     }
     if (!world_.needless_halt().empty())
       Violate("I-A5: halted without a fault of its disk: " + world_.needless_halt());
+  }
+
+  // I-A5, R11: with nothing else amiss, a disk whose forces take seconds holds its groups up for as long as
+  // it takes to find out, and hardly after that.
+  void SlowDisk() {
+    std::vector<NodeId> nodes;
+    std::copy_if(std::begin(kNodes), std::end(kNodes), std::back_inserter(nodes),
+                 [this](NodeId node) { return world_.HasNode(node); });
+    const NodeId slow = nodes[random_() % nodes.size()];
+    const uint64_t by_us = 1'300 * kMs + random_() % (4'000 * kMs);
+    Say("SLOW", ToString(slow) + ": each force takes " + std::to_string(by_us) + " us more");
+    for (const GroupSpec& spec : world_.options().groups) {
+      if (world_.Has(slow, spec.id)) world_.SlowLog(slow, spec.id, by_us);
+    }
+    for (int i = 0; i < kClientsOfSlowDisk; ++i) {
+      Client& client = AddClient();
+      client.Calm();
+      client.Go();
+    }
+    world_.RunFor(kLeftOutUs);
+    struct Wait {
+      Lsn last{};  // what there was to replicate, and when all of that was
+      uint64_t since_us = 0;
+      uint64_t held_up_us = 0;
+    };
+    std::map<GroupId, Wait> waits;
+    for (const GroupSpec& spec : world_.options().groups) waits[spec.id].since_us = world_.now_us();
+    for (const uint64_t end_us = world_.now_us() + kWatchedUs; world_.now_us() < end_us;) {
+      constexpr uint64_t kLookUs = 50 * kMs;
+      world_.RunFor(kLookUs);
+      for (auto& [group, wait] : waits) {
+        const Replica* primary = world_.Primary(group);
+        if (primary != nullptr && primary->replication().replicated() >= wait.last) {
+          wait.last = primary->log().last().lsn;
+          wait.since_us = world_.now_us();
+        } else if (world_.now_us() - wait.since_us > kHeldUpUs) {
+          wait.held_up_us += kLookUs;
+        }
+        if (wait.held_up_us <= kHeldUpMaxUs) continue;
+        return Violate("I-A5: " + ToString(group) + " waits again and again for the slow disk of " +
+                       ToString(slow) + "\n" + world_.Describe());
+      }
+    }
   }
 
   // A replica that is on its way back may bring a new view about, so that nobody serves for a moment.
