@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -210,7 +211,7 @@ Status SyncDirectory(const std::string& path) {
   return directory.Sync();
 }
 
-Status RenameDirectory(const std::string& from, const std::string& to) {
+Status Rename(const std::string& from, const std::string& to) {
   if (std::rename(from.c_str(), to.c_str()) != 0) {
     const int error = errno == ENOTEMPTY || errno == ENOTDIR ? EEXIST : errno;
     return Failed(error, "renaming to", to);
@@ -237,6 +238,21 @@ Result<std::vector<std::string>> ListDirectory(const std::string& path) {
 Status RemoveFile(const std::string& path) {
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return Failed(errno, "removing", path);
   return {};
+}
+
+std::string NumberedName(std::string_view prefix, uint64_t number) {
+  char digits[21];
+  std::snprintf(digits, sizeof digits, "%020llu", static_cast<unsigned long long>(number));
+  return std::string(prefix) + digits;
+}
+
+std::optional<uint64_t> NumberInName(std::string_view prefix, std::string_view name) {
+  if (!name.starts_with(prefix)) return std::nullopt;
+  name.remove_prefix(prefix.size());
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (error != std::errc{} || end != name.data() + name.size() || name.size() != 20) return std::nullopt;
+  return number;
 }
 
 bool IsTemporary(std::string_view name) {

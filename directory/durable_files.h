@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,12 +27,17 @@ Status ReplaceFile(const std::string& path, std::string_view contents);
 // Makes the directory and those above it as needed.
 Status MakeDirectories(const std::string& path);
 Status SyncDirectory(const std::string& path);
-// `to` must not exist, or be an empty directory: else kConflict.
-Status RenameDirectory(const std::string& from, const std::string& to);
+// Needs no room on the disk. There must be no file `to`; a directory may take an empty one's place, and is
+// answered kConflict where there is another.
+Status Rename(const std::string& from, const std::string& to);
 // Names in it, but for "." and "..", sorted. An entry that is there all the while is always named.
 Result<std::vector<std::string>> ListDirectory(const std::string& path);
 // ok if it is gone already. Not durable before the directory is synced.
 Status RemoveFile(const std::string& path);
+
+// Digits to a width that no number exceeds, so that names sort as numbers do.
+std::string NumberedName(std::string_view prefix, uint64_t number);
+std::optional<uint64_t> NumberInName(std::string_view prefix, std::string_view name);
 
 bool IsTemporary(std::string_view name);
 // Removes temporaries whose writer is gone: each writer holds an flock on its own, which ends with its

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <utility>
 
 #include "common/check.h"
@@ -23,24 +22,8 @@ constexpr int kReadTriesMax = 10;
 // Of what is told once each (G8).
 constexpr size_t kReportsMax = 100;
 
-// Digits to a width that no number exceeds, so that names sort as numbers do.
-std::string NameOf(std::string_view prefix, uint64_t number) {
-  char digits[21];
-  std::snprintf(digits, sizeof digits, "%020llu", static_cast<unsigned long long>(number));
-  return std::string(prefix) + digits;
-}
-
-std::optional<uint64_t> NumberOf(std::string_view prefix, std::string_view name) {
-  if (!name.starts_with(prefix)) return std::nullopt;
-  name.remove_prefix(prefix.size());
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  if (error != std::errc{} || end != name.data() + name.size() || name.size() != 20) return std::nullopt;
-  return number;
-}
-
 std::string ViewName(Epoch epoch) {
-  return NameOf(kViewPrefix, Raw(epoch));
+  return NumberedName(kViewPrefix, Raw(epoch));
 }
 
 // Of the files of that prefix the highest number; 0 where there is none. kNotFound: no such directory.
@@ -48,7 +31,7 @@ Result<uint64_t> HighestNumber(const std::string& path, std::string_view prefix)
   const auto names = ListDirectory(path);
   if (!names.ok()) return names.status();
   uint64_t highest = 0;
-  for (const std::string& name : *names) highest = std::max(highest, NumberOf(prefix, name).value_or(0));
+  for (const std::string& name : *names) highest = std::max(highest, NumberInName(prefix, name).value_or(0));
   return highest;
 }
 
@@ -58,7 +41,7 @@ Status Prune(const std::string& path, std::string_view prefix, uint64_t newest, 
   if (!names.ok()) return names.status();
   bool removed = false;
   for (const std::string& name : *names) {
-    const auto number = NumberOf(prefix, name);
+    const auto number = NumberInName(prefix, name);
     if (!number || *number + kept > newest) continue;
     ASSENT_RETURN_IF_ERROR(RemoveFile(path + "/" + name));
     removed = true;
@@ -146,7 +129,7 @@ Status EmbeddedDirectory::MakeSuccessor(const std::string& path, const Directory
     ASSENT_RETURN_IF_ERROR(MakeDirectories(group_path));
     ASSENT_RETURN_IF_ERROR(CreateFileOnce(group_path + "/" + ViewName(view.epoch), EncodeView(view)));
   }
-  return RenameDirectory(making, path);
+  return Rename(making, path);
 }
 
 Status EmbeddedDirectory::OpenIdentity(const EmbeddedOptions& options) {
@@ -241,7 +224,7 @@ Result<DirectorySnapshot> EmbeddedDirectory::Read(GroupId group) {
   if (!names.ok() && names.status().code() == StatusCode::kNotFound) return snapshot;
   if (!names.ok()) return names.status();
   for (const std::string& name : *names) {
-    if (NumberOf(kViewPrefix, name) || IsTemporary(name)) continue;
+    if (NumberInName(kViewPrefix, name) || IsTemporary(name)) continue;
     const std::string path = GroupPath(group) + "/" + name;
     const auto node =
         name.starts_with(kNodePrefix) ? ParseNodeId(name.substr(kNodePrefix.size())) : std::nullopt;
@@ -380,7 +363,7 @@ Result<std::optional<NodeRegister>> EmbeddedDirectory::ReadRegister(NodeId node)
       ASSENT_RETURN_IF_ERROR(CheckIdentity());  // it may have gone with the directory
       return Found();
     }
-    const std::string path = node_path + "/" + NameOf(kRegisterPrefix, *highest);
+    const std::string path = node_path + "/" + NumberedName(kRegisterPrefix, *highest);
     const auto text = ReadSmallFile(path, kTextRecordBytesMax);
     if (!text.ok() && IsMissing(text.status())) continue;  // pruned since it was listed
     if (!text.ok()) return text.status();
@@ -413,7 +396,7 @@ Status EmbeddedDirectory::SwapRegister(const NodeRegister& next) {
   const Status lost(StatusCode::kConflict, "another register of " + ToString(next.node) + " holds");
   if (!current.ok() || *current + 1 != next.version) return lost;
   const Status made =
-      CreateFileOnce(node_path + "/" + NameOf(kRegisterPrefix, next.version), EncodeRegister(next));
+      CreateFileOnce(node_path + "/" + NumberedName(kRegisterPrefix, next.version), EncodeRegister(next));
   if (!made.ok()) return made.code() == StatusCode::kConflict ? lost : made;
   const auto highest = HighestNumber(node_path, kRegisterPrefix);
   if (!highest.ok()) return highest.status();

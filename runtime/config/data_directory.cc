@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "common/check.h"
 #include "directory/durable_files.h"
@@ -19,7 +20,8 @@ namespace {
 constexpr uint32_t kFormat = 1;
 constexpr const char* kLockName = "lock";
 constexpr const char* kIdentityName = "identity";
-constexpr const char* kStartsName = "starts";
+constexpr const char* kStartsKind = "starts";
+constexpr const char* kStartsPrefix = "starts.";
 constexpr const char* kLogName = "log";
 constexpr const char* kStoreName = "state.sqlite";
 
@@ -84,9 +86,9 @@ Status DataDirectory::OpenIdentity() {
     if (!names.ok()) return names.status();
     for (const std::string& name : *names) {
       if (name == kLockName || name == "lost+found" || IsTemporary(name)) continue;
-      if (ParseGroupId(name)) {
+      if (ParseGroupId(name) || NumberInName(kStartsPrefix, name)) {
         return Status(StatusCode::kDamaged,
-                      path + " is missing, but there are replicas in " + path_ +
+                      path + " is missing, but there are files of a node in " + path_ +
                           ". Put the file back from a copy, or move the directory away: the node "
                           "is filled again from its peers");
       }
@@ -115,27 +117,37 @@ Status DataDirectory::OpenIdentity() {
 }
 
 // R3: durable before the start is registered, so a register never names one that these files do not know of.
+// The number is in the name, since a rename needs no room: a node starts on a full disk, too, and goes on
+// when there is room (G8).
 Result<NodeFiles> DataDirectory::CountStart(uint64_t fresh) {
   ASSENT_CHECK(fresh != 0);
-  const std::string path = path_ + "/" + kStartsName;
-  NodeFiles counted{fresh, 0};
-  const auto text = ReadSmallFile(path, kTextRecordBytesMax);
-  if (text.ok()) {
-    const auto record = DecodeTextRecord(*text, kStartsName, kFormat, path);
-    if (!record.ok()) return record.status();
-    const auto files = record->FindHex("files");
-    const auto starts = record->FindNumber("starts");
-    if (!files || *files == 0 || !starts) {
-      return Status(StatusCode::kDamaged, path + ": a field is missing. The file is damaged");
-    }
-    counted = {*files, *starts};
-  } else if (text.status().code() != StatusCode::kNotFound) {
-    return text.status();
+  const auto names = ListDirectory(path_);
+  if (!names.ok()) return names.status();
+  std::vector<uint64_t> found;
+  for (const std::string& name : *names) {
+    if (const auto number = NumberInName(kStartsPrefix, name)) found.push_back(*number);
   }
-  ++counted.starts;
-  const TextRecord record{
-      kStartsName, kFormat, {{"files", Hex16(counted.files)}, {"starts", std::to_string(counted.starts)}}};
-  ASSENT_RETURN_IF_ERROR(ReplaceFile(path, EncodeTextRecord(record)));
+  const auto path_of = [&](uint64_t starts) { return path_ + "/" + NumberedName(kStartsPrefix, starts); };
+  if (found.size() > 1) {
+    return Status(StatusCode::kDamaged, path_of(found[0]) + " and " + path_of(found[1]) +
+                                            ": these are two copies of a node's files, one put over the "
+                                            "other. Put back one of them whole");
+  }
+  if (found.empty()) {
+    const TextRecord record{kStartsKind, kFormat, {{"files", Hex16(fresh)}}};
+    ASSENT_RETURN_IF_ERROR(CreateFileOnce(path_of(0), EncodeTextRecord(record)));
+    found.push_back(0);
+  }
+  const std::string path = path_of(found[0]);
+  const auto text = ReadSmallFile(path, kTextRecordBytesMax);
+  if (!text.ok()) return text.status();
+  const auto record = DecodeTextRecord(*text, kStartsKind, kFormat, path);
+  if (!record.ok()) return record.status();
+  const NodeFiles counted{record->FindHex("files").value_or(0), found[0] + 1};
+  if (counted.files == 0) {
+    return Status(StatusCode::kDamaged, path + ": a field is missing. The file is damaged");
+  }
+  ASSENT_RETURN_IF_ERROR(Rename(path, path_of(counted.starts)));
   return counted;
 }
 

@@ -15,17 +15,16 @@
 //
 //   <data>/lock                       held with flock(2) while a node runs; names its pid
 //   <data>/identity                   cluster, node
-//   <data>/starts                     of processes on these files: their number, and what names the files
+//   <data>/starts.<number>            of processes that began on these files; what names the files
 //   <data>/<group>/identity           of a replica: cluster, group, node, incarnation, directory, epoch
 //   <data>/<group>/log/               wal/
 //   <data>/<group>/state.sqlite       store/
 //
-// It owns the lock and the identity files, and hands out the other paths.
+// It owns the lock, the identity files and the number of starts, and hands out the other paths.
 //
 // Guarantees:
 //   R3   A replica's incarnation is drawn when its directory is made and never changes: a directory without
-//   its identity
-//        is another replica. Highest epoch seen and incarnation are in one file, replaced whole.
+//        its identity is another replica. Highest epoch seen and incarnation are in one file, replaced whole.
 //   R7   tmp + fsync + rename + directory fsync; the update returns once it is durable.
 //   I-R4 The highest epoch never falls.
 namespace assent {
@@ -58,8 +57,8 @@ class DataDirectory {
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
 
-  // Counts this start, durably. `fresh`: drawn at random by the caller, for a directory that was never
-  // counted.
+  // Counts this start, durably; on a full disk, too. `fresh`: drawn at random by the caller, for a directory
+  // whose starts were never counted. kDamaged: two numbers are there.
   Result<NodeFiles> CountStart(uint64_t fresh);
 
   // Reads a replica's identity, or makes its directory and one with `fresh`, drawn at random by the caller,

@@ -1,6 +1,6 @@
 // A node's data on a real file system that is really full (ENOSPC): clients get typed errors or UNKNOWN, the
-// node says what to do, its groups go on elsewhere, and after space was freed and the node restarted, every
-// acknowledged commit is there and the replicas are equal.
+// node says what to do, its groups go on elsewhere, and after space was freed, whether the node is restarted
+// or not, every acknowledged commit is there and the replicas are equal.
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <iterator>
 #include <string>
@@ -188,15 +189,21 @@ class DiskFull : public testing::Test {
               << std::endl;
   }
 
+  // The node's log, once it is as wanted, or after half a minute.
+  std::string AwaitInLog(const std::function<bool(const std::string&)>& is_wanted) const {
+    const auto begun = steady_clock::now();
+    std::string log = LogOf(cluster_, kNode);
+    while (!is_wanted(log) && steady_clock::now() - begun < std::chrono::seconds(30)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      log = LogOf(cluster_, kNode);
+    }
+    return log;
+  }
+
   // The node stopped serving, or ended; its log says what to do.
   void CheckMessage() {
-    const auto begun = steady_clock::now();
-    std::string log;
-    do {
-      log = LogOf(cluster_, kNode);
-      if (WhatToDo(log) != std::string::npos) break;
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    } while (steady_clock::now() - begun < std::chrono::seconds(30));
+    const std::string log =
+        AwaitInLog([](const std::string& text) { return WhatToDo(text) != std::string::npos; });
     const size_t said = WhatToDo(log);
     ASSERT_NE(said, std::string::npos) << "n2 does not say what to do:\n" << log;
     const size_t line = log.rfind('\n', said) + 1;
@@ -239,21 +246,42 @@ TEST_F(DiskFull, FilledBySomethingElseThenFreedAndRestartedKeepsAllThatWasAcknow
   Put(30);  // no more than n2 has room for afterwards
   CheckMessage();
   EXPECT_FALSE(stuck_) << "the other replica leads, and has room";
-  // A restart on a full disk may fail, but says why; and loses nothing.
+  // It is there to say why it serves nothing, and goes on when there is room.
   cluster_.nodes().Kill(kNode);
+  disk_->Fill();  // what it left free by its end, too
   ASSERT_TRUE(cluster_.nodes().Start(kNode).ok());
   (void)cluster_.nodes().AwaitExit(kNode, 2'000);
-  std::cout << "started on the full disk: "
-            << (cluster_.nodes().ExitStatus(kNode) < 0
-                    ? std::string("it runs")
-                    : "ended with " + std::to_string(cluster_.nodes().ExitStatus(kNode)))
-            << ", and said last: " << LastLine(LogOf(cluster_, kNode)) << std::endl;
+  EXPECT_LT(cluster_.nodes().ExitStatus(kNode), 0)
+      << "ended, and said last: " << LastLine(LogOf(cluster_, kNode));
   disk_->RemoveFiller();
   Restart();
   CheckAll("freed");
   Put(10);
   EXPECT_FALSE(stuck_);
   CheckAll("afterwards");
+}
+
+// The replica that is opened again has a life of its own in a process that goes on (R3): its views are made.
+TEST_F(DiskFull, FilledThenFreedWithoutARestartGoesOnAndLeadsAgain) {
+  Put(10);
+  disk_->Fill();
+  Put(30);
+  const auto stopped = [](const std::string& text) {
+    return text.find("s1 has stopped on this node: disk full") != std::string::npos;
+  };
+  ASSERT_TRUE(stopped(AwaitInLog(stopped))) << LogOf(cluster_, kNode);
+  disk_->RemoveFiller();
+  const auto goes_on = [](const std::string& text) {
+    return text.find("s1: there is room again, and its replica goes on") != std::string::npos;
+  };
+  ASSERT_TRUE(goes_on(AwaitInLog(goes_on))) << LogOf(cluster_, kNode);
+  cluster_.AwaitBackup({GroupKind::kShard, 1});
+  const auto promoted = cluster_.Run({"group", "promote", "s1", "n2"});
+  EXPECT_EQ(promoted.exit_code, 0) << promoted.out << LogOf(cluster_, kNode);
+  Put(10);
+  EXPECT_FALSE(stuck_);
+  EXPECT_EQ(cluster_.Show({GroupKind::kShard, 1}).primary, kNode);
+  CheckAll("freed, in place");
 }
 
 }  // namespace

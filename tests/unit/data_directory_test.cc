@@ -63,7 +63,12 @@ TEST_F(DataDirectoryOpen, EachStartIsCounted) {  // R3
     EXPECT_EQ(counted->starts, starts);
     EXPECT_EQ(counted->files, 101u);
   }
-  WriteFile(path_ + "/starts", ReadFile(path_ + "/starts").substr(0, 20));
+  const std::string three = path_ + "/starts.00000000000000000003";
+  const std::string text = ReadFile(three);
+  WriteFile(path_ + "/starts.00000000000000000001", text);  // an older copy's, and nothing says which it is
+  EXPECT_EQ(MustOpen()->CountStart(9).status().code(), StatusCode::kDamaged);
+  std::filesystem::remove(path_ + "/starts.00000000000000000001");
+  WriteFile(three, text.substr(0, 20));
   EXPECT_EQ(MustOpen()->CountStart(9).status().code(), StatusCode::kDamaged);
 }
 
@@ -97,6 +102,10 @@ TEST_F(DataDirectoryOpen, SomeoneElsesDirectoryIsRefused) {
 }
 
 TEST_F(DataDirectoryOpen, ReplicasWithoutTheNodesIdentityAreDamage) {
+  ASSERT_TRUE(MustOpen()->CountStart(9).ok());
+  std::filesystem::remove(path_ + "/identity");
+  EXPECT_EQ(Open().status().code(), StatusCode::kDamaged);
+  std::filesystem::remove_all(path_);
   ASSERT_TRUE(MustOpen()->OpenReplica(kGroup, kFresh).ok());
   std::filesystem::remove(path_ + "/identity");
   EXPECT_EQ(Open().status().code(), StatusCode::kDamaged);
