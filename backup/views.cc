@@ -190,8 +190,7 @@ void ReplicationCore::ForgetProposal() {
 // only once it is a member again, and holds it then.)
 bool ReplicationCore::LacksWhatWasConfirmed() const {
   if (Mutated(Mutant::kFloorIgnored)) return false;
-  return last_.lsn < confirmed_.lsn ||
-         (confirmed_.lsn > log_.base().lsn && log_.EpochAt(confirmed_.lsn) != confirmed_.epoch);
+  return confirmed_.lsn > log_.base().lsn && log_.EpochAt(confirmed_.lsn) != confirmed_.epoch;
 }
 
 // The directory's view is `view`, above the one acted in.

@@ -222,6 +222,14 @@ TEST_F(RegistrationSecondLife, SilenceIsNoDeathOfTheOriginalOfACopy) {
   EXPECT_EQ(released.state(), State::kHeld);
 }
 
+TEST_F(RegistrationSecondLife, StopInOrderLetsItsFilesBeMoved) {
+  WasHeld(1, 5, Position(10), /*stopped=*/true);
+  Registration moved(Own(2, 6), {Replica()});
+  Run(moved, EarlierLife::kUnknown);
+  EXPECT_EQ(moved.state(), State::kHeld);
+  EXPECT_FALSE(held_->stopped);
+}
+
 TEST_F(RegistrationSecondLife, OfMachinesThatStartedAnewTheWatchDecides) {
   WasHeld(1, 5, Position(10));
   Registration process(Own(2, 6), {Replica()});

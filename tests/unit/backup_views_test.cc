@@ -241,6 +241,14 @@ TEST(BackupViews, MemberThatLacksWhatWasConfirmedOfItHalts) {
   whole.confirmed = At(1, 2);
   whole.Start({Entry(1, 1, "a"), Entry(1, 2, "b")}, 0, 1).Read(ViewOf(1, 2, 499, {1, 2}));
   EXPECT_NE(whole.core.role(), Role::kHalted);
+  for (const uint64_t confirmed : {0U, 1U, 2U}) {  // what lies below the log's base is in the store
+    Replica trimmed(1);
+    if (confirmed != 0) trimmed.confirmed = At(1, confirmed);
+    for (const char* value : {"a", "b"}) trimmed.log.Append(Entry(1, Raw(trimmed.log.last().lsn) + 1, value));
+    trimmed.log.Trim(Lsn{2});
+    trimmed.Start({Entry(1, 3, "c")}, 2, 1).Read(ViewOf(1, 2, 499, {1, 2}));
+    EXPECT_NE(trimmed.core.role(), Role::kHalted) << confirmed;
+  }
 }
 
 // R6: it may have begun again with a snapshot from below; it has all of it again when it is taken in.

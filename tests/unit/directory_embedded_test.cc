@@ -438,6 +438,9 @@ TEST_F(EmbeddedRegister, DamageIsReported) {
     WriteFile(path, text.substr(0, at) + "?" + text.substr(at + 1));
     ASSERT_EQ(directory->ReadRegister(NodeId{1}).status().code(), StatusCode::kDamaged) << at;
   }
+  WriteFile(path, text);
+  WriteFile(temp_ / "directory/nodes/n1/register.00000000000000000002", text);  // another version's
+  EXPECT_EQ(directory->ReadRegister(NodeId{1}).status().code(), StatusCode::kDamaged);
 }
 
 TEST_F(EmbeddedRegister, OnlyTheProcessThatItNamesProposes) {  // R3
