@@ -257,13 +257,13 @@ Client::Operations Client::DrawOneShot(Kind kind, std::string& marker) {
         marker = "m" + NextName();
       } else {
         const std::string key = Pick(plan_.registers, 1)[0];
-        operations = {GetOp{key}, PutOp{key, NextName()}};
+        operations = {GetOp{key}, PutOp{key, NextLongName()}};
       }
       break;
     case Kind::kSwap:
       for (const std::string& key : Pick(plan_.registers, 3)) {
         operations.push_back(GetOp{key});
-        operations.push_back(PutOp{key, NextName()});
+        operations.push_back(PutOp{key, NextLongName()});
       }
       break;
     case Kind::kAppend:

@@ -31,6 +31,7 @@ struct ClientPlan {
   std::vector<uint64_t> busy_at_us;
   bool has_foreign = false;        // resource managers of somebody else take part now and then
   uint64_t dwell_us_max = 60'000;  // now and then, between two requests of an interactive transaction
+  size_t padding = 0;              // of values, so that a record takes more than a sector
   double duplicates = 0.05;        // of requests that come again, late
   double stale_births = 0.7;       // of replies whose birth time it does not take for its next tokens
   double forgets = 0.2;            // of commits sent again: a shard, or all
@@ -100,6 +101,7 @@ class Client {
   void Record(const Operations& operations, const std::vector<OperationResult>* results);
   std::string NextValue(const std::string& key);
   std::string NextName() { return std::to_string(number_) + "." + std::to_string(++names_); }
+  std::string NextLongName() { return NextName() + std::string(plan_.padding, '.'); }
   std::vector<std::string> Pick(std::vector<std::string> keys, size_t count);
   uint64_t Below(uint64_t bound) { return bound == 0 ? 0 : random_() % bound; }
   bool Chance(double p) { return static_cast<double>(random_() % 1'000'000) < p * 1e6; }

@@ -160,6 +160,7 @@ class OneRun {
     plan.has_foreign = world_.options().foreign;
     plan.think_us_max = 100 * kMs + random_() % (350 * kMs);
     plan.quiet_times = 20;
+    if (random_() % 3 == 0) plan.padding = 400;
     if (random_() % 3 == 0) plan.dwell_us_max = 300 * kMs;
     if (options_.think_us_max) {
       plan.think_us_max = *options_.think_us_max;
