@@ -162,7 +162,8 @@ TEST_F(DriverOfAShard, R4DivergentTailIsCutAndTheRoleCoreRebuilt) {
   world.Crash(kN1, false);
   world.Cut(kN1, kN2, false);
   world.Start(kN1);
-  world.RunFor(1);  // it has read its log, and not yet the directory
+  // It has read its log, and not yet its group's view.
+  ASSERT_TRUE(world.RunUntil([&] { return world.IsRegistered(kN1); }, kSecond));
   EXPECT_EQ(InDoubt(kN1), 2u);
   world.Promote(kS1, kN2);
   const uint64_t cuts = world.counts().truncations;
