@@ -56,6 +56,7 @@ struct ForeignReply {
   bool done = false;            // kCommit, kRollback: the branch is ended durably, or was before
   std::string detail;           // for people: why not
   std::vector<TxnId> prepared;  // kRecover: branches of this cluster and coordinator group in doubt there
+  Epoch epoch{};                // as CallForeign had it
 };
 // An operator hands the group over to another replica. While `begun`, nothing new is taken on that would be
 // lost with this process's memory, and what is open goes on to its end, until IsQuiet().
@@ -89,6 +90,7 @@ struct CallForeign {
   ForeignVerb verb{};
   TxnId txn;
   std::string payload;  // kPrepare
+  Epoch epoch{};        // the driver fills in the one that asks: its answer is for no other
 };
 // Something that an operator must see (P6, G7): damage, or a contradiction. The replica goes on or halts as
 // said.

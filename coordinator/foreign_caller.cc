@@ -30,6 +30,7 @@ ForeignReply BlankReply(const CallForeign& call) {
   reply.resource_manager = call.resource_manager;
   reply.verb = call.verb;
   reply.txn = call.txn;
+  reply.epoch = call.epoch;
   return reply;
 }
 

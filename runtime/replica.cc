@@ -217,7 +217,9 @@ void Replica::OnClientGone(RequestId id) {
 }
 
 void Replica::OnForeign(ForeignReply reply) {
-  if (!role_serves_ || halted_) return;
+  // Of an epoch before: a branch on its list may have committed, and been forgotten, since it was asked for
+  // (P6).
+  if (!role_serves_ || halted_ || reply.epoch != replication_.epoch()) return;
   Enqueue(RoleEvent(std::move(reply)));
   Run();
 }
@@ -455,6 +457,7 @@ void Replica::Perform(Answer& effect) {
 }
 
 void Replica::Perform(CallForeign& effect) {
+  effect.epoch = replication_.epoch();
   Leave(std::move(effect));
 }
 

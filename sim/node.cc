@@ -341,8 +341,9 @@ void World::Node::Transmit(NodeId to, Envelope envelope) {
 void World::Node::PerformForeign(GroupId group, const CallForeign& call) {
   if (Effect()) return;
   if (world_.trace().prints()) world_.trace().Line(world_.now_us_, id_, group, "calls", sim::Describe(call));
-  const auto answer = [this, life = life_, group](ForeignReply reply) {
+  const auto answer = [this, life = life_, group, epoch = call.epoch](ForeignReply reply) {
     if (!up_ || life != life_) return;
+    reply.epoch = epoch;
     const uint64_t list_us = reply.verb == ForeignVerb::kRecover ? world_.Random(kForeignListUs) : 0;
     After(list_us + world_.Random(world_.options_.delay_us_max + 1), [this, group, reply = std::move(reply)] {
       hosted_.at(group).replica->OnForeign(reply);
