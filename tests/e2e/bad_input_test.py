@@ -321,9 +321,12 @@ class FilesAndSystem(ClusterTest):
             self.refused(path, 1, path, "Permission denied")
 
     def test_port_in_use_and_address_of_another_machine(self):
-        err = self.refused(self.write_config(('data = "n1"', 'data = "elsewhere"')), 1, "is in use")
-        self.assertIn(str(self.cluster.ports.first), err)
         address = f"127.0.0.1:{self.cluster.ports.first}"
+        # The port of its own node that runs: that it runs is told, which is the reason.
+        self.refused(self.write_config(('data = "n1"', 'data = "elsewhere"')), 1, "n1 runs already", address)
+        self.cluster.stop()
+        with socket.create_server(("127.0.0.1", self.cluster.ports.first)):  # somebody else's
+            self.refused(self.write_config(), 1, "is in use", str(self.cluster.ports.first))
         self.refused(self.write_config((f'listen = "{address}"', f'listen = "192.0.2.1:{self.cluster.ports.first}"')),
                      2, "--insecure")
 

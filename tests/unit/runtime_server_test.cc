@@ -129,8 +129,13 @@ TEST(ServerSeats, ConnectionThatNamesNoServiceIsClosedInTime) {
 TEST(ServerSeats, IdlestClientMakesRoomForANewOne) {
   EchoServer echo({.connections_max = 2, .evict_idle_ms = 0});
   const auto first = Served(echo), second = Served(echo);
+  // A client has its answer a moment before its connection counts as idle.
+  const auto await_idle = [&] {
+    while (echo.server->idle() != 2) std::this_thread::yield();
+  };
+  await_idle();
   EXPECT_TRUE(StillServed(*first));  // so the second idles longer
-  while (echo.server->idle() != 2) std::this_thread::yield();
+  await_idle();
   const auto third = Served(echo);
   EXPECT_TRUE(StillServed(*first));
   EXPECT_FALSE(StillServed(*second));
