@@ -52,7 +52,8 @@ class Registration {
  public:
   enum class State : uint8_t { kLooking = 1, kClaiming, kHeld, kRefused, kLost };
 
-  // `own`: node, files, starts (this start counted, durably), life, address and process of this process.
+  // `own`: node, files, starts (one more than the files know of: counted there before the first swap), life,
+  // address and process of this process.
   Registration(NodeRegister own, std::vector<OwnReplica> replicas);
 
   // What is to be done now: read the register (answered by OnLooked), or make this one the node's if the

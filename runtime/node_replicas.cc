@@ -106,12 +106,12 @@ void Node::Host(const GroupEntry& group, OpenedGroup opened, uint64_t life) {
 // R3: nothing here takes part before the node is this process's, nor a replica whose files are older ones.
 Status Node::ClaimRegister() {
   const NodeConfig& config = options_.config;
-  const auto files = data_->CountStart(RandomNumber());
+  const auto files = data_->ReadStarts(RandomNumber());
   if (!files.ok()) return files.status();
   NodeRegister own;
   own.node = config.node;
   own.files = files->files;
-  own.starts = files->starts;
+  own.starts = files->starts + 1;
   own.life = life_;
   own.address = ToString(config.listen);
   own.process = TraceThisProcess(data_->LockPath());
@@ -122,7 +122,7 @@ Status Node::ClaimRegister() {
     }
   }
   registrar_ = std::make_unique<Registrar>(*directory_, std::move(own), std::move(replicas));
-  const Status claimed = registrar_->Claim();
+  const Status claimed = registrar_->Claim([&] { return data_->CountStart(*files); });
   if (claimed.code() == StatusCode::kConflict) {
     return Status(StatusCode::kConflict, config.data + ": " + claimed.message());
   }

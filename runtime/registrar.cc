@@ -32,7 +32,8 @@ void Registrar::Take(const Answer& answer) {
                          *looked ? FollowTrace((*looked)->process, process_) : backup::EarlierLife::kGone);
 }
 
-Status Registrar::Claim() {
+Status Registrar::Claim(const std::function<Status()>& count) {
+  bool counted = false;
   registration_.Confirm(Loop::Now().wall_us, {});
   while (registration_.state() != Registration::State::kHeld) {
     if (registration_.state() == Registration::State::kRefused) {
@@ -42,6 +43,9 @@ Status Registrar::Claim() {
     if (!work) {
       std::this_thread::sleep_for(std::chrono::microseconds(backup::kLookUs / 4));
       continue;
+    }
+    if (std::holds_alternative<NodeRegister>(*work) && !std::exchange(counted, true)) {
+      ASSENT_RETURN_IF_ERROR(count());
     }
     const Answer answer = Perform(*work);
     if (const auto* looked = std::get_if<Result<std::optional<NodeRegister>>>(&answer);

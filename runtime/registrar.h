@@ -22,8 +22,9 @@ class Registrar {
   Registrar(Directory& directory, NodeRegister own, std::vector<backup::OwnReplica> replicas);
 
   // Blocks until the node is this process's: at once where the one before it is gone, else for kWatchUs.
-  // kConflict: it is not, and the message says what to do. Else the directory's error.
-  Status Claim();
+  // `count` makes this start durable in the node's files; it is called once, when the register lets these in.
+  // kConflict: it does not, and the message says what to do. Else the directory's error, or `count`'s.
+  Status Claim(const std::function<Status()>& count);
   const backup::Registration& registration() const { return registration_; }
 
   // On the loop thread, once claimed. `positions`: what is confirmed of the replicas by now; `lost`: another

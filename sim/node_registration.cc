@@ -11,12 +11,10 @@ namespace assent::sim {
 void World::Node::BeginRegistration() {
   NodeDisk& disk = world_.node_disks_[slot_];
   if (disk.files == 0) disk = {world_.next_random_++, 0, world_.next_random_++};
-  if (Effect()) return;
-  ++disk.starts;
   NodeRegister own;
   own.node = id_;
   own.files = disk.files;
-  own.starts = disk.starts;
+  own.starts = disk.starts + 1;
   own.life = process_life_;
   own.address = ToString(slot_);
   own.process.boot = std::to_string(boot_);
@@ -55,6 +53,7 @@ void World::Node::Perform(const backup::Registration::Work& work) {
   const bool cut = world_.directory_cut_.contains(slot_);
   const bool trouble = cut || world_.Chance(world_.options_.directory_trouble);
   if (const auto* next = std::get_if<NodeRegister>(&work)) {
+    world_.node_disks_[slot_].starts = next->starts;  // counted there before
     // Of unknown fate: now, later, or never.
     const uint64_t delay_us = world_.Random((trouble ? 20 : 1) * kDirectoryUsMax);
     if (!cut && (!trouble || world_.Chance(0.7))) {

@@ -116,10 +116,7 @@ Status DataDirectory::OpenIdentity() {
   return {};
 }
 
-// R3: durable before the start is registered, so a register never names one that these files do not know of.
-// The number is in the name, since a rename needs no room: a node starts on a full disk, too, and goes on
-// when there is room (G8).
-Result<NodeFiles> DataDirectory::CountStart(uint64_t fresh) {
+Result<NodeFiles> DataDirectory::ReadStarts(uint64_t fresh) {
   ASSENT_CHECK(fresh != 0);
   const auto names = ListDirectory(path_);
   if (!names.ok()) return names.status();
@@ -127,28 +124,38 @@ Result<NodeFiles> DataDirectory::CountStart(uint64_t fresh) {
   for (const std::string& name : *names) {
     if (const auto number = NumberInName(kStartsPrefix, name)) found.push_back(*number);
   }
-  const auto path_of = [&](uint64_t starts) { return path_ + "/" + NumberedName(kStartsPrefix, starts); };
   if (found.size() > 1) {
-    return Status(StatusCode::kDamaged, path_of(found[0]) + " and " + path_of(found[1]) +
+    return Status(StatusCode::kDamaged, StartsPath(found[0]) + " and " + StartsPath(found[1]) +
                                             ": these are two copies of a node's files, one put over the "
                                             "other. Put back one of them whole");
   }
   if (found.empty()) {
     const TextRecord record{kStartsKind, kFormat, {{"files", Hex16(fresh)}}};
-    ASSENT_RETURN_IF_ERROR(CreateFileOnce(path_of(0), EncodeTextRecord(record)));
+    ASSENT_RETURN_IF_ERROR(CreateFileOnce(StartsPath(0), EncodeTextRecord(record)));
     found.push_back(0);
   }
-  const std::string path = path_of(found[0]);
+  const std::string path = StartsPath(found[0]);
   const auto text = ReadSmallFile(path, kTextRecordBytesMax);
   if (!text.ok()) return text.status();
   const auto record = DecodeTextRecord(*text, kStartsKind, kFormat, path);
   if (!record.ok()) return record.status();
-  const NodeFiles counted{record->FindHex("files").value_or(0), found[0] + 1};
-  if (counted.files == 0) {
+  const NodeFiles read{record->FindHex("files").value_or(0), found[0]};
+  if (read.files == 0) {
     return Status(StatusCode::kDamaged, path + ": a field is missing. The file is damaged");
   }
-  ASSENT_RETURN_IF_ERROR(Rename(path, path_of(counted.starts)));
-  return counted;
+  return read;
+}
+
+// R3: durable before the start is registered, so a register never names one that these files do not know of;
+// and not before the register was looked at, or old files would know of as many once they were refused often
+// enough. The number is in the name, since a rename needs no room: a node starts on a full disk, too, and
+// goes on when there is room (G8).
+Status DataDirectory::CountStart(const NodeFiles& read) {
+  return Rename(StartsPath(read.starts), StartsPath(read.starts + 1));
+}
+
+std::string DataDirectory::StartsPath(uint64_t starts) const {
+  return path_ + "/" + NumberedName(kStartsPrefix, starts);
 }
 
 std::string DataDirectory::LockPath() const {

@@ -44,7 +44,7 @@ struct ReplicaIdentity {
 // What tells files of a node from older ones (R3).
 struct NodeFiles {
   uint64_t files = 0;   // drawn when the data directory was made, or first counted
-  uint64_t starts = 0;  // of processes, counted before anything else is done
+  uint64_t starts = 0;  // of processes that were registered, or about to be
 };
 
 class DataDirectory {
@@ -57,9 +57,11 @@ class DataDirectory {
   DataDirectory(const DataDirectory&) = delete;
   DataDirectory& operator=(const DataDirectory&) = delete;
 
-  // Counts this start, durably; on a full disk, too. `fresh`: drawn at random by the caller, for a directory
-  // whose starts were never counted. kDamaged: two numbers are there.
-  Result<NodeFiles> CountStart(uint64_t fresh);
+  // How many starts were counted. `fresh`: drawn at random by the caller, for a directory whose starts never
+  // were. kDamaged: two numbers are there.
+  Result<NodeFiles> ReadStarts(uint64_t fresh);
+  // One more than ReadStarts told, durably; on a full disk, too.
+  Status CountStart(const NodeFiles& read);
 
   // Reads a replica's identity, or makes its directory and one with `fresh`, drawn at random by the caller,
   // as its incarnation. kDamaged: the replica's files are there without an identity, or a formed one lacks
@@ -96,6 +98,7 @@ class DataDirectory {
   Status TakeLock();
   Status OpenIdentity();
   Status WriteReplica(const ReplicaIdentity& identity) const;
+  std::string StartsPath(uint64_t starts) const;
 
   const std::string path_;
   const std::string cluster_;
