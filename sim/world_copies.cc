@@ -58,6 +58,9 @@ bool World::ShowsAsOld(NodeId node, GroupId group, const Copy& copy) const {
 }
 
 void World::StartClone(NodeId node, bool same_machine) {
+  // Beside one that is not registered yet either may win, and the other be refused: it would be this one that
+  // the group goes on with, and that ends with the fault.
+  if (!nodes_.at(node)->registered_) return;
   const auto copy = CopyFiles(node);
   const NodeId slot{Raw(node) + kCloneSlots};
   auto& clone = nodes_[slot];
