@@ -590,6 +590,7 @@ void Chaos::Heal() {
       world_.HoldLog(node, spec.id, false);
       world_.SlowLog(node, spec.id, 0);
     }
+    if (world_.IsLeaving(node)) world_.Crash(node, false);
     Repair(node);
   }
 }

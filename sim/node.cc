@@ -142,7 +142,7 @@ void World::Node::Start() {
   slice_due_ = refreshing_ = false;
   wake_us_ = UINT64_MAX;
   paused_until_us_ = 0;
-  registered_ = takes_part_ = false;
+  registered_ = takes_part_ = leaving_ = false;
   refusal_.clear();
   if (!clock_runs_) {  // the machine came up
     clock_runs_ = true;

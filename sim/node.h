@@ -271,6 +271,7 @@ class World::Node final : public ReplicaHost {
   uint64_t sent_ = 0;
   uint64_t doom_in_ = 0;
   bool doom_in_force_ = false;  // the power goes when a log syncs next
+  bool leaving_ = false;        // it stops once the others can do without it
   bool doomed_ = false;
   bool doom_power_ = false;
   bool slice_due_ = false;

@@ -197,7 +197,12 @@ void World::Leave(NodeId node) {
   Node& there = *nodes_.at(node);
   if (!there.takes_part_) return Crash(node, /*power=*/false);
   for (auto& [group, hosted] : there.hosted_) hosted.replica->OnReplicationEvent(backup::Leave{});
+  there.leaving_ = true;
   there.StopOnceLeft(now_us_ + kLeaveMaxUs);
+}
+bool World::IsLeaving(NodeId node) const {
+  const Node& there = *nodes_.at(node);
+  return there.up_ && there.leaving_;
 }
 void World::CrashAtEffect(NodeId node, uint64_t count, bool power) {
   nodes_.at(node)->doom_in_ = count;

@@ -91,6 +91,7 @@ class World {
   void Crash(NodeId node, bool power);
   // It is told to stop, and does once it has left its views, or after some time.
   void Leave(NodeId node);
+  bool IsLeaving(NodeId node) const;
   // It dies just before the `count`-th effect from now on: nothing that it does from there on happens.
   // 0: it does not, after all.
   void CrashAtEffect(NodeId node, uint64_t count, bool power);
