@@ -16,6 +16,7 @@
 #include "directory/embedded.h"
 #include "runtime/config/config.h"
 #include "runtime/config/data_directory.h"
+#include "runtime/loop.h"
 #include "runtime/random_number.h"
 #include "store/store.h"
 #include "wal/inspect.h"
@@ -34,14 +35,6 @@ struct HeardReplica {
   ReplicaIdentity identity;
   LogPosition last;
   bool leads_on = true;  // false: a snapshot was being installed, so its log is worth nothing
-};
-
-class Silent final : public wal::InspectVisitor {
- public:
-  void OnSegment(const wal::InspectedSegment&) override {}
-  void OnBatch(uint64_t, const wal::BatchHeader&, uint64_t) override {}
-  void OnFrame(uint64_t, const wal::FrameView&, const std::string&) override {}
-  void OnSegmentEnd(const wal::InspectedSegment&, const wal::InspectedSegmentEnd&) override {}
 };
 
 class Adopter {
@@ -112,7 +105,7 @@ class Adopter {
       if (!identity.ok()) return identity.status();
       replica.identity = std::move(*identity);
       if (!replica.identity.formed || Raw(replica.identity.directory) == 0) continue;
-      Silent silent;
+      wal::SilentVisitor silent;
       const auto log = wal::Inspect(files_, node.data->LogPath(group), {}, silent);
       if (!log.ok()) return log.status();
       ASSENT_RETURN_IF_ERROR(log->status);
@@ -162,9 +155,7 @@ class Adopter {
   }
 
   Result<std::string> Make(DirectoryIncarnation known) {
-    const uint64_t wall_us = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
-                                                       std::chrono::system_clock::now().time_since_epoch())
-                                                       .count());
+    const uint64_t wall_us = Loop::Now().wall_us;
     DirectoryIdentity identity{config().cluster, DirectoryIncarnation{RandomNumber()}, FirstEpoch(wall_us),
                                Adoption{known, wall_us, {}}};
     std::vector<GroupId> shards;

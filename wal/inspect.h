@@ -55,6 +55,15 @@ class InspectVisitor {
   virtual void OnSegmentEnd(const InspectedSegment& segment, const InspectedSegmentEnd& end) = 0;
 };
 
+// For who wants the report alone.
+class SilentVisitor final : public InspectVisitor {
+ public:
+  void OnSegment(const InspectedSegment&) override {}
+  void OnBatch(uint64_t, const BatchHeader&, uint64_t) override {}
+  void OnFrame(uint64_t, const FrameView&, const std::string&) override {}
+  void OnSegmentEnd(const InspectedSegment&, const InspectedSegmentEnd&) override {}
+};
+
 struct InspectOptions {
   Lsn known_acknowledged{};  // as in LogOptions: what is missing up to here is damage
   std::function<std::string(std::string_view payload)> decode_payload;

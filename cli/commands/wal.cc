@@ -35,14 +35,6 @@ class Printer final : public wal::InspectVisitor {
   const bool records_;
 };
 
-class Silent final : public wal::InspectVisitor {
- public:
-  void OnSegment(const wal::InspectedSegment&) override {}
-  void OnBatch(uint64_t, const wal::BatchHeader&, uint64_t) override {}
-  void OnFrame(uint64_t, const wal::FrameView&, const std::string&) override {}
-  void OnSegmentEnd(const wal::InspectedSegment&, const wal::InspectedSegmentEnd&) override {}
-};
-
 std::string DecodePayload(std::string_view payload) {
   const auto record = DecodeRecord(payload);
   return record.ok() ? Describe(*record) : "(no record of this version)";
@@ -84,7 +76,7 @@ void AddWal(CLI::App& app, Globals& globals) {
   verify->add_option("DIRECTORY", *directory, "a replica's log directory")->required();
   verify->footer("Example:\n  assent wal verify assent-dev/n1/c1/log");
   verify->callback([directory, &globals] {
-    Silent silent;
+    wal::SilentVisitor silent;
     globals.exit_code = Walk(*directory, silent);
   });
 }

@@ -8,26 +8,12 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from nodes import Nodes  # noqa: E402
+from nodes import NodesTest  # noqa: E402
 
 
-class DirectoryTest(unittest.TestCase):
-    def setUp(self):
-        self.nodes = Nodes("directory")
-        self.addCleanup(lambda: self.nodes.close(keep=self.failed()))
-        self.nodes.start_all()
-        self.put("a", "1")
-
-    def failed(self):
-        result = self._outcome.result
-        return any(test is self for test, _ in result.failures + result.errors)
-
-    def put(self, key, value):
-        code, out, err = self.nodes.run("put", key, value)
-        self.assertEqual(code, 0, out + err)
-
-    def expect(self, key, value):
-        self.assertEqual(self.nodes.run("get", key)[:2], (0, value + "\n"))
+class DirectoryTest(NodesTest):
+    name = "directory"
+    first = ("a", "1")
 
     def test_a_node_that_knows_a_directory_makes_none_and_the_others_go_on(self):
         directory, away = self.nodes.path("directory"), self.nodes.path("away")

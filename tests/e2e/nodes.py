@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+import unittest
 
 from local import DEADLINE, PROGRAM, Ports, die_with_parent, new_directory, run
 
@@ -127,3 +128,29 @@ class Nodes:
             print(f"configurations, data and logs are kept in {self.directory}")
         else:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class NodesTest(unittest.TestCase):
+    """Of a cluster that each case has for itself."""
+
+    name = ""  # of its directory
+    groups = None
+    first = ()  # key and value of a row that is there
+
+    def setUp(self):
+        self.nodes = Nodes(self.name, self.groups)
+        self.addCleanup(lambda: self.nodes.close(keep=self.failed()))
+        self.nodes.start_all()
+        if self.first:
+            self.put(*self.first)
+
+    def failed(self):
+        result = self._outcome.result
+        return any(test is self for test, _ in result.failures + result.errors)
+
+    def put(self, key, value):
+        code, out, err = self.nodes.run("put", key, value)
+        self.assertEqual(code, 0, out + err)
+
+    def expect(self, key, value):
+        self.assertEqual(self.nodes.run("get", key)[:2], (0, value + "\n"))

@@ -9,26 +9,12 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from nodes import Nodes  # noqa: E402
+from nodes import NodesTest  # noqa: E402
 
 
-class OldFilesTest(unittest.TestCase):
-    def setUp(self):
-        self.nodes = Nodes("old_files")
-        self.addCleanup(lambda: self.nodes.close(keep=self.failed()))
-        self.nodes.start_all()
-        self.put("k", "old")
-
-    def failed(self):
-        result = self._outcome.result
-        return any(test is self for test, _ in result.failures + result.errors)
-
-    def put(self, key, value):
-        code, out, err = self.nodes.run("put", key, value)
-        self.assertEqual(code, 0, out + err)
-
-    def expect(self, key, value):
-        self.assertEqual(self.nodes.run("get", key)[:2], (0, value + "\n"))
+class OldFilesTest(NodesTest):
+    name = "old_files"
+    first = ("k", "old")
 
     def copy(self, node, name):
         shutil.copytree(self.nodes.path(node), self.nodes.path(name))

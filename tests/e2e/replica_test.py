@@ -7,18 +7,12 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from nodes import Nodes  # noqa: E402
+from nodes import NodesTest  # noqa: E402
 
 
-class ReplicaTest(unittest.TestCase):
-    def setUp(self):
-        self.nodes = Nodes("replica", {"c1": ["n1", "n2"], "s1": ["n1", "n2"], "s2": ["n1", "n3"]})
-        self.addCleanup(lambda: self.nodes.close(keep=self.failed()))
-        self.nodes.start_all()
-
-    def failed(self):
-        result = self._outcome.result
-        return any(test is self for test, _ in result.failures + result.errors)
+class ReplicaTest(NodesTest):
+    name = "replica"
+    groups = {"c1": ["n1", "n2"], "s1": ["n1", "n2"], "s2": ["n1", "n3"]}
 
     def damage(self, path):
         """Bits of the log's first records flip, with sound ones behind them."""
