@@ -110,6 +110,8 @@ ChaosPlan DrawChaos(uint64_t seed, const WorldOptions& options, uint64_t from_us
   }
   kinds.push_back(FaultKind::kKill);
   kinds.push_back(FaultKind::kCrashAtEffect);
+  kinds.push_back(FaultKind::kCutAtProposal);
+  kinds.push_back(FaultKind::kCutLeaders);
   ChaosPlan plan;
   plan.end_us = from_us + 40 * kSecond + below(20 * kSecond);
   const uint64_t count = 18 + below(24);
@@ -424,7 +426,7 @@ bool Chaos::Apply(const Fault& fault) {
       const auto other = world_.PrimaryNode(fault.group);
       if (!one || !other || *one == *other) return false;
       const uint64_t for_us = kSecond + fault.for_us;
-      if (!choices.OneIn(3)) Cut(*one, *other, for_us);
+      if (choices.OneIn(2)) Cut(*one, *other, for_us);
       return Cut(*other, *one, for_us);
     }
     case FaultKind::kCutAtProposal:

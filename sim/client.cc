@@ -221,7 +221,7 @@ uint64_t Client::ThinkUs() {
 
 Client::Kind Client::DrawKind() {
   constexpr std::pair<Kind, uint64_t> kShares[] = {
-      {Kind::kOneShot, 30},     {Kind::kOneKey, 12},  {Kind::kSwap, 12}, {Kind::kAppend, 12},
+      {Kind::kOneShot, 24},     {Kind::kOneKey, 18},  {Kind::kSwap, 12}, {Kind::kAppend, 12},
       {Kind::kInteractive, 16}, {Kind::kReadOnly, 8}, {Kind::kScan, 6},  {Kind::kRollBack, 4}};
   uint64_t drawn = Below(100);
   for (const auto& [kind, share] : kShares) {
@@ -310,6 +310,12 @@ std::vector<Client::Operations> Client::DrawSteps(Kind kind, std::string& marker
     const std::string name = NextName();
     add(ScanOp{prefix, 0, {}});
     add(PutOp{prefix + name, name});
+    return steps;
+  }
+  if (kind == Kind::kInteractive && Chance(0.3)) {  // read and written in one request
+    for (const std::string& key : Pick(plan_.registers, 1 + Below(2))) {
+      steps.push_back({GetOp{key}, PutOp{key, NextLongName()}});
+    }
     return steps;
   }
   std::vector<std::string> keys = plan_.registers;
@@ -424,6 +430,7 @@ Flow<bool> Client::Interactive(Kind kind) {
     EndRecord(Outcome::kAborted);
     co_return true;
   }
+  if (Chance(0.3)) co_await Pause(world_, Below(plan_.dwell_us_max));
   Commit commit;
   commit.tag = NextTag();
   commit.txn = txn;

@@ -34,7 +34,7 @@ struct ClientPlan {
   size_t padding = 0;              // of values, so that a record takes more than a sector
   double duplicates = 0.05;        // of requests that come again, late
   double stale_births = 0.7;       // of replies whose birth time it does not take for its next tokens
-  double forgets = 0.2;            // of commits sent again: a shard, or all
+  double forgets = 0.8;            // of commits sent again: a shard, or all
   double quits = 0.01;             // of calls that it does not wait for: what became of it stays unknown
 };
 

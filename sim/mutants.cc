@@ -166,7 +166,8 @@ constexpr std::array kMutants = {
         Mutant::kBranchNumberIgnored, "branch number ignored",
         "what a repeated first message opened after the branch had ended passes for that branch", "I-S1 I-D1",
         "the end must be forgotten, its news be lost, and a first message come late, before the next one "
-        "of the transaction: rare here; unit tests and the model (M_OTHER_BRANCH_PASSES) show it"},
+        "of the transaction: too rare here, also where no end is remembered and a tenth of all messages come "
+        "again late; unit tests and the model (M_OTHER_BRANCH_PASSES) show it"},
     MutantInfo{Mutant::kRegistrationIgnored, "registration ignored",
                "a copy of a node's files, older or beside the original, passes for the node",
                "I-R3 I-D1 I-R1", ""},

@@ -65,6 +65,7 @@ struct World::NodeDisk {
   uint64_t files = 0;
   uint64_t starts = 0;
   uint64_t place = 0;
+  bool is_old = false;  // put back from a copy
 };
 
 struct World::Copy {

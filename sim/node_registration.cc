@@ -106,7 +106,8 @@ backup::EarlierLife World::Node::FollowTrace(const NodeRegister& seen) const {
 void World::Node::OnRefused() {
   refusal_ = registration_->text();
   world_.trace().Line(world_.now_us_, id_, GroupId{}, "refused", refusal_);
-  const bool is_old = std::any_of(hosted_.begin(), hosted_.end(),
+  const bool is_old = world_.node_disks_.at(slot_).is_old ||
+                      std::any_of(hosted_.begin(), hosted_.end(),
                                   [](const auto& hosted) { return hosted.second.disk->is_old; });
   if (!is_copy() && !is_old) world_.needless_halt_ = ToString(id_) + " is not started: " + refusal_;
   world_.After(0, [this, life = life_] {

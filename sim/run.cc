@@ -134,7 +134,7 @@ class OneRun {
     options.tight_coordinators = random_() % 6 == 0;
     options.tight_shards = random_() % 6 == 0;
     options.foreign = random_() % 3 == 0;
-    options.forgetful = random_() % 3 == 0;
+    if (random_() % 5 < 2) options.retention_us = uint64_t{250'000} << (random_() % 4);
     if (random_() % 2 == 0) options.ended_max = random_() % 5;
     if (random_() % 2 == 0) options.inquiries_before_peers = static_cast<uint32_t>(random_() % 2);
     options.trace = options_.trace;

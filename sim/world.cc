@@ -19,8 +19,7 @@ namespace {
 // faults end must be over 10 s later.
 constexpr uint64_t kIdleCoordinatorUs = 5'000'000;
 constexpr uint64_t kLeaveMaxUs = 20'000'000;
-// Of a forgetful world.
-constexpr uint64_t kRetentionUs = 2'000'000;
+// Where outcomes are kept for seconds only.
 constexpr uint64_t kHorizonStepUs = 100'000;
 constexpr uint64_t kMarkDelayUs = 20'000;
 constexpr uint64_t kIdleShardUs = 8'000'000;
@@ -100,7 +99,7 @@ std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& stat
     for (uint64_t* time : {&config.idle_timeout_us, &config.lock_timeout_us, &config.inquiry_first_us,
                            &config.inquiry_max_us, &config.mark_delay_us})
       *time /= by;
-    if (options_.forgetful) {
+    if (options_.retention_us != 0) {
       config.horizon_step_us = kHorizonStepUs;
       config.mark_delay_us = kMarkDelayUs;
     }
@@ -119,8 +118,8 @@ std::unique_ptr<RoleCore> World::MakeRole(GroupId group, const StateReader& stat
                          &config.times.foreign_call_us, &config.times.foreign_scan_us}) {
     *time /= by;
   }
-  if (options_.forgetful) {
-    config.times.retention_us = kRetentionUs;
+  if (options_.retention_us != 0) {
+    config.times.retention_us = options_.retention_us;
     config.times.horizon_step_us = kHorizonStepUs;
   }
   for (const auto& [name, manager] : foreign_) config.resource_managers.push_back(name);

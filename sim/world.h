@@ -74,7 +74,7 @@ struct WorldOptions {
   std::optional<size_t> ended_max = {};  // ends that a shard remembers; nothing: as many as in a product
   std::optional<uint32_t> inquiries_before_peers = {};  // of a shard in doubt; nothing: as in a product
   bool foreign = false;                                 // there are resource managers of somebody else
-  bool forgetful = false;                               // outcomes are kept for seconds only
+  uint64_t retention_us = 0;                            // of outcomes: seconds; 0: as in a product
 };
 
 class World {
@@ -268,6 +268,7 @@ class World {
   void ObservePrimary(Node& node, GroupId group, Hosted& hosted);
   void NoteReplicated(const Replica& replica, GroupId group, History& history);
   void CheckClaims(Node& node);
+  void CheckTornWrite(GroupId group, const std::string& directory, wal::MemoryFileSystem& files);
   void CheckLogFiles(NodeId node, GroupId group, const wal::Log& log);
   void TraceMessage(const char* what, NodeId from, NodeId to, const Envelope& envelope);
   void ResetDisk(NodeId node, GroupId group);

@@ -199,6 +199,7 @@ void World::CheckLogFiles(NodeId node, GroupId group, const wal::Log& log) {
     inode.FlipBit(end - 1 - Random(std::min<uint64_t>(end, wal::kSectorBytes)),
                   static_cast<unsigned>(Random(8)));
   }
+  if (how == 1 && Random(4) == 0) return CheckTornWrite(group, disk.root + "/log", files);
   const auto found = wal::Examine(files, disk.root + "/log", {kCluster, group, Lsn{}});
   if (!found.ok() && how > 1) return;  // the damage shows
   ASSENT_CHECK(found.ok(), "I-D3: seed", seed_, ToString(node), ToString(group), found.status().ToString());
@@ -213,6 +214,35 @@ void World::CheckLogFiles(NodeId node, GroupId group, const wal::Log& log) {
                    std::all_of(found->epoch_starts.begin(), found->epoch_starts.end(), is_of_log),
                "I-D3: seed", seed_, ToString(node), ToString(group), "the files hold what was not written",
                ToString(found->last));
+}
+
+// Of a write of some sectors a power cut leaves some; what is written behind that restart is found again
+// (R8).
+void World::CheckTornWrite(GroupId group, const std::string& directory, wal::MemoryFileSystem& files) {
+  const auto open = [&] {
+    wal::LogOptions options;
+    options.cluster = kCluster;
+    options.group = group;
+    options.segment_bytes = options_.segment_bytes;
+    options.random = [this] { return next_random_++; };
+    auto opened = wal::Log::Open(files, directory, std::move(options));
+    ASSENT_CHECK(opened.ok(), "I-D3: seed", seed_, opened.status().ToString());
+    return std::move(opened->log);
+  };
+  const auto one_more = [](const wal::Log& log) {
+    const LogPosition next{log.last().epoch, Next(log.last().lsn)};
+    return std::vector<LogEntry>{{next, std::make_shared<const std::string>(3 * wal::kSectorBytes, 'x')}};
+  };
+  auto log = open();
+  (void)log->Append(one_more(*log));
+  log.reset();
+  files.Crash([this] { return Chance(0.5); });
+  log = open();
+  const Status forced = log->AppendAndForce(one_more(*log));
+  ASSENT_CHECK(forced.ok(), "seed", seed_, forced.ToString());
+  const auto found = wal::Examine(files, directory, {kCluster, group, Lsn{}});
+  ASSENT_CHECK(found.ok() && found->last == log->last(), "I-D2: seed", seed_, ToString(group),
+               "what was written behind a torn write is lost, up to", log->last().lsn);
 }
 
 // ---- At each start, and at the end ----

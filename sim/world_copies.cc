@@ -43,7 +43,7 @@ void World::PutBack(NodeId node, const Copy& copy, std::optional<GroupId> group)
     disk.is_old = true;
     if (copy.may_be_damaged.contains(id)) may_be_damaged_.insert({node, id});
   }
-  if (!group) node_disks_[node] = {copy.node.files, copy.node.starts, next_random_++};
+  if (!group) node_disks_[node] = {copy.node.files, copy.node.starts, next_random_++, true};
 }
 
 bool World::ShowsAsOld(NodeId node, GroupId group, const Copy& copy) const {
