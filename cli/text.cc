@@ -23,7 +23,7 @@ size_t Utf8Length(std::string_view bytes, size_t at) {
   return overlong || surrogate || too_high ? 0 : length;
 }
 
-// C0, DEL and C1: what a terminal may obey.
+// DEL and the two sets of control codes: a terminal may obey them.
 bool IsControl(std::string_view bytes, size_t at, size_t length) {
   const auto first = static_cast<unsigned char>(bytes[at]);
   if (length == 1) return first < 0x20 || first == 0x7f;
