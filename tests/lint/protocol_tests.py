@@ -1,35 +1,102 @@
 #!/usr/bin/env python3
-"""Requires that every test which docs/PROTOCOL.md names exists: `Suite.Name`, or `.Name` for one of the suite before.
+"""Requires that what docs/PROTOCOL.md says of the rules' places and tests is so.
 
-    protocol_tests.py ROOT
+    protocol_tests.py [--self-test] ROOT
+
+Each test that it names exists: `Suite.Name`, or `.Name` for one of the suite before in the same list item. So does each
+file (`folder/file.cc`). Each rule (`**R1 ...`) has one section (`### R1 ...`), which names a test, in the rules' order.
+--self-test first breaks each of these in a small page, and requires that it is flagged.
 """
 
 import glob
+import os
 import re
 import sys
 
+PAGE = "docs/PROTOCOL.md"
 
-def main(root):
+
+def items(page):
+    """List items, paragraphs, headings and rows of tables, each with the number of its first line."""
+    found = []
+    for number, line in enumerate(page.splitlines(), 1):
+        if not found or re.match(r"\s*$|- |#|\|", line) or re.match(r"\s*$|#|\|", found[-1][1]):
+            found.append((number, line))
+        else:
+            found[-1] = (found[-1][0], found[-1][1] + "\n" + line)
+    return found
+
+
+def check_page(page, tests, exists):
+    """Problems found, and the tests named. `tests`: (suite, name); `exists`: whether there is a file of that path."""
+    suites = {suite for suite, _ in tests}
+    problems = []
+    named = []
+    rules = re.findall(r"^\*\*([RPC]\d+) ", page, re.M)
+    sections = {}
+    section = None
+    for number, text in items(page):
+        heading = re.match(r"#+ ([RPC]\d+\b)?", text)
+        if heading:
+            section = heading[1]
+            if section:
+                sections[section] = 0
+        suite = None
+        for given, name in re.findall(r"`([A-Z]\w+)?\.([A-Z]\w+|\*)`", text):
+            suite = given or suite
+            named.append((suite, name))
+            if not (suite in suites if name == "*" else (suite, name) in tests):
+                problems.append(f"{PAGE}:{number}: no test {suite}.{name}")
+            if section:
+                sections[section] += 1
+        problems += [f"{PAGE}:{number}: no file {path}" for path in re.findall(r"`(\w+/[\w/]+\.\w+)`", text)
+                     if not exists(path)]
+    if list(sections) != rules:
+        problems.append(f"{PAGE}: rules are {' '.join(rules)}, and their sections {' '.join(sections)}")
+    problems += [f"{PAGE}: no test of {rule}" for rule, count in sections.items() if count == 0]
+    return problems, named
+
+
+def self_test():
+    page = ("**R1 A.** x\n\n**P1 B** y\n\n### R1 A\n\nWhere: `wal/a.cc`\n\n- `One.First`,\n  `.Second`\n- `Two.*`\n\n"
+            "### P1 B\n\n- `Two.Third`\n")
+    tests = {("One", "First"), ("One", "Second"), ("Two", "Third")}
+    planted = [("`.Second`", "`.Third`", f"{PAGE}:9: no test One.Third"),
+               ("`One.First`", "`One.Last`", f"{PAGE}:9: no test One.Last"),
+               ("`Two.*`", "`Ten.*`", f"{PAGE}:11: no test Ten.*"),
+               ("- `Two.*`", "- `.Second`", f"{PAGE}:11: no test None.Second"),
+               ("wal/a", "wal/b", f"{PAGE}:7: no file wal/b.cc"),
+               ("**P1 ", "**P2 ", f"{PAGE}: rules are R1 P2, and their sections R1 P1"),
+               ("- `Two.Third`", "none", f"{PAGE}: no test of P1")]
+
+    def problems_of(text):
+        return check_page(text, tests, {"wal/a.cc"}.__contains__)[0]
+
+    problems = [f"self-test: the clean page is flagged: {problem}" for problem in problems_of(page)]
+    for old, new, wanted in planted:
+        found = problems_of(page.replace(old, new, 1))
+        if wanted not in found:
+            problems.append(f"self-test: {old!r} for {new!r} is to give {wanted!r}, and gives {found}")
+    return problems
+
+
+def main(arguments):
+    roots = [a for a in arguments if a != "--self-test"]
+    if len(roots) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    root = roots[0]
     tests = set()
     for path in glob.glob(f"{root}/tests/**/*_test.cc", recursive=True):
         with open(path, encoding="utf-8") as source:
             tests.update(re.findall(r"TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\)", source.read()))
-    suites = {suite for suite, _ in tests}
-    with open(f"{root}/docs/PROTOCOL.md", encoding="utf-8") as page:
-        lines = page.read().splitlines()
-    missing = []
-    named = 0
-    for number, line in enumerate(lines, 1):
-        suite = None
-        for given, name in re.findall(r"`([A-Z]\w+)?\.([A-Z]\w+|\*)`", line):
-            suite = given or suite
-            known = suite in suites if name == "*" else (suite, name) in tests
-            named += 1
-            if not known:
-                missing.append(f"docs/PROTOCOL.md:{number}: no test {suite}.{name}")
-    print("\n".join(missing) if missing else f"{named} tests are named, and exist")
-    return 1 if missing or named == 0 else 0
+    with open(f"{root}/{PAGE}", encoding="utf-8") as page:
+        problems, named = check_page(page.read(), tests, lambda path: os.path.isfile(os.path.join(root, path)))
+    if "--self-test" in arguments:
+        problems += self_test()
+    print("\n".join(problems) if problems else f"{len(set(named))} tests are named ({len(named)} times), and exist")
+    return 1 if problems or not named else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))
