@@ -15,7 +15,7 @@
 #include "common/status.h"
 #include "common/view.h"
 
-// What the driver tells a ReplicationCore, and what the core wants done (backup/replication.h).
+// The events that the driver tells a ReplicationCore, and the effects that the core wants (replication.h).
 namespace assent::backup {
 
 enum class Role : uint8_t {
@@ -27,8 +27,7 @@ enum class Role : uint8_t {
 };
 std::string_view ToString(Role role);
 
-// ---- Events
-// -----------------------------------------------------------------------------------------------------
+// ---- Events ----
 
 // The first event, once. After wal::Log::Open everything up to `last` is durable.
 struct Started {
@@ -41,8 +40,7 @@ struct Started {
   std::string confirmed_by{};
 };
 
-// Answers ReadDirectory: one consistent read. `registered`: per node, the incarnation that it registered
-// last.
+// Answers ReadDirectory: one consistent read. `registered`: the incarnation that each node registered last.
 struct ViewRead {
   std::optional<View> view;
   Incarnation directory_incarnation{};
@@ -71,7 +69,7 @@ struct ViewPersisted {
 struct ForceDone {
   Lsn durable{};
 };
-// Answers TruncateLog. What is left is durable as well.
+// Answers TruncateLog. The rest of the log is durable as well.
 struct TruncateDone {
   LogPosition after;
 };
@@ -93,14 +91,13 @@ struct PeerEpoch {
 };
 
 // Primary only, after Serve: the role core appended these; they are in the LogReader, under epoch(), behind
-// last(). To be stepped before any other event, since the core numbers its own record (EpochBegan) behind
-// last().
+// last(). To be stepped before any other event, since the core numbers its own record
+// (EpochBegan) behind last().
 struct LocalAppend {
   std::vector<LogEntry> entries;
 };
 
-// An operator's command, for the primary. Answered by OperatorReply, perhaps much later; one change at a
-// time.
+// An operator's command, for the primary; one at a time. OperatorReply answers it, perhaps much later.
 enum class ChangeKind : uint8_t {
   kAddReplica = 1,  // R6: `member` catches up as a learner, then joins the view
   kRemoveReplica,   // `member.node` leaves the view; its incarnation is not looked at. Also gives up an
@@ -120,9 +117,9 @@ struct OperatorChange {
 // Since the last Drain{true} the role core has become quiet.
 struct Drained {};
 
-// This process is about to stop: whatever this replica has in the view is to go to others. Its lead only once
-// `hands_over` came: of two groups that are handed over at the same time, each may hold work back that the
-// other waits for. The driver stops once MayStop() holds, or when its patience ends.
+// This process is about to stop: whatever this replica has in the view is to go to others. Its lead goes only
+// once `hands_over` came: of two groups that are handed over at the same time, each may hold work back that
+// the other waits for. The driver stops once MayStop() holds, or when its patience ends.
 struct Leave {
   bool hands_over = false;
 };
@@ -162,16 +159,15 @@ using Event = std::variant<Started, ViewRead, ViewUnread, CasDone, ViewPersisted
                            Received, PeerEpoch, LocalAppend, OperatorChange, Drained, Leave, SnapshotRead,
                            SnapshotFailed, SnapshotWritten, SnapshotRefused, SnapshotInstalled, Tick>;
 
-// ---- Effects
-// ----------------------------------------------------------------------------------------------------
+// ---- Effects ----
 //
 // Performed in order, all of one Step before the next Step. None needs to be complete before the next is
 // performed: where that matters the core waits for the answering event.
 
 // Write these behind the log's end, make them visible to the LogReader, hand them to the role core's Apply,
 // and force them by group commit: ForceDone follows. On a backup they are the primary's records; on a primary
-// it is EpochBegan, the first record of its epoch (the role's own records do not come this way, but by
-// LocalAppend).
+// it is EpochBegan, the first record of its epoch (the role's own records do not come this way,
+// but by LocalAppend).
 struct AppendToLog {
   std::vector<LogEntry> entries;
 };
@@ -181,8 +177,7 @@ struct AppendToLog {
 struct TruncateLog {
   LogPosition after;
 };
-// Make these durable (I-R4: the highest view epoch is persisted before it is acted on). Answer:
-// ViewPersisted.
+// Make these durable: the highest view epoch is on disk before it is acted on (I-R4). Answer: ViewPersisted.
 struct PersistView {
   Epoch seen_epoch{};
   Incarnation directory_incarnation{};
@@ -227,13 +222,13 @@ struct BecomePrimary {
   View view;
 };
 // R4: the whole log, with the epoch's EpochBegan, is replicated in this view; ReplicatedUpTo for it came just
-// before. The role core serves from here on. Comes again, with a higher epoch, each time that the view
-// changed.
+// before. The role core serves from here on. Comes again, with a higher epoch, each time that
+// the view changed.
 struct Serve {
   Epoch epoch{};
 };
-// `role` is kStarting, kBackup or kLearner in `view`. A role core that was primary is discarded and built
-// anew.
+// `role` is kStarting, kBackup or kLearner in `view`. A role core that was primary is discarded
+// and built anew.
 struct BecomeFollower {
   View view;
   Role role = Role::kStarting;
@@ -243,8 +238,8 @@ struct Halt {
   std::string text;
 };
 
-// Primary (R6): make a snapshot of the store for `to`. No answer but SnapshotFailed; ReadSnapshot may follow
-// at once.
+// Primary (R6): make a snapshot of the store for `to`. SnapshotFailed is the only answer; ReadSnapshot may
+// follow at once.
 struct StartSnapshot {
   NodeId to{};
 };

@@ -23,20 +23,20 @@
 //   const auto to = op::Add("accounts/bob", 10);
 //   const CommitResult moved = client->Execute({from, to});
 //   switch (moved.outcome) {
-//     case Outcome::kCommitted: ...  both or, in the other cases,
-//     case Outcome::kAborted: ...    surely neither: moved.reason, moved.detail say why
-//     case Outcome::kUnknown: ...    one of the two; see "Tokens"
+//     case Outcome::kCommitted: ...  // both
+//     case Outcome::kAborted: ...    // surely neither: moved.reason, moved.detail say why
+//     case Outcome::kUnknown: ...    // both or neither; see "Tokens"
 //   }
 //
 // It connects to any node, finds the leader of a coordinator group, follows it when it moves, and repeats
-// what was not answered, under the same token, until `deadline_ms` is over. What an application never sees is
-// a wrong outcome:
+// requests that were not answered, under the same token, until `deadline_ms` is over. An application is never
+// told a wrong outcome:
 //
-//   kCommitted  the cluster said so.
-//   kAborted    the cluster said so of the last attempt that was sent, which ends all before it (C5); or
+//   kCommitted  The cluster said so.
+//   kAborted    The cluster said so of the last attempt that was sent, which ends all before it (C5); or
 //               nothing of the request ever left this process, or every send of it was refused
 //               (`refused` says why).
-//   kUnknown    the deadline passed while some send may still take effect.
+//   kUnknown    The deadline passed while some send may still take effect, or the token is forgotten.
 //
 // Where the reason of an abort is transient (a lock lost to an older transaction, a shard that restarted),
 // Execute itself tries again as the next attempt, keeping its place in line (P2).
@@ -109,8 +109,8 @@ std::string Describe(const CommitResult& result);
 class Client;
 
 // An interactive transaction: reads and writes as the application goes, then Commit. Move-only. Rolled back,
-// as far as possible, when destroyed unfinished; the coordinator also ends what idles (10 s unless configured
-// otherwise).
+// as far as possible, when destroyed unfinished; the coordinator also ends what idles (10 s
+// unless configured otherwise).
 //
 // Put, Delete, Add and Check are collected and sent with the next read, or at Commit: one round trip for
 // many. So their failures show there. An error of any call ends the transaction: kConflict if it was aborted
@@ -184,8 +184,8 @@ class Client {
 
   // ---- Tokens that outlive this process
 
-  // To be stored, with the operations, before Execute(token, ...). kOverloaded past 1,024 that were not
-  // released.
+  // To be stored, with the operations, before Execute(token, ...). kOverloaded past 1,024 that
+  // were not released.
   Result<Token> NewToken();
   // The same operations with the same token, as often as it takes: one effect, one outcome. kUnknown also
   // means that the cluster no longer remembers this token.

@@ -6,14 +6,12 @@
 #include "client/client.h"
 #include "common/client_api.h"
 
-// What may be said about the outcome of a commit request, after each of its sends: the one place where the
-// library decides between COMMITTED, ABORTED and UNKNOWN, without I/O.
+// Decides, after each send of a commit request, what the application may be told about its outcome: the one
+// place where the library chooses between COMMITTED, ABORTED and UNKNOWN, without I/O.
 //
-//   send --> not sent: nothing new                        --+
-//        --> lost, or UNKNOWN: some send may take effect   -+--> send again, same attempt, until the
-//        deadline:
-//        --> refused for now: that send did nothing        -+    UNKNOWN if some send may take effect, else
-//        ABORTED
+//   send --> not sent: nothing new                 --+
+//        --> lost, or UNKNOWN: it may take effect  --+--> send again, same attempt; at the deadline UNKNOWN
+//        --> refused for now: it did nothing       --+    if some send may take effect, else ABORTED
 //        --> refused for good: UNKNOWN if some *other* send may take effect, else ABORTED
 //        --> UNKNOWN, and forgotten: UNKNOWN for good
 //        --> COMMITTED

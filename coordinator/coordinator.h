@@ -26,21 +26,20 @@ namespace assent::coordinator {
 
 // The coordinator's half of two-phase commit with presumed abort (Mohan, Lindsay and Obermarck 1986) as a
 // deterministic state machine. It owns the commit decisions of its group, transaction ids and ages, and
-// client tokens. It holds no data, grants no locks and does no I/O. The states of a transaction are in
-// transaction.h.
+// client tokens. It holds no data, grants no locks and does no I/O. States of a transaction: transaction.h.
 //
 // Guarantees (CheckInvariants() here; across nodes, the simulator's checkers):
-//   C1  A commit decision leaves, for a client or a participant, only after its COMMIT record is replicated;
-//   once the
-//       record is appended the transaction cannot abort.
-//   C2  The client is answered as soon as C1 holds.
-//   C3  Presumed abort: a transaction of which nothing is known here is aborted, unless its epoch is above
-//   ours. C4  COMMIT is kept until each of its participants acknowledged; then END is appended. C5  A token
-//   takes effect once: recorded outcomes are returned, live ones joined, ended attempts never run. C6  One
-//   participant decides by itself; ABORTED is said of it only if it said so. C7  Each send is repeated with
-//   backoff within a budget a participant; waiting has an end. C8  Marks: see marks.h. P2  A wound aborts a
-//   transaction unless COMMIT is appended. I-X2  Ids are (group, epoch, sequence from 1) and an epoch belongs
-//   to one process lifetime.
+//   C1   A commit decision leaves, for a client or a participant, only after its COMMIT record is
+//        replicated; once the record is appended the transaction cannot abort.
+//   C2   The client is answered as soon as C1 holds.
+//   C3   Presumed abort: a transaction that is not known here is aborted, unless its epoch is above ours.
+//   C4   COMMIT is kept until each of its participants acknowledged; then END is appended.
+//   C5   A token takes effect once: recorded outcomes are returned, live ones joined; no ended attempt runs.
+//   C6   One participant decides by itself; ABORTED is said of it only if it said so.
+//   C7   Each send is repeated with backoff within a budget a participant; waiting has an end.
+//   C8   Marks: see marks.h.
+//   P2   A wound aborts a transaction unless COMMIT is appended.
+//   I-X2 Ids are (group, epoch, sequence from 1), and an epoch belongs to one process lifetime.
 class CoordinatorCore final : public RoleCore {
  public:
   // `store` is the group's state as of its applied LSN; it must outlive this.
@@ -66,7 +65,7 @@ class CoordinatorCore final : public RoleCore {
   using Transactions = std::map<TxnId, Transaction>;
   using TokenKey = std::pair<ClientId, uint64_t>;
 
-  // What a late call of an ended interactive transaction is told. Bounded, and lost with the process.
+  // How an interactive transaction ended, to tell its late calls. Bounded, and lost with the process.
   struct RecentEnding {
     Age age;
     Outcome outcome = Outcome::kAborted;

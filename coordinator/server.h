@@ -14,13 +14,12 @@ class TProcessor;
 }
 
 // The wire half of a coordinator group: serves the TransactionManager service of assent.thrift over whatever
-// runs the cores. Validates requests, passes them on, waits for the answer up to a deadline, maps it back. It
-// decides nothing about a transaction, and keeps none.
+// runs the cores. It validates requests, passes them on, waits for the answer up to a deadline, and maps it
+// back. It decides nothing about a transaction, and keeps none.
 //
 // Guarantees:
 //   I-U1  A commit request that was passed on and not answered in time is answered UNKNOWN, never ABORTED,
-//   and not by
-//         a Refusal, which would say that nothing was done.
+//         and not by a Refusal, which would say that nothing was done.
 //   G8    Waiting calls are bounded by the gate; what it or the loop does not admit is refused as OVERLOADED,
 //         having surely not run.
 namespace assent {
@@ -38,8 +37,8 @@ struct ClusterPlaces {
   std::vector<std::string> addresses;     // host:port of all nodes, for clients
 };
 
-// What runs the cores, as this server sees it. All methods are called on server threads, concurrently, and
-// must not wait for the loop.
+// The runner of the cores, as this server sees it. All methods are called on server threads, concurrently,
+// and must not wait for the loop.
 class ClientGateway {
  public:
   virtual ~ClientGateway() = default;

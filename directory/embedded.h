@@ -15,23 +15,21 @@
 // A directory as plain files that several processes of one machine share (docs/FORMAT.md, "The embedded
 // directory"). It takes no locks, so a stopped process holds none (R12), and never lets SQLite near.
 //
-//   <path>/identity                      cluster, directory incarnation, first epoch
+//   <path>/identity                          cluster, directory incarnation, first epoch
 //   <path>/placement
-//   <path>/groups/<group>/view.<epoch>   one file an epoch; the highest holds
-//   <path>/groups/<group>/node.<node>    registrations
+//   <path>/groups/<group>/view.<epoch>       one file an epoch; the highest holds
+//   <path>/groups/<group>/node.<node>        registrations
 //   <path>/nodes/<node>/register.<version>   one file a version; the highest holds
 //
 // Guarantees:
-//   R12 A view is a file that was written and synced under a temporary name and then got its own by link(2),
-//   which fails
-//       if there is one: link is the CAS. The same makes identity and placement once. Nothing is ever changed
-//       in place.
-//   R7  After each link and rename the directory is synced before the call returns; what a reader finds it
-//   also
-//       syncs first, since the writer may have died in between. fsync is never tried again.
+//   R12  A view is a file that was written and synced under a temporary name and then got its own by link(2),
+//        which fails if there is one: link is the CAS. The same makes identity and placement once. Nothing is
+//        ever changed in place.
+//   R7   After each link and rename the directory is synced before the call returns; a reader syncs what it
+//        finds, too, since the writer may have died in between. fsync is never tried again.
 //   I-R2 A view file is removed only when kViewsKept newer ones are there. A process that was stopped between
-//   its look
-//       and its link for so long that its epoch's file was removed again learns it from a second look: lost.
+//        its look and its link for so long that its epoch's file was removed again learns it from
+//        a second look: lost.
 namespace assent {
 
 struct EmbeddedOptions {
@@ -46,8 +44,7 @@ struct EmbeddedOptions {
   // Of the process that opens it: the views that it proposes are refused once its node's register names
   // another one (R3). 0: it proposes none.
   uint64_t life = 0;
-  // Told, once each, of files that are ignored: nobody knows them, or a registration that is damaged. Any
-  // thread.
+  // Told, once each, of files that are ignored: unknown ones, and damaged registrations. Any thread.
   std::function<void(const std::string&)> report = {};
 };
 

@@ -29,8 +29,7 @@
 //
 //   P1  No two owners hold conflicting locks.
 //   P2  A waiter waits for older owners, or for younger ones that have voted; once Close was called for all
-//   that
-//       BlockersOf(waiter).wound named.
+//       that BlockersOf(waiter).wound named.
 //
 // G8: the time of a call grows with the owners, the waiters or the locks of one owner, each of which is
 // bounded, and with no product of two of them; but for what it grants.
@@ -53,8 +52,8 @@ class LockTable {
   // True if `owner` holds the lock now, or did before. Otherwise it waits: it has one waiting request at a
   // time, which is granted, or ended with its owner, by Close.
   bool Acquire(const TxnId& owner, const Lock& lock);
-  // From now on the owner cannot be wounded here: prepared, or its one-phase commit is appended. It does not
-  // wait.
+  // From now on the owner cannot be wounded here: prepared, or its one-phase commit is appended. It
+  // does not wait.
   void SetVoted(const TxnId& owner);
   // Frees all that `owner` holds, takes back what it waits for, and forgets it. Returns whose requests are
   // granted by that, oldest first.
@@ -101,8 +100,8 @@ class LockTable {
 
   Owner& Find(const TxnId& owner);
   const Owner& Find(const TxnId& owner) const;
-  // Holders of what conflicts with the lock, in an order that depends on the locks alone; one may be visited
-  // twice.
+  // Holders of what conflicts with the lock, in an order that depends on the locks alone; one may
+  // be visited twice.
   bool VisitHolders(const Owner& owner, const Lock& lock, const Visitor& visit) const;
   bool VisitWritersWithin(const KeyRange& range, const Visitor& visit) const;
   bool IsHeldByOthers(const Owner& owner, const Lock& lock) const;

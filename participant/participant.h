@@ -20,31 +20,32 @@
 
 // Participant half of atomic commit: the role core of a shard group. It owns the shard's locks, its branches
 // and its votes. It does no I/O, replicates nothing itself, and decides nothing about a branch that has voted
-// yes.
+// yes. (The Thrift service *Participant* is not served here: resource managers outside Assent implement it.)
 //
-//             Operate               Prepare           (Prepared replicated: yes)       Decide, PeerOutcome
-//   (none) -----------> kWorking -------------> kPrepared ---------------------------------------------->
-//   (none)
-//             one-shot     |  |                                                       BranchDecided appended
-//              Prepare     |  |  CommitOnePhase                      OnePhaseCommitted replicated
-//                          |  +------------------> kCommitting ------------------------------------------->
-//                          (none)
-//                          |
-//                          +--> (none): check failed, wounded, idle, abort, read-only vote
+//          Operate, or a               Prepare:                  Decide, PeerOutcome:
+//          one-shot request            Prepared appended         BranchDecided appended
+//   (none) ---------------> kWorking ------------------> kPrepared -----------------------------> (none)
+//                              |  |
+//                              |  |    CommitOnePhase                OnePhaseCommitted replicated
+//                              |  +--------------------> kCommitting ---------------------------> (none)
+//                              |
+//                              +--> (none): check failed, wounded, idle, abort, read-only vote
 //
-// Replicated state is in ShardState; what is here beside it is the primary's memory, and is lost with it:
-// unprepared work, waiting messages, timers. Before Serving, Step ignores everything.
+// A one-shot request is a Prepare or a CommitOnePhase with the operations in it. Replicated state is in
+// ShardState. All else here is the primary's memory and is lost with it: unprepared work, waiting messages,
+// timers. Before Serving, Step ignores everything.
 //
-//   R1  What depends on a record waits in withheld_ until it is replicated.
+//   R1  A message that depends on a record waits in withheld_ until the record is replicated.
 //   P1  At Serving, all locks of prepared branches are held before any message is looked at.
-//   P2  Nobody waits for a younger branch that has not voted. For a voted one its coordinator is asked,
-//   repeatedly. P3  A yes leaves only after its Prepared is replicated; a repeated Prepare gets it again, in
-//   any epoch. P4  Timers end working branches only, and only after their coordinator was asked whether they
-//   are live. P5  A decision frees its locks when appended; the ack
-//   waits. P6  Prepare, Decide and CommitOnePhase may come any number of times, in any order. P8  In doubt:
-//   ask the coordinator, then the other writing shards. Nothing known here is no answer. C6  One-phase: locks
-//   are held, and writes unseen, until the record is replicated; a no follows a replicated refusal. C8  Marks
-//   refuse early (as soon as seen) and promise late (once replicated).
+//   P2  Nobody waits for a younger branch unless it has voted; then its coordinator is asked, repeatedly.
+//   P3  A yes leaves only after its Prepared is replicated; a repeated Prepare gets it again, in any epoch.
+//   P4  Timers end working branches only, and only after their coordinator was asked whether they are live.
+//   P5  A decision frees its locks when appended; the ack waits.
+//   P6  Prepare, Decide and CommitOnePhase may come any number of times, in any order.
+//   P8  In doubt: ask the coordinator, then the other writing shards. Nothing known here is no answer.
+//   C6  One-phase: locks are held, and writes unseen, until the record is replicated; a no follows
+//       a replicated refusal.
+//   C8  Marks refuse early (as soon as seen) and promise late (once replicated).
 namespace assent::participant {
 
 struct ParticipantConfig {
@@ -60,8 +61,8 @@ struct ParticipantConfig {
   size_t ended_max = 8'192;                   // ends remembered, to give a late message its reason
 
   // Work that one step does at most, about: the rest goes on at the next Tick, which is wanted at once, so
-  // that leases and beacons wait for no branch. Estimated from operations, bytes and locks, in about
-  // microseconds.
+  // that leases and beacons wait for no branch. Estimated from operations, bytes and locks,
+  // in about microseconds.
   uint64_t step_work_max = 1'000;
 
   uint64_t idle_timeout_us = 10'000'000;  // P4: unprepared work that its coordinator does not call live
@@ -218,8 +219,8 @@ class ParticipantCore final : public RoleCore {
   void FinishRequest(Branch& branch);
   void MakeRunnable(Branch& branch);
   void RunRunnable();
-  // Ends a working branch and says so to whoever waits for it. The reference is gone after this, and after
-  // DropBranch.
+  // Ends a working branch and says so to whoever waits for it. The reference is gone after this,
+  // and after DropBranch.
   void EndBranch(Branch& branch, const Failure& failure);
   void DropBranch(Branch& branch);
   void Remember(const TxnId& txn, Failure failure);
@@ -253,7 +254,7 @@ class ParticipantCore final : public RoleCore {
   uint64_t branches_opened_ = 0;
   std::map<TokenId, TxnId> live_tokens_;  // one-phase commits that run or are being committed (C6)
   std::map<Lsn, TxnId> committing_;
-  // In turn; some may have ended since. What a step does not come to, the next one does.
+  // In turn; some may have ended since. The next step does those that this one does not come to.
   std::deque<TxnId> runnable_;
   std::map<TxnId, Failure> ended_;
   std::deque<TxnId> ended_order_;
@@ -270,7 +271,7 @@ class ParticipantCore final : public RoleCore {
   uint64_t inquiry_pause_until_us_ = 0;
   uint64_t jitter_state_ = 0;
 
-  // Of the step being taken.
+  // The step being taken.
   Instant now_;
   RoleEffects* effects_ = nullptr;
   uint64_t step_work_ = 0;  // done in it so far, against step_work_max

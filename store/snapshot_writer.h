@@ -12,11 +12,13 @@
 namespace assent {
 
 // Copies a store into a file of its own, a few pages a step, while the store goes on being written (R6). It
-// uses SQLite's online backup on the *writing* connection: what that writes between steps is carried along,
+// uses SQLite's online backup on the *writing* connection: writes between two steps go into the copy as well,
 // so the copy never starts over, and once done it is the whole state at one log position (R13). Nothing is
 // synced: the file is for this process to read.
 //
-//   Start --> Step* --> done: the file is complete        failure --> the file is removed at the end
+//   Start --> Step* --> done: the file is complete
+//               |
+//               +--> failed: the destructor removes the file
 //
 // A failure here (a full disk, say) is not the store's, unless store.status() says so. Same thread as the
 // store, which outlives this.

@@ -15,21 +15,19 @@
 #include "store/sqlite_handle.h"
 
 // The state of one replica of one group, as one SQLite file (docs/FORMAT.md, "The SQLite file"). It owns the
-// file and its -wal; it knows no log, view or clock, and decides nothing: what is replicated, and so may be
-// applied, its caller knows.
+// file and its -wal; it knows no log, view or clock, and decides nothing: its caller knows what is
+// replicated, and so may be applied.
 //
 //   Open --> { Get, Scan, ApplyBatch, Checkpoint }* --> destructor        any failure --> failed, for good
 //
 // Guarantees:
 //   R13 Each ApplyBatch is one SQLite transaction that also stores `applied`: the file, and any snapshot of
-//   it, is the
-//       whole state at one log position, whatever subset of unsynced sectors a power cut kept. synced() never
-//       names more than what fsync acknowledged.
+//       it, is the whole state at one log position, whatever subset of unsynced sectors a power cut kept.
+//       synced() never names more than what fsync acknowledged.
 //   R7  The first failure is latched: later writes return it, reads answer "not there", nothing is tried
-//   again. The
-//       directory is synced after the file is made or replaced.
-//   G7  Each page carries a checksum over itself and its place (store/checksum_vfs.h): a bad one is kDamaged,
-//   never data.
+//       again. The directory is synced after the file is made or replaced.
+//   G7  Each page carries a checksum over itself and its place (store/checksum_vfs.h): a bad one
+//       is kDamaged, never data.
 //
 // One connection reads, writes and checkpoints, under SQLite's EXCLUSIVE locking: SQLite 3.7.0 to 3.51.2 can
 // corrupt a file that two connections write or checkpoint at the same instant (the WAL-reset bug). A second
@@ -45,7 +43,7 @@ class SnapshotWriter;
 class StatementCache;
 class StatementLoan;
 
-// Whose state a file holds. Another's is refused, not overwritten.
+// The owner of a file's state. Another's file is refused, not overwritten.
 struct StoreIdentity {
   std::string cluster;
   GroupId group;
@@ -64,7 +62,7 @@ struct StoreOptions {
 class Store final : public StateReader {
  public:
   // Opens or creates the file at `path`, whose directory exists, and finishes an InstallSnapshot that a crash
-  // interrupted. What Open finds it also makes durable: after it, synced() == applied().
+  // interrupted. It also makes durable what it finds: after it, synced() == applied().
   // Errors: kForeign (another cluster's, another group's, a newer format, no file of ours), kDamaged,
   // kUnavailable (another process has it open), kDiskFull, kIo.
   static Result<std::unique_ptr<Store>> Open(const std::string& path, const StoreIdentity& identity,
@@ -88,7 +86,7 @@ class Store final : public StateReader {
 
   // The position of the last record whose changes are in the file. (0, 0): none.
   LogPosition applied() const { return applied_; }
-  // What of that survives a power cut: the log is trimmed only below it (R13). Never above applied().
+  // The part of it that survives a power cut: the log is trimmed only below it (R13). Never above applied().
   LogPosition synced() const { return synced_; }
   // Makes everything applied durable, and returns applied().
   Result<LogPosition> Checkpoint();
@@ -96,11 +94,11 @@ class Store final : public StateReader {
   // file is bounded by nothing else (G8).
   uint64_t wal_bytes() const { return wal_bytes_; }
 
-  // Of all rows of `tables`, in one go (store/digest.h).
+  // Over all rows of `tables`, in one go (store/digest.h).
   Result<StoreDigest> Digest(std::span<const Table> tables) const;
 
   const std::string& path() const { return path_; }
-  // What a copy of it takes.
+  // How many bytes a copy of it takes.
   Result<uint64_t> CopyBytes() const;
 
   // Checks that a SnapshotWriter's file is whole and of `identity` (kDamaged, kForeign), which takes as long
@@ -108,8 +106,8 @@ class Store final : public StateReader {
   static Result<LogPosition> CheckSnapshot(const std::string& snapshot_path, const StoreIdentity& identity,
                                            const StoreOptions& options);
   // Replaces the store at `store_path`, which nobody has open, by a file in the same directory that was
-  // checked; the latter is gone afterwards. A crash at any point leaves the old store or the new, never a
-  // mixture.
+  // checked; the latter is gone afterwards. A crash at any point leaves the old store or the new,
+  // never a mixture.
   static Status InstallSnapshot(const std::string& snapshot_path, const std::string& store_path,
                                 const StoreOptions& options);
 

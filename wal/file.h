@@ -10,23 +10,23 @@
 
 #include "common/status.h"
 
-// What the log needs of a disk, small enough that a simulated one can stand under it. posix_file.h is the
-// real one.
+// The log's view of a disk, small enough that a simulated one can stand under it. The real one: posix_file.h.
 //
 // Assumed of every implementation:
 //   - a sector of kSectorBytes is written whole or not at all; several sectors of one write may survive a
-//   crash as
-//     any subset until Sync() returned ok;
+//     crash as any subset until Sync() returned ok;
 //   - creations, renames and removals may survive a crash as any subset until SyncDirectory() returned ok; a
-//   rename
-//     happens whole or not at all;
+//     rename happens whole or not at all;
 //   - after a Sync() that failed nothing is known of what was written since the one before, not even that
-//   reading
-//     it back shows what the disk holds. A caller never retries it (R7).
-// Errors: kDiskFull for ENOSPC and EDQUOT, kNotFound for a missing file, kConflict for one that exists
-// already, kUnavailable where the process or the system has no descriptor left to open it with (EMFILE,
-// ENFILE): nothing was done, and the same call may succeed later; kIo for everything else. Messages name the
-// operation and the path.
+//     reading it back shows what the disk holds. A caller never retries it (R7).
+//
+// Errors; messages name the operation and the path:
+//   kDiskFull     ENOSPC and EDQUOT
+//   kNotFound     the file is missing
+//   kConflict     the file exists already
+//   kUnavailable  the process or the system has no descriptor left to open it with (EMFILE, ENFILE): nothing
+//                 was done, and the same call may succeed later
+//   kIo           everything else
 namespace assent::wal {
 
 inline constexpr uint64_t kSectorBytes = 512;
@@ -37,8 +37,7 @@ class File {
  public:
   virtual ~File() = default;
 
-  // Fills `out` from `offset` on. Returns how many bytes there were: fewer than asked for only at the file's
-  // end.
+  // Fills `out` from `offset` on. Returns how many bytes there were: fewer only at the file's end.
   virtual Result<size_t> ReadAt(uint64_t offset, std::span<char> out) const = 0;
   // Writes all of `bytes` or fails; after a failure any part may have been written.
   virtual Status WriteAt(uint64_t offset, std::string_view bytes) = 0;

@@ -24,18 +24,16 @@
 //   Open --> Append* --> Force --> Append* --> ...        any failed write or sync --> poisoned, for good
 //
 // Guarantees:
-//   R4  A truncation is durable before it has any effect, and finished by Open if a crash interrupts it. What
-//   was
-//       truncated never returns, whatever is appended under the same LSNs afterwards.
+//   R4  A truncation is durable before it has any effect, and finished by Open if a crash interrupts it.
+//       Truncated records never return, whatever is appended under the same LSNs afterwards.
 //   R7  A failed write or sync poisons the log: every later call that writes returns the first error.
 //   R8  Open tells a torn tail from damage; a torn tail is cut, zeroed to the segment's end and forced before
-//   Open
-//       returns. Each batch carries the LSN that was durable when it was written.
+//       Open returns. Each batch carries the LSN that was durable when it was written.
 //   R9  Nothing that an earlier life of a recycled segment held is ever read back. Epochs never fall.
 //   R10 Force covers everything appended before it.
+//
 // A full disk (kDiskFull) while a new segment is made, or no descriptor to open it with (kUnavailable), is no
-// failed write: the fragment is removed, nothing of the call is in the log, and the same call may succeed
-// later.
+// failed write: the fragment is removed, nothing of the call is in the log, and the call may be repeated.
 //
 // Threads: one log thread calls Append, Force, PrepareNextSegment, Truncate, Trim and Reset. Read and the
 // const queries may be called from any thread at any time, also while the log thread is inside a call.
@@ -49,13 +47,12 @@ struct LogOptions {
   uint64_t segment_bytes = kSegmentBytesDefault;
   size_t spare_segments_max = 2;
   // The highest LSN that someone is known to count on: acknowledged by this replica to a peer, known
-  // replicated, or applied to SQLite. What is missing or bad at or below it is damage, never a torn tail
-  // (R8).
+  // replicated, or applied to SQLite. A record missing or bad at or below it is damage, no torn tail (R8).
   Lsn known_acknowledged{};
   std::function<uint64_t()> random;  // salts of new segments (R9); called on the log thread
 };
 
-// What Open found, for the operator's log and for metrics.
+// Findings of Open, for the operator's log and for metrics.
 struct RecoveryFacts {
   bool created = false;          // the directory held no log
   Lsn durable_watermark{};       // the highest LSN that the log itself proves to have been durable before the
@@ -77,15 +74,15 @@ class Log {
   // Opens the log in `directory` (which exists), creating it if there is none and nothing is
   // known_acknowledged. `files` outlives the log. After Open everything up to last() is durable. Errors:
   // kDamaged (message names file, offset and LSN; nothing was changed on disk), kForeign, kInvalid (options),
-  // kIo, kDiskFull. The caller compares base() with what it has applied: a base above it means that segments
-  // were lost.
+  // kIo, kDiskFull. The caller compares base() with what it has applied: a base above it means that
+  // segments were lost.
   static Result<Opened> Open(FileSystem& files, const std::string& directory, LogOptions options);
 
   // Log thread only:
 
   // Writes `entries` behind last(), in as many batches as it takes, without syncing the last of them.
-  // kInvalid, with nothing written: LSNs that do not continue last(), an epoch that falls (R9), a payload
-  // above PayloadBytesMax().
+  // kInvalid, with nothing written: LSNs that do not continue last(), an epoch that falls (R9),
+  // a payload above PayloadBytesMax().
   Status Append(std::span<const LogEntry> entries);
   // Makes all that was appended durable. Nothing to do: returns at once.
   Status Force();

@@ -12,20 +12,18 @@
 #include "wal/scan.h"
 #include "wal/segment_files.h"
 
-// What a log's directory holds, judged by R8, without changing anything: which segments make up the log, how
-// far each of them counts, and whether what is bad is a torn tail or damage.
+// Judges by R8, without changing anything, what a log's directory holds: which segments make up the log, how
+// far each of them counts, and whether bad bytes are a torn tail or damage.
 //
 // The rules:
 //   - The log begins at the highest-numbered segment that `starts` one; those below it are void.
 //   - A segment's records count up to the lowest `previous` of all segments above it: a truncation makes a
-//   new segment
-//     whose `previous` is the record truncated after (R4). A segment of which nothing counts is void.
+//     new segment whose `previous` is the record truncated after (R4). If nothing of it counts it is void.
 //   - A segment was forced before the next one was made. So in all but the last one, what counts is durable,
-//   and
-//     anything bad in it is damage; only the last one can have a torn tail.
-//   - In the last segment what is bad is damage if a record at or below the watermark is missing: the highest
-//   durable
-//     LSN that any sound batch header of the segment carries, or the highest acknowledgement known (R8).
+//     and anything bad in it is damage; only the last one can have a torn tail.
+//   - In the last segment anything bad is damage if a record at or below the watermark is missing: the
+//     highest durable LSN that any sound batch header of the segment carries, or the highest
+//     acknowledgement known (R8).
 namespace assent::wal {
 
 struct SegmentPlan {
@@ -65,8 +63,8 @@ Result<Recovered> Examine(FileSystem& files, const std::string& directory, const
 // Numbers of the live segments, sorted.
 Result<std::vector<uint64_t>> ListSegments(FileSystem& files, const std::string& directory);
 Result<std::string> ReadWholeFile(FileSystem& files, const std::string& path);
-// The header of live segment `number`, checked against its name and the file's length. kDamaged, kForeign,
-// kIo.
+// The header of live segment `number`, checked against its name and the file's length. Errors: kDamaged, and
+// kForeign for another format version.
 Result<SegmentHeader> CheckSegmentHeader(std::span<const char> sector, uint64_t number, uint64_t file_bytes);
 // R8, for a segment that is not void: kDamaged if anything that counts and was durable is missing or bad.
 Status JudgeSegment(const std::string& path, const SegmentPlan& plan, const SegmentScan& scan,

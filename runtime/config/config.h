@@ -83,7 +83,7 @@ struct NodeConfig {
   uint64_t segment_bytes = 16ull * 1024 * 1024;  // of each log file
   // SQLite's -wal file, and the log that a restart replays, grow to about this between two checkpoints.
   uint64_t checkpoint_bytes = 32ull * 1024 * 1024;
-  // Of transactions (coordinator/config.h says more).
+  // For transactions (coordinator/config.h says more).
   uint64_t vote_timeout_ms = 10'000;        // a vote that is not in by then is a no (C7)
   uint64_t idle_timeout_ms = 10'000;        // an interactive transaction without a call ends
   uint64_t life_max_ms = 60'000;            // an undecided transaction ends (C7)
@@ -96,7 +96,7 @@ struct NodeConfig {
   std::vector<GroupEntry> OwnGroups() const;
 };
 
-// Of a file: room for as many nodes and groups as there may be.
+// The size of a file: room for as many nodes and groups as there may be.
 inline constexpr size_t kConfigBytesMax = 64 * 1024;
 // The parser's recursion is as deep as keys are dotted, here or there in a file, all in all; with some 25,000
 // a stack of 8 MiB is full. Addresses and paths of the largest file have fewer than this.
@@ -108,8 +108,7 @@ struct ConfigFlags {
 
 // kNotFound or kIo where the file cannot be read; kInvalid otherwise. Relative paths are resolved.
 Result<NodeConfig> LoadConfig(const std::string& path, ConfigFlags flags);
-// `name` stands for the file in messages.
-// Paths are left as they are.
+// `name` stands for the file in messages. Paths are left as they are.
 Result<NodeConfig> ParseConfig(std::string_view text, const std::string& name, ConfigFlags flags);
 // Checks a config that was put together in memory. Without line numbers.
 Status ValidateConfig(const NodeConfig& config, ConfigFlags flags);

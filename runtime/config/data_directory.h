@@ -15,10 +15,11 @@
 //
 //   <data>/lock                       held with flock(2) while a node runs; names its pid
 //   <data>/identity                   cluster, node
-//   <data>/starts.<number>            of processes that began on these files; what names the files
+//   <data>/starts.<number>            how many processes began on these files; the id of the files
 //   <data>/<group>/identity           of a replica: cluster, group, node, incarnation, directory, epoch
-//   <data>/<group>/log/               wal/
-//   <data>/<group>/state.sqlite       store/
+//   <data>/<group>/log/               the log (wal/)
+//   <data>/<group>/state.sqlite       the store (store/)
+//   <data>/<group>/snapshot.sqlite    a snapshot under way
 //
 // It owns the lock, the identity files and the number of starts, and hands out the other paths.
 //
@@ -41,7 +42,7 @@ struct ReplicaIdentity {
   bool operator==(const ReplicaIdentity&) const = default;
 };
 
-// What tells files of a node from older ones (R3).
+// Tells files of a node from older ones (R3).
 struct NodeFiles {
   uint64_t files = 0;   // drawn when the data directory was made, or first counted
   uint64_t starts = 0;  // of processes that were registered, or about to be
@@ -67,7 +68,7 @@ class DataDirectory {
   // as its incarnation. kDamaged: the replica's files are there without an identity, or a formed one lacks
   // its log or store.
   Result<ReplicaIdentity> OpenReplica(GroupId group, Incarnation fresh);
-  // Of a replica that is there. kNotFound, kDamaged, kForeign, kIo.
+  // The identity of a replica that is there. kNotFound, kDamaged, kForeign, kIo.
   Result<ReplicaIdentity> ReadReplica(GroupId group) const;
   // R12: replicas here that the adoption names, and that know the directory it succeeds, belong to `next`
   // from now on. kForeign: a replica knows that directory, and is not named.

@@ -13,13 +13,12 @@
 //
 // Thrift's own classes are not enough (0.17):
 //   - a transport's message budget is only given back by flush(), which a server's input side never calls, so
-//   a
-//     connection dies after about 100 MiB of requests. Here readEnd() gives it back;
+//     a connection dies after about 100 MiB of requests. Here readEnd() gives it back;
 //   - a read past the end of a frame blocks for the next one; here a message ends with its frame;
 //   - a frame's buffer is allocated by the length announced, and strings and containers are unlimited. Here a
 //     buffer grows only as bytes arrive, and no announced length may exceed what is left of the frame;
 //   - close() flushes, so a message that failed half-way through its serialisation is sent as if it were
-//   whole.
+//     whole. Here close() drops it.
 namespace assent {
 
 struct WireLimits {
@@ -27,8 +26,7 @@ struct WireLimits {
   int32_t string_bytes_max;     // one string or binary field
   int32_t container_items_max;  // one list, set or map
   int32_t depth_max;            // nested structs and containers
-  // Of the structs in a list; the shortest that Thrift can write is one byte, and costs some hundred in
-  // memory.
+  // Each struct in a list; the shortest that Thrift can write is one byte, and costs some hundred in memory.
   int32_t struct_bytes_min = 1;
 };
 
@@ -50,8 +48,7 @@ class FrameTooLarge : public apache::thrift::transport::TTransportException {
 };
 
 // Reads ahead: a small request costs one recv(), and pipelined ones share it. Not thread-safe; owned by the
-// thread that serves or uses the connection. After any exception on reading, the stream is out of step:
-// close.
+// thread that serves or uses the connection. An exception on reading leaves the stream out of step: close.
 class FramedTransport final
     : public apache::thrift::transport::TVirtualTransport<FramedTransport,
                                                           apache::thrift::transport::TBufferBase> {
@@ -78,14 +75,14 @@ class FramedTransport final
   uint64_t frames_started() const { return frames_started_; }
   // Memory held for input, whether in use or not.
   size_t input_capacity() const { return in_.size; }
-  // What a connection keeps for input at any time: a message up to this takes no more memory to receive.
+  // Bytes that a connection always keeps for input: a message up to this takes no more memory to receive.
   static size_t idle_input_bytes();
 
   // For a server, which decides what to do with a message before it takes it in. Between two messages:
   // Waits for the next one to begin. False: the peer closed.
   bool AwaitMessage() { return FillTo(1); }
-  // Of the message that began: the service that it names ("Peer" of "Peer:deliver"), as soon as so much of it
-  // has come; empty if it does not begin as such a call does. Valid until the next read.
+  // The service that the message names ("Peer" of "Peer:deliver"), as soon as so much of it has come; empty
+  // if it does not begin as such a call does. Valid until the next read.
   std::string_view PeekService();
   // Its announced length. REQUIRES: PeekService().
   size_t PeekFrameBytes() const;
