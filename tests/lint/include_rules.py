@@ -6,6 +6,8 @@
 Reads the files that git tracks or would track under ROOT (all files where there is no git). Prints one line per
 violation, `path:line: rule: what; why`, and exits with 1 if there is any. --self-test first plants violations in
 a temporary directory and requires that each is flagged, and that a clean tree is not.
+
+docs/ARCHITECTURE.md's table "Where things are" is held against RULES: both name the same folders and say the same.
 """
 
 import fnmatch
@@ -65,8 +67,6 @@ RULES = [
      "thrift/*", "common/*"], "a role's server is its own core under runtime/ and Thrift"),
     ("coordinator/foreign_caller*", STANDARD + ["thrift library", "glog", "boost", "generated", "coordinator/*",
      "runtime/*", "thrift/*", "common/*"], "calls foreign resource managers: a server part of its role"),
-    ("participant/server*", STANDARD + ["thrift library", "glog", "boost", "generated", "participant/*", "runtime/*",
-     "thrift/*", "common/*"], "a role's server is its own core under runtime/ and Thrift"),
     ("backup/*", PURE + ["backup/*", "common/*"],
      "a protocol core is deterministic: no I/O, clock, thread, random source, logger, Thrift or SQLite"),
     ("coordinator/*", PURE + ["coordinator/*", "common/*"],
@@ -232,7 +232,53 @@ def check_tree(root):
     paths = repository_files(root)
     files = set(paths)
     generated = generated_headers(root, paths)
-    return [(path, *violation) for path in paths for violation in check_file(root, path, files, generated)]
+    found = [(path, *violation) for path in paths for violation in check_file(root, path, files, generated)]
+    if TABLE in files:
+        with open(os.path.join(root, TABLE), encoding="utf-8") as page:
+            found += check_table(page.read(), paths)
+    return found
+
+
+# ---- The table of docs/ARCHITECTURE.md ----
+
+TABLE = "docs/ARCHITECTURE.md"
+
+
+def own_patterns(pattern, allowed):
+    """What of our own tree this rule's files may include beside themselves, as the table writes it."""
+    own = {name[:-2] if name.endswith("/*") else name for name in allowed
+           if name not in DRIVER and name != "generated" and name not in LIBRARIES}
+    if pattern not in DRIVER and set(DRIVER) <= set(allowed):
+        own.add("the driver")
+    return own - {os.path.dirname(pattern), "*"} if pattern.endswith("/*") else own - {"*"}
+
+
+def check_table(page, paths):
+    """Problems found in the rows `| `folder/`, ... | owns | may include |` of the page."""
+    rules = {pattern: own_patterns(pattern, allowed) for pattern, allowed, _ in RULES}
+    listed = set()
+    problems = []
+    before = set()
+    for number, line in enumerate(page.splitlines(), 1):
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if not re.match(r"\| `[\w.]+/", line) or len(cells) != 3:
+            continue
+        names = [name + "*" if name.endswith("/") else name for name in re.findall(r"`([^`]+)`", cells[0])]
+        says = set(re.findall(r"`([^`]+)`", cells[2])) | ({"the driver"} if "the driver" in cells[2] else set())
+        if cells[2].startswith("the same"):
+            says |= before
+        before = says
+        listed.update(names)
+        for name in names:
+            top = name.split("/")[0] + "/*"
+            if name not in rules and (top in rules or says):
+                problems.append((TABLE, number, "table", f"{name}: no row of RULES"))
+            elif name in rules and rules[name] - {name.split("/")[0]} != says - {name.split("/")[0]}:
+                problems.append((TABLE, number, "table", f"{name} may include {', '.join(sorted(rules[name]))}"))
+    wanted = {path.split("/")[0] + "/*" for path in paths if "/" in path and not path.startswith((".", "docs/"))}
+    wanted |= {pattern for pattern in rules if pattern.endswith("/*")} | set(DRIVER)
+    problems += [(TABLE, 1, "table", f"no row for {name}") for name in sorted(wanted - listed)]
+    return problems
 
 
 # ---- Self-test ----
@@ -335,6 +381,25 @@ def self_test():
         found = [(p, rule) for p, _, rule, _ in tree_with({path: content})]
         if (path, wanted) not in found or any(p != path for p, _ in found):
             problems.append(f"self-test: planted {wanted} in {path} ({content[:40]!r}), flagged: {found}")
+
+    rows = []
+    for pattern, allowed, _ in RULES:
+        may = [name if name == "the driver" else f"`{name}`" for name in sorted(own_patterns(pattern, allowed))]
+        rows.append(f"| `{pattern[:-1] if pattern.endswith('/*') else pattern}` | x | {', '.join(may)} |\n")
+    page = "".join(rows)
+    for old, new, wanted in [("", "", None),
+                             ("| `wal/` | x | `common` |", "| `wal/` | x | `common`, `store` |", "wal/* may"),
+                             ("`client/outcome.h`", "", "sim/* may"),
+                             (", the driver", "", "sim/* may"),
+                             ("| `store/`", "| `stores/`", "no row for store/*"),
+                             ("| `store/`", "| `stores/`", "stores/*: no row"),
+                             ("| `runtime/replica*`", "| `runtime/reps*`", "no row for runtime/replica*")]:
+        assert old in page
+        found = [why for _, _, _, why in check_table(page.replace(old, new, 1), ["common/a.h", "docs/a.md"])]
+        if not any(why.startswith(wanted) for why in found) if wanted else found:
+            problems.append(f"self-test: {old!r} for {new!r} in the table, flagged: {found}")
+    if not check_table(page, ["novel/a"]):
+        problems.append("self-test: a folder without a row in the table is not flagged")
     return problems
 
 
