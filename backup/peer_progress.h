@@ -21,8 +21,8 @@ inline constexpr size_t kShipsInFlightMax = 4;
 inline constexpr size_t kSnapshotPieceBytes = 256 << 10;
 inline constexpr size_t kSnapshotInFlightBytesMax = 1 << 20;
 
-// What a primary knows of one other replica in its epoch: what it acknowledged, and what is on the way.
-// Begins anew with each epoch (R4). It decides nothing about the view.
+// A primary's knowledge of one other replica in its epoch: what it acknowledged, and what is on the way. It
+// begins anew with each epoch (R4), and decides nothing about the view.
 //
 //   Probe --acked at or above the probe--> Stream --mismatch--> Probe
 //   either --the log no longer holds what a learner needs--> Snapshot --installed--> Probe

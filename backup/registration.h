@@ -16,10 +16,10 @@ namespace assent::backup {
 inline constexpr uint64_t kRenewUs = 1'000'000;
 inline constexpr uint64_t kWatchUs = 3'000'000;
 inline constexpr uint64_t kLookUs = 250'000;
-// Of each group: those whose files may be put back by mistake.
+// Per group: the incarnations whose files may be put back by mistake.
 inline constexpr int64_t kIncarnationsKept = 4;
 
-// What the driver can tell of the process that a register names.
+// The state of the process that a register names, as far as the driver can tell.
 enum class EarlierLife : uint8_t {
   kGone = 1,
   kRuns,
@@ -46,7 +46,7 @@ struct OwnReplica {
 // Guarantees, as far as the register shows it (docs/PROTOCOL.md, R3, says what it cannot show):
 //   - Held only after every earlier life of the node was gone, or an operator vouched for that.
 //   - Held only if no later process than this one was ever registered with these files.
-//   - What was confirmed of an incarnation never falls. A replica that is a member and lacks it has older
+//   - A position confirmed of an incarnation never falls. A replica that is a member and lacks it has older
 //     files (ReplicationCore halts it).
 class Registration {
  public:
@@ -56,8 +56,8 @@ class Registration {
   // address and process of this process.
   Registration(NodeRegister own, std::vector<OwnReplica> replicas);
 
-  // What is to be done now: read the register (answered by OnLooked), or make this one the node's if the
-  // current version is the one before (OnSwapped); nothing: see NextDeadline. One at a time.
+  // The work to do now: read the register (answered by OnLooked), or make this one the node's if the current
+  // version is the one before (OnSwapped); nothing: see NextDeadline. One at a time.
   struct Look {};
   using Work = std::variant<Look, NodeRegister>;
   std::optional<Work> Next(uint64_t now_us);
@@ -68,12 +68,12 @@ class Registration {
   void OnSwapped(uint64_t now_us, bool won);
   void OnNoAnswer(uint64_t now_us);  // to a Look
 
-  // For the next renewal. What is lower than before, or of no incarnation, changes nothing.
+  // For the next renewal. A position lower than before, or of no incarnation, changes nothing.
   void Confirm(uint64_t wall_us, const std::vector<Confirmed>& positions);
   // Somebody else knows that the register names another life: look, rather than wait for the next renewal.
   void Doubt() { doubts_ = true; }
-  // What to put in place of `seen`, the register as it is, when this process has closed its replicas: that it
-  // ended in order. Nothing where the register is not this life's.
+  // The register to put in place of `seen`, the one as it is, when this process has closed its replicas: it
+  // says that the process ended in order. Nothing where the register is not this life's.
   std::optional<NodeRegister> Farewell(const std::optional<NodeRegister>& seen) const;
 
   NodeId node() const { return own_.node; }

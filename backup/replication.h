@@ -27,7 +27,7 @@ struct ReplicationConfig {
   NodeId initial_primary{};
   // A smaller view acknowledges nothing, and no view is proposed that is (R3).
   size_t replicas_min = 1;
-  // Of a learner's snapshot: so much goes in one message. At most what a peer frame holds.
+  // How much of a learner's snapshot goes in one message. At most what a peer frame holds.
   size_t snapshot_piece_bytes = kSnapshotPieceBytes;
 };
 
@@ -70,7 +70,7 @@ struct ReplicationStatus {
 //    '----- view does not --------------------> Learner ---+--> any other, by a higher view
 //   any --directory or log contradicts what is known (R4, R12)--> Halted
 //
-// Guarantees (CheckInvariants() here; across replicas, tests/unit/backup_simulation_test.cc):
+// Guarantees (CheckInvariants() here; across replicas, sim/world_checks.cc and backup_simulation_test.cc):
 //   R1  ReplicatedUpTo{lsn} on a primary only when all up to `lsn` is durable here and acknowledged, in this
 //       epoch and under the incarnation that the view names, by every other member; also by the learner of a
 //       view that was proposed and whose fate is not known (R3, R6).
@@ -104,8 +104,8 @@ class ReplicationCore {
   uint64_t NextDeadline() const;
 
   Role role() const { return role_; }
-  // What every record that the role core appends now, and every message sent, is to carry; 0 before the first
-  // view.
+  // The epoch that every record appended by the role core, and every message sent, carries from now on; 0
+  // before the first view.
   Epoch epoch() const { return view_ ? view_->epoch : Epoch{}; }
   const std::optional<View>& view() const { return view_; }
   bool serving() const { return serving_; }  // primary, and R4 done in this epoch
@@ -393,7 +393,7 @@ class ReplicationCore {
   std::string snapshot_refused_;  // why the last one could not be taken in; or empty
   uint64_t no_snapshot_before_us_ = 0;
 
-  // Of the last CheckInvariants().
+  // As of the last CheckInvariants().
   struct Checked {
     Epoch epoch{};
     Epoch seen_epoch{};

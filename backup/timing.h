@@ -60,7 +60,7 @@ inline constexpr uint64_t kHandOverUs = 1500 * kMillisecond;
 // not changed before; and open work may take kLeaveDrainUs to end before the lead is handed over.
 inline constexpr uint64_t kLeaveSettleUs = 200 * kMillisecond;
 inline constexpr uint64_t kLeaveDrainUs = 1000 * kMillisecond;
-// Of several backups the first in the view tries first.
+// Where there are several backups, the first in the view tries first.
 inline constexpr uint64_t kTakeoverStaggerUs = 200 * kMillisecond;
 // How often a primary without backups reads the directory, for its lease.
 inline constexpr uint64_t kLoneReadUs = kLeaseUs / 8;

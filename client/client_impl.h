@@ -11,7 +11,7 @@
 
 namespace assent {
 
-// What a Client and its Transactions share.
+// The state that a Client and its Transactions share.
 struct Client::Impl {
   Impl(std::vector<Address> addresses, const ClientOptions& options)
       : session(std::move(addresses), options) {}
@@ -95,7 +95,7 @@ CommitResult Client::Impl::RunCommit(CommitProgress::TokenKind kind, Token token
   return result;
 }
 
-// What to ask for of a scan that has `have` rows of `limit` (0 = all).
+// The limit to ask for in a scan that has `have` rows of `limit` (0 = all).
 inline uint32_t ScanLimit(size_t limit, size_t have) {
   return limit == 0 ? 0 : static_cast<uint32_t>(std::min(limit - have, kScanRowsMax));
 }

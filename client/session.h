@@ -35,7 +35,7 @@ class Backoff {
   std::minstd_rand random_;
 };
 
-// What came of one send.
+// The result of one send.
 struct Sent {
   enum class Kind : uint8_t { kNotSent = 1, kLost, kReplied };  // kLost: it may have been executed
   Kind kind = Kind::kNotSent;
@@ -72,7 +72,7 @@ class Session {
     if (!called.ok()) return Failed(called);
     Result<ClientReply> reply = decode(std::move(wire_reply));
     if (!reply.ok()) {
-      // What the server did is anybody's guess, and so is what comes next on this connection.
+      // The server may have done anything, and anything may come next on this connection.
       connection_->Close();
       return {Sent::Kind::kLost, reply.status(), {}};
     }
@@ -102,7 +102,7 @@ class Session {
     bool sent = false;
   };
 
-  // Who leads, as one node sees it.
+  // The leader, as one node sees it.
   struct LeaderNews {
     GroupId group;
     Epoch epoch{};
@@ -113,7 +113,7 @@ class Session {
   Status Ready(Deadline deadline);
   Status AskNode(const Address& address, Deadline deadline);
   Result<LeaderNews> NewsFrom(const Address& address, int timeout_ms);
-  // Of the request that was just sent. Not ok: none within call_timeout_ms, or the leader's epoch is over.
+  // For the request that was just sent. Not ok: none within call_timeout_ms, or the leader's epoch is over.
   Status AwaitAnswer(Deadline deadline);
   Status AskWhetherReplaced();
   Sent Failed(const CallStatus& called);

@@ -7,7 +7,7 @@
 
 #include "common/messages.h"
 
-// What clients ask of a coordinator group, and what it answers: the meaning of the TransactionManager
+// The requests of clients to a coordinator group, and its answers: the meaning of the TransactionManager
 // service, without Thrift.
 namespace assent {
 

@@ -11,7 +11,7 @@
 #include "common/operations.h"
 #include "common/records.h"
 
-// What nodes say to each other. Delivery may lose, repeat and reorder; every receiver copes.
+// Messages between nodes. Delivery may lose, repeat and reorder; every receiver copes.
 namespace assent {
 
 // Why a transaction or an attempt aborted.
@@ -40,7 +40,7 @@ bool IsTransient(AbortReason reason);
 
 enum class Vote : uint8_t { kYes = 1, kNo, kReadOnly };
 
-// What each message of a coordinator about a transaction says beside its own business.
+// Beside its own business, each message of a coordinator about a transaction says this.
 struct TxnHeader {
   TxnId txn;
   Age age;
@@ -144,8 +144,8 @@ struct Decide {
   TxnHeader header;
   Decision decision = Decision::kAbort;
 };
-// What became of this token here? Ends what is still running of it up to `attempt`, and refuses those
-// attempts (C6).
+// Asks what became of this token here. Ends what is still running of it up to `attempt`, and refuses
+// those attempts (C6).
 struct SettleToken {
   TxnHeader header;
   Token token;
@@ -239,10 +239,9 @@ using Message = std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, 
                              BranchAborted, VoteReply, OnePhaseReply, DecideAck, Inquire, WoundRequest,
                              ConfirmReplies, RepliesConfirmed, PeerInquire, PeerOutcome, EpochNews>;
 
-// R2: each message carries the epochs of the groups it goes between. `to_epoch` is what the sender believes
-// the receiver's to be: a receiver drops a lower one than its own and answers with its own (StaleEpoch at the
-// Peer interface). 0 in `to_epoch` = not known yet; receivers answer that with their epoch, too, and do
-// nothing else.
+// R2: each message carries the epochs of the groups it goes between. The sender believes the receiver's epoch
+// to be `to_epoch`: a receiver whose own is higher drops the message and answers with its own, in EpochNews.
+// 0 in `to_epoch` = not known yet; receivers answer that with their epoch, too, and do nothing else.
 struct Envelope {
   GroupId from_group;
   NodeId from_node{};

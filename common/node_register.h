@@ -6,8 +6,8 @@
 
 #include "common/ids.h"
 
-// What the process that runs as a node says of itself in the directory (R3): so that files of that node which
-// are older, and a second process on a copy of them, do not pass for it.
+// The entry that the process which runs as a node keeps in the directory (R3), so that older files of that
+// node, and a second process on a copy of them, do not pass for it.
 namespace assent {
 
 // How another process can tell whether this one is gone. 0 or empty: not known.
@@ -24,7 +24,7 @@ struct ProcessTrace {
   bool operator==(const ProcessTrace&) const = default;
 };
 
-// Of one replica: all up to `position` is durable in its files, and known to be replicated, so that no
+// About one replica: all up to `position` is durable in its files, and known to be replicated, so that no
 // truncation takes it back (R4).
 struct Confirmed {
   GroupId group;

@@ -9,7 +9,7 @@
 
 #include "common/ids.h"
 
-// What a transaction asks of the data, and what it gets back. Keys and values are bytes.
+// The operations of a transaction on the data, and their results. Keys and values are bytes.
 namespace assent {
 
 inline constexpr size_t kKeyBytesMax = 1024;            // a key also has at least one byte
@@ -88,13 +88,13 @@ struct ReadLock {
 };
 
 bool IsWrite(const Operation& operation);  // put, delete, add
-// What the operation touches: its key, or the prefix of a scan.
+// The key that the operation touches, or the prefix of a scan.
 const std::string& KeyOf(const Operation& operation);
 // Bytes that count against kBranchBytesMax.
 size_t SizeOf(const Operation& operation);
 // Bytes that count against kResultBytesMax: what the row takes in memory, which is more than on the wire.
 size_t SizeOf(const ResultRow& row);
-// What is wrong with `op.after`; nullptr = nothing.
+// The problem with `op.after`; nullptr = none.
 const char* ProblemOf(const ScanOp& op);
 // The smallest key that the scan may return. REQUIRES: ProblemOf(op) is nullptr.
 std::string ScanStart(const ScanOp& op);

@@ -28,9 +28,9 @@ class Overlay final : public StateReader {
   std::optional<Row> Get(Table table, std::string_view key) const override;
   void Scan(Table table, std::string_view from, std::string_view to, const Visitor& visit) const override;
 
-  // All changes by records up to `through`, one a row (the last), in (table, key) order. What was written and
-  // deleted again in between shows as a delete: only what is still open at the end of a batch is written
-  // (R13).
+  // All changes by records up to `through`, one a row (the last), in (table, key) order. A row
+  // written and deleted again in between shows as a delete: only what is still open at the end of a
+  // batch is written (R13).
   std::vector<Mutation> Collect(Lsn through) const;
   // The last record up to `through` with which Collect gives at most so many changes and so many bytes of
   // keys and values. The first record counts whatever it holds: the store takes whole records only (R13).

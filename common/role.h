@@ -11,7 +11,7 @@
 #include "common/overlay.h"
 #include "common/records.h"
 
-// What a role core (participant/, coordinator/) is to the driver that runs it.
+// A role core (participant/, coordinator/), as the driver that runs it sees it.
 namespace assent {
 
 // ---- Events ----
@@ -105,8 +105,8 @@ using RoleEffects = std::vector<RoleEffect>;
 // A deterministic state machine over a replicated log: no I/O, clock, thread or random source inside.
 //
 // Life: constructed over the store's state as of its applied LSN; then Apply for each later record of the
-// log, on every replica alike; on the primary, from Serving on, Step for each event. What Step appends it
-// applies itself, before it returns: the driver calls Apply only for records that it did not get from this
+// log, on every replica alike; on the primary, from Serving on, Step for each event. Step applies the records
+// that it appends, before it returns: the driver calls Apply only for records that it did not get from this
 // core. A core whose replica ceases to be primary, or had records truncated that it took in (R4), is
 // discarded and built anew.
 //

@@ -9,7 +9,7 @@
 
 namespace assent {
 
-// What went wrong in the environment. A code exists only where some caller reacts to it differently.
+// Errors of the environment. A code exists only where some caller reacts to it differently.
 enum class StatusCode {
   kOk = 0,
   kInvalid,  // bad input: the message says what to change

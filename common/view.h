@@ -7,8 +7,8 @@
 #include "common/ids.h"
 #include "common/status.h"
 
-// Who holds copies of a group, and which of them leads: what the directory agrees on, by compare-and-swap on
-// `epoch`.
+// A group's view: which replicas hold copies of it, and which of them leads. The directory agrees on it, by
+// compare-and-swap on `epoch`.
 namespace assent {
 
 // One replica's data directory. A node that lost its disk comes back under another incarnation, and is

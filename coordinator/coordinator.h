@@ -257,7 +257,7 @@ class CoordinatorCore final : public RoleCore {
   size_t aborting_ = 0;
   CoordinatorStats stats_;
 
-  // Of the step that runs.
+  // The step that runs.
   Instant now_;
   RoleEffects* effects_ = nullptr;
 };

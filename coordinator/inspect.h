@@ -11,7 +11,7 @@
 #include "common/records.h"
 #include "coordinator/transaction.h"
 
-// What operators see of a coordinator's transactions.
+// A coordinator's transactions, as operators see them.
 namespace assent::coordinator {
 
 struct BranchInfo {

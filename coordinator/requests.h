@@ -15,7 +15,7 @@
 // what is its content hash, and how the parts' results become its results. Pure functions.
 namespace assent::coordinator {
 
-// What is wrong with the operations, for people: names the operation and what to change. nullopt = nothing.
+// The problem with the operations, for people: names the operation and what to change. nullopt = none.
 std::optional<std::string> ProblemOf(const std::vector<Operation>& operations);
 // Likewise of foreign work; `known` are the configured names.
 std::optional<std::string> ProblemOf(const std::vector<ForeignWork>& foreign,

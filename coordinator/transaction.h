@@ -66,7 +66,7 @@ struct Branch {
   std::vector<OperationResult> results;  // of the call that runs
   uint32_t resends = 0;
   uint64_t asked_us = 0;  // mono: since when the answer is awaited
-  // Of a resource manager, in what it is asked for now:
+  // For a resource manager, in what it is asked for now:
   std::string trouble;             // what came last instead of the answer
   bool may_have_prepared = false;  // some prepare may have reached it
   bool reported = false;           // that it says it cannot do what was decided
@@ -94,7 +94,7 @@ struct Transaction {
   size_t bytes = 0;                      // accounted against bytes_max
 };
 
-// Of a committed one: some shard has not acknowledged yet.
+// True of a committed transaction that some shard has not acknowledged yet.
 inline bool IsOwedByShards(const Transaction& txn) {
   for (const Branch& branch : txn.branches) {
     if (!branch.peer.is_foreign() && branch.state != BranchState::kAcknowledged) return true;

@@ -9,10 +9,9 @@
 
 #include "common/status.h"
 
-// Small files that are there whole or not at all, and durable once a call returns (R7). Written under a
-// temporary name in the same directory, synced, then given their own. What is made here is readable by its
-// owner alone (0600, directories 0700). Errors: kNotFound (ENOENT), kDiskFull, kIo; the message names path
-// and cause.
+// Small files that are there whole or not at all, and durable once a call returns (R7): written under a
+// temporary name in the same directory, synced, then given their own. Only their owner can read them (0600,
+// directories 0700). Errors: kNotFound (ENOENT), kDiskFull, kIo; the message names path and cause.
 namespace assent {
 
 // kDamaged: larger than `bytes_max`, so not what we wrote.

@@ -41,8 +41,8 @@ struct EmbeddedOptions {
   // False: the caller belongs to a directory already, so one that is missing is not mounted, or lost.
   bool may_create = true;
   Epoch first_epoch{1};  // as `fresh`: above all that another directory of this cluster may have given away
-  // Of the process that opens it: the views that it proposes are refused once its node's register names
-  // another one (R3). 0: it proposes none.
+  // The life of the process that opens it: the views that it proposes are refused once its node's register
+  // names another one (R3). 0: it proposes none.
   uint64_t life = 0;
   // Told, once each, of files that are ignored: unknown ones, and damaged registrations. Any thread.
   std::function<void(const std::string&)> report = {};

@@ -13,8 +13,8 @@
 
 namespace assent {
 
-// What an operator accepted when a directory was lost (R12): a new one was made from these replicas, in its
-// place.
+// An operator's decision when a directory was lost (R12): a new one was made from these replicas, in its
+// place, and they follow it.
 struct Adoption {
   DirectoryIncarnation succeeds{};
   uint64_t wall_us = 0;
@@ -36,9 +36,9 @@ struct DirectoryIdentity {
   bool operator==(const DirectoryIdentity&) const = default;
 };
 
-// Of a directory that is made now: the second. Views change less often than that, so a directory that is made
-// anew begins above all epochs of the one before it: transaction ids carry epochs, and resource managers
-// outside remember them. Within 32 bits until 2156, since clients' ids hold it.
+// The first epoch of a directory that is made now: the second of its birth. Views change less often, so a
+// directory that is made anew begins above all epochs of the one before it: transaction ids carry epochs, and
+// resource managers outside remember them. Within 32 bits until 2156, since clients' ids hold it.
 Epoch FirstEpoch(uint64_t wall_us);
 
 std::string EncodeIdentity(const DirectoryIdentity& identity);

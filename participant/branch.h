@@ -18,10 +18,10 @@ enum class BranchState : uint8_t {
   kCommitting,  // its OnePhaseCommitted is in the log, not yet replicated (C6)
 };
 
-// What the coordinator waits for. Only a working branch has a request open.
+// The request that the coordinator waits for an answer to. Only a working branch has one open.
 enum class BranchRequest : uint8_t { kNone, kOperate, kPrepare, kOnePhase };
 
-// Who else asked for the fate of a one-phase token while it was running (C6).
+// Another transaction that asked for the fate of a one-phase token while it was running (C6).
 struct TokenJoiner {
   TxnId txn;
   uint32_t attempt = 0;
@@ -45,7 +45,7 @@ struct Branch {
   bool runnable = false;  // waits for its turn in ParticipantCore::runnable_, for no lock
   std::vector<OperationResult> results;
   size_t result_bytes = 0;
-  // Of the rows in `results`: the reply shows their LSNs as versions, so it waits for them (R1).
+  // The highest LSN of the rows in `results`: the reply shows LSNs as versions, so it waits for it (R1).
   Lsn newest_read{};
   std::optional<Prepare> prepare;           // kPrepare, without its operations
   std::optional<CommitOnePhase> one_phase;  // kOnePhase and kCommitting, likewise

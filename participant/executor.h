@@ -9,8 +9,8 @@
 #include "participant/branch.h"
 #include "participant/lock_table.h"
 
-// What single operations mean: which lock they need, and what they do to a branch that holds it. No locking
-// and no messages here.
+// The meaning of single operations: which lock they need, and what they do to a branch that holds it. No
+// locking and no messages here.
 namespace assent::participant {
 
 // Why a branch must end.

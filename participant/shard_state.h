@@ -46,7 +46,7 @@ class ShardState {
     uint64_t horizon_us = 0;
     Lsn lsn{};
   };
-  // What the log says of an attempt of a token, and the record that says so.
+  // The fate of a token's attempt, as the log tells it, and the record that says so.
   enum class TokenFate : uint8_t {
     kFresh,      // may run
     kCommitted,  // `outcome` did

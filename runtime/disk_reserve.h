@@ -6,8 +6,8 @@
 
 #include "common/status.h"
 
-// What is kept free on the disk with a node's data (G8): for what is open already to end, for checkpoints and
-// for trimming, so that a full disk heals when room is made.
+// The room kept free on the disk with a node's data (G8): for what is open already to end, for checkpoints
+// and for trimming, so that a full disk heals when room is made.
 namespace assent {
 
 struct DiskSpace {
@@ -16,7 +16,7 @@ struct DiskSpace {
 };
 using DiskSpaceFn = std::function<Result<DiskSpace>()>;
 
-// Of the file system that `path` lies on.
+// The space of the file system that `path` lies on.
 Result<DiskSpace> SpaceOn(const std::string& path);
 
 // A twentieth of the disk at most: a small one is not all reserve.

@@ -10,9 +10,9 @@
 namespace assent {
 
 // Primaries of other groups that spoke to this one before the host's picture of the views showed them. They
-// are answered at once: the answer would go to the old primary otherwise, and there may be no second one (P3,
-// P9). What the directory does not bear out within a second is not believed any more, however often it is
-// said.
+// are answered at once: the answer would go to the old primary otherwise, and there may be no second one
+// (P3, P9). A leader that the directory does not bear out within a second is not believed any more, however
+// often it speaks.
 class HeardLeaders {
  public:
   // True if it is news. Groups that the host does not know are none of ours.

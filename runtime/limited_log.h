@@ -14,7 +14,7 @@ namespace assent {
 // a small set. Any thread.
 class LimitedLog {
  public:
-  // What to append to the line, "" or " (41 more since the last such line)"; nothing: not now.
+  // The text to append to the line, "" or " (41 more since the last such line)"; nothing: do not log now.
   // `now_us` never falls.
   std::optional<std::string> Fails(const std::string& kind, uint64_t now_us) {
     const std::lock_guard lock(mutex_);

@@ -9,9 +9,9 @@
 #include <string_view>
 #include <thread>
 
-// Lines for people to read, written by a thread of their own. Whoever logs never waits for whoever reads: not
-// for a pipe whose other end stands still, nor for a terminal that was stopped. What does not fit meanwhile
-// is dropped, counted, and the count is written where the lines would have stood.
+// Lines for people to read, written by a thread of their own. A logging thread never waits for the reader:
+// not for a pipe whose other end stands still, nor for a terminal that was stopped. Lines that do not fit
+// meanwhile are dropped and counted, and the count is written where they would have stood.
 namespace assent {
 
 class LogLines {
@@ -32,7 +32,7 @@ class LogLines {
   // check, an exception that nobody took) waits a moment for the lines before it. Once only, before other
   // threads log.
   static void TakeOver(int fd);
-  // Of what TakeOver() made; nothing without it.
+  // Flush() of the lines that TakeOver() took over; without it there is nothing to do.
   static void FlushTaken(std::chrono::milliseconds timeout);
 
  private:

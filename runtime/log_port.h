@@ -10,7 +10,7 @@
 
 namespace assent {
 
-// What the driver asks of a replica's log. Commands are carried out in order, each answered by one LogDone,
+// The driver's commands to a replica's log. They are carried out in order, each answered by one LogDone,
 // except that appends which gathered while another command ran share one force and one answer (R10).
 struct AppendToLog {
   std::vector<LogEntry> entries;

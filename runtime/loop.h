@@ -82,7 +82,7 @@ class Loop {
   std::atomic<uint64_t> wakeups_{0};
   std::atomic<size_t> taken_left_{0};  // of the queue that was taken, not run yet
 
-  // Of the loop thread:
+  // The loop thread's alone:
   std::map<std::pair<uint64_t, TimerId>, Task> timers_;
   std::map<TimerId, uint64_t> timer_times_;
   TimerId last_timer_{};

@@ -72,7 +72,7 @@ class Node final : public ReplicaHost {
   // allowed on this node.
   Status Arm(std::string point, uint64_t count);
 
-  // Who leads which group, as far as known here.
+  // The leader of each group, as far as known here.
   std::vector<View> Views() const;
 
   const NodeConfig& config() const { return options_.config; }
@@ -102,7 +102,7 @@ class Node final : public ReplicaHost {
     uint64_t opening =
         0;          // which one: what was asked for by another replica of the group is not for this one
     Status failed;  // why it could not be opened
-    // Of one that had no room: it is opened again.
+    // A replica that had no room is opened again.
     bool is_reopening = false;
     uint64_t reopened_us = 0;
     uint64_t reopen_pause_us = 0;

@@ -36,7 +36,7 @@ struct ReplicaConfig {
   StoreIdentity store_identity;
   StoreOptions store_options;
   uint64_t checkpoint_bytes = 0;  // of SQLite's -wal file, between two checkpoints
-  // Of the disk that the store lies on, and what a snapshot leaves of it.
+  // The disk that the store lies on, and the bytes of it that a snapshot leaves free.
   DiskSpaceFn disk_space = [] { return DiskSpace{UINT64_MAX, UINT64_MAX}; };
   uint64_t disk_reserve_bytes = 0;
 };
@@ -66,7 +66,7 @@ class Replica {
   // For good: takes no part from here on, and says why. Before Start(), too.
   void Halt(const std::string& why, bool for_room = false);
 
-  // What happened. OnMessage: R2 passed to the cores; a message for another epoch is answered or dropped.
+  // Events. OnMessage: R2 passed to the cores; a message for another epoch is answered or dropped.
   void OnMessage(Envelope envelope);
   void OnClient(RequestId id, ClientRequest request);
   void OnClientGone(RequestId id);
@@ -99,7 +99,7 @@ class Replica {
   const LogView& log() const { return log_; }
 
  private:
-  // What tells others what this replica knows.
+  // An effect that tells others what this replica knows.
   using Leaving = std::variant<std::pair<NodeId, Envelope>, Answer, CallForeign>;
   // A message for the role core, and the node that it came from.
   struct Early {
@@ -187,7 +187,7 @@ class Replica {
   bool halted_for_room_ = false;
   std::string disk_low_;
 
-  // Of clients, that the role core has not answered: what to say if it never will.
+  // Open client calls, and the reply each gets if the role core never gives one.
   std::map<RequestId, ClientReply> open_calls_;
   std::set<RequestId> open_changes_;  // of operators, that the replication core has not answered
 
@@ -204,8 +204,8 @@ class Replica {
   // Events that effects of the running step caused, in order.
   std::deque<std::variant<RoleEvent, backup::Event>> queue_;
 
-  // Appended by the role core and not yet handed to replication and log. What nobody waits for may stay here
-  // for a moment, to share a force with what comes (R10 bounds nothing that somebody waits for).
+  // Appended by the role core and not yet handed to replication and log. Records that nobody waits for may
+  // stay here up to 5 ms, so that they share a force (R10).
   std::vector<LogEntry> appended_;
   bool append_now_ = false;
   uint64_t append_deadline_us_ = UINT64_MAX;

@@ -14,13 +14,13 @@
 
 namespace assent {
 
-// Who leads a group, as far as this node has heard.
+// The leader of a group, as far as this node has heard.
 struct Leader {
   NodeId node{};
   Epoch epoch{};
 };
 
-// What a replica needs of the process around it. The node is one; a simulator is another. Calls come from the
+// The process around a replica, as the replica sees it: a node, or a simulator. Calls come from the
 // loop thread; none blocks, and none calls back into the replica before it returns.
 class ReplicaHost {
  public:

@@ -7,7 +7,7 @@
 
 #include "common/view.h"
 
-// What becomes of a group, for the log of a node that holds a replica of it: a line for each change.
+// A line for each change of a group's view and service, for the log of a node that holds a replica of it.
 namespace assent {
 
 // The new view, and what it says of who leads, came and went. Reasons are given as far as views tell them:

@@ -29,8 +29,8 @@ class SnapshotSource {
   // Copies on; true once the copy is complete.
   Result<bool> Step();
   bool complete() const { return complete_; }
-  // Takes the file's name away. What is returned, if anything, is the file: to end it may take a second for
-  // each some gigabytes, so not on the loop. Nothing else is called any more.
+  // Takes the file's name away, and returns the file, if there is one: to end it may take a second for each
+  // few gigabytes, so not on the loop. Nothing else is called any more.
   std::unique_ptr<wal::File> Discard();
   // REQUIRES: complete().
   Result<SnapshotPiece> Read(uint64_t offset, size_t bytes_max) const;

@@ -16,8 +16,8 @@
 //   Open --> Check --> { Begin --> SQLite's checkpoint, which leaves the -wal empty --> End }*
 //
 // It is a file of 24 bytes beside the store: length and hash of the -wal, and a checksum of these two; the
-// length is 0 while no checkpoint is under way. One that does not match its checksum counts as none: what
-// tears it is a crash before the first page was copied, or after the last.
+// length is 0 while no checkpoint is under way. A mark that does not match its checksum counts as none: only
+// a crash before the first page was copied, or after the last, tears it.
 //
 // Calls block on the disk. A failure is the store's (R7): nothing is called after it.
 namespace assent {
@@ -46,13 +46,13 @@ class CheckpointMark {
 
   CheckpointMark(std::string store_path, const sqlite3_vfs& vfs);
   sqlite3_file* file() const { return reinterpret_cast<sqlite3_file*>(memory_.get()); }
-  // Of these three, `file` is this one or the -wal.
+  // In these three, `file` is this one or the -wal.
   Status Failed(const sqlite3_file* file, int code, const std::string& doing) const;
   Result<uint64_t> SizeOf(sqlite3_file* file) const;
   Status Sync(sqlite3_file* file) const;
   Status Read();
   Status Write(Wal wal);
-  // Of the first `bytes`.
+  // Over the first `bytes`.
   Result<uint64_t> HashOf(sqlite3_file* wal, uint64_t bytes) const;
 
   const std::string store_path_;

@@ -6,7 +6,7 @@
 
 namespace assent {
 
-// What a store needs of a file system beyond SQLite's VFS, so that a simulated disk can stand beneath both.
+// The calls of a file system that a store needs beyond SQLite's VFS: a simulated disk can stand beneath both.
 class StoreFiles {
  public:
   virtual ~StoreFiles() = default;
@@ -24,7 +24,8 @@ class StoreFiles {
 
 StoreFiles& PosixStoreFiles();
 
-// What SQLite and the store keep beside the database at `path`, and in RemoveDatabase that itself, too.
+// Removes the files that SQLite and the store keep beside the database at `path`; RemoveDatabase also
+// removes that itself.
 Status RemoveFilesBeside(StoreFiles& files, const std::string& path);
 Status RemoveDatabase(StoreFiles& files, const std::string& path);
 

@@ -10,7 +10,7 @@
 #include "common/status.h"
 #include "store/store.h"
 
-// What is in the file besides rows: format, identity and the one schema that a file of ours may have.
+// The contents of the file besides rows: format, identity and the one schema that a file of ours may have.
 namespace assent {
 
 inline constexpr uint32_t kStoreApplicationId = 0x41534E54;  // "ASNT", for file(1)

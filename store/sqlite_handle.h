@@ -20,7 +20,7 @@ struct SqliteFinalizer {
 };
 using SqliteStatement = std::unique_ptr<sqlite3_stmt, SqliteFinalizer>;
 
-// What `code`, which the last call on `db` returned, means to us. Damage and a full disk have codes of their
+// Our status for `code`, which the last call on `db` returned. Damage and a full disk have codes of their
 // own, and messages that say what to do.
 Status SqliteError(sqlite3* db, int code, const std::string& path, const std::string& doing);
 

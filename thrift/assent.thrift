@@ -445,7 +445,8 @@ struct RecoverReply {
 }
 
 /**
- * Implemented by any resource manager that takes part in Assent's transactions. Presumed abort. Resource managers are
+ * Implemented by any resource manager that takes part in Assent's transactions; not by Assent's own shards, whose core
+ * lies in participant/ and speaks Peer. Presumed abort. Resource managers are
  * asked to prepare when all of the transaction's shards have voted yes, one after the other, in the order of their
  * names: so no two transactions wait for each other through locks that Assent does not see, as long as a branch takes
  * its locks when it is prepared. An implementer guarantees:

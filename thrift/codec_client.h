@@ -20,7 +20,7 @@ wire::WorkRequest EncodeRequest(const std::string& cluster, Work&& request);
 wire::CommitRequest EncodeRequest(const std::string& cluster, Commit&& request);
 wire::RollbackRequest EncodeRequest(const std::string& cluster, const Rollback& request);
 
-// kInvalid: not an answer to that request. What such a reply meant is not known: UNKNOWN, never a guess.
+// kInvalid: not an answer to that request. Such a reply's meaning is not known: UNKNOWN, never a guess.
 Result<ClientReply> DecodeReply(wire::OpenSessionReply&& in);
 Result<ClientReply> DecodeReply(wire::ExecuteReply&& in, const CommitTag& asked);
 Result<ClientReply> DecodeReply(wire::BeginReply&& in);
@@ -30,7 +30,7 @@ Result<ClientReply> DecodeReply(wire::RollbackReply&& in, const TxnId& asked);
 
 // ---- Server side
 
-// Who is asked, and what.
+// The group asked, and the request.
 struct AddressedRequest {
   GroupId group;
   ClientRequest request;

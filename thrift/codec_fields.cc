@@ -95,7 +95,8 @@ bool Decode(const wire::LogPosition& in, LogPosition& out, Fault& fault) {
   return DecodeNumber(in.epoch, out.epoch, fault) && DecodeNumber(in.lsn, out.lsn, fault);
 }
 
-// Switches rather than casts: a new enumerator is a compile error here, not an unreadable message.
+// Switches rather than casts: a new enumerator is a compile error in Encode. Not so in Decode of AbortReason,
+// which tries all reasons up to the last one: whoever adds a reason behind it must name that one there.
 wire::AbortReason::type Encode(AbortReason reason) {
   switch (reason) {
     case AbortReason::kNone:

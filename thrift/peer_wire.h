@@ -12,8 +12,8 @@ namespace assent {
 // Most envelopes of one request; both sides keep to it.
 inline constexpr size_t kDeliverEnvelopesMax = 4096;
 
-// What it adds to a request, at most, in bytes: for a link's accounting (PipelinedLink::Post). Somewhat above
-// the truth.
+// The bytes that it adds to a request, at most: for a link's accounting (PipelinedLink::Post). Somewhat
+// above the truth.
 size_t WireBytes(const Envelope& envelope);
 
 // Both ends of a delivery.
@@ -23,12 +23,12 @@ struct PeerRoute {
   NodeId to{};
 };
 
-// Moves the first envelopes of the batch into a request: as many as fit `bytes_max`, at least one. What does
-// not fit stays, in order. REQUIRES: not empty; all are from `route.from`.
+// Moves the first envelopes of the batch into a request: as many as fit `bytes_max`, at least one. The others
+// stay, in order. REQUIRES: not empty; all are from `route.from`.
 wire::DeliverRequest TakeDeliverRequest(const PeerRoute& route, std::vector<Envelope>& batch,
                                         size_t bytes_max);
 
-// What a request held.
+// The contents of a request.
 struct Delivery {
   wire::DeliverStatus::type status = wire::DeliverStatus::OK;
   std::vector<Envelope> envelopes;  // well-formed ones, in order; none unless status is OK or INVALID

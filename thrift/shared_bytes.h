@@ -14,12 +14,12 @@ class SharedBytes {
   SharedBytes() = default;
   explicit SharedBytes(std::shared_ptr<const std::string> bytes) : shared_(std::move(bytes)) {}
 
-  // What generated code writes from.
+  // Generated code writes from this.
   operator const std::string&() const {  // NOLINT: implicit on purpose
     static const std::string kEmpty;
     return shared_ != nullptr ? *shared_ : kEmpty;
   }
-  // What generated code reads into: new bytes each time, since the old ones may be shared. So nothing else
+  // Generated code reads into this: new bytes each time, since the old ones may be shared. So nothing else
   // may convert a non-const one; see Take().
   operator std::string&() {  // NOLINT: implicit on purpose
     auto fresh = std::make_shared<std::string>();

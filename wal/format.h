@@ -54,7 +54,7 @@ struct FrameView {
 constexpr uint64_t RoundUpToSector(uint64_t bytes) {
   return (bytes + kSectorBytes - 1) / kSectorBytes * kSectorBytes;
 }
-// What a batch takes of the file, padding included.
+// The bytes that a batch takes of the file, padding included.
 constexpr uint64_t BatchBytes(uint64_t body_bytes) {
   return RoundUpToSector(kBatchHeaderBytes + body_bytes);
 }

@@ -10,8 +10,8 @@
 #include "common/ids.h"
 #include "wal/format.h"
 
-// Reads one segment's bytes in memory from its first batch on, and says how far they are sound. What is found
-// there is judged elsewhere (recovery.h): here nothing is damage yet.
+// Reads one segment's bytes in memory from its first batch on, and says how far they are sound. recovery.h
+// judges what is found: here nothing is damage yet.
 namespace assent::wal {
 
 struct BatchSpot {

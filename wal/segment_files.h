@@ -10,15 +10,14 @@
 #include "wal/file.h"
 #include "wal/format.h"
 
-// The files of one log's directory and what they are named: the only place that creates, renames or removes
-// one.
+// The files of one log's directory and their names. Only SegmentFiles creates, renames or removes one.
 //
 //   new-N --written through with zeros, synced--> spare-N --header written, synced--> log-N
 //                                                    ^                                  |
 //                                                    +------------ recycled ------------+   (or removed)
 //
 // A log-N that exists has therefore always had a whole, durable header and its full length: anything else is
-// damage. What a spare holds does not matter: the header's salt tells its next life from the last one (R9).
+// damage. A spare's contents do not matter: the header's salt tells its next life from the last one (R9).
 namespace assent::wal {
 
 enum class SegmentFileKind : uint8_t { kLive, kSpare, kNew };
@@ -28,7 +27,7 @@ struct SegmentFileName {
   uint64_t number;
 };
 
-// "log-0000000000000007". Of a file that is not the log's: nothing.
+// "log-0000000000000007". Parse: nothing for the name of a file that is not the log's.
 std::string FormatSegmentFileName(SegmentFileName name);
 std::optional<SegmentFileName> ParseSegmentFileName(const std::string& text);
 

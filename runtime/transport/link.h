@@ -15,16 +15,16 @@
 #include "common/status.h"
 #include "runtime/transport/client.h"
 
-// An outbound stream of items (messages, log records) to one peer node, from a thread of its own. Whatever
-// gathered while the last batch was being sent goes out as the next one: no timer, so an idle link adds no
+// An outbound stream of items (messages, log records) to one peer node, from a thread of its own. Items that
+// gathered while the last batch was being sent go out as the next one: no timer, so an idle link adds no
 // delay, and a busy one batches by itself. Up to `window` batches travel unanswered.
 //
 //   Post() --queue--> thread: take a batch, send it; take in the answers that have come; sleep
 //
 // Guarantees: Post() never blocks, nor does it make a system call while the thread is awake; items arrive in
-// the order posted, at most once each; memory is bounded. It promises no delivery: what does not fit, what
-// was under way when a connection broke, and what waits for a peer that stays unreachable is dropped and
-// counted. The protocols above repeat by timer.
+// the order posted, at most once each; memory is bounded. Delivery is not promised: items that do not fit,
+// were under way when a connection broke, or wait for a peer that stays unreachable are dropped and counted.
+// The protocols above repeat by timer.
 namespace assent {
 
 struct LinkOptions {
@@ -111,7 +111,7 @@ class LinkEngine {
   LinkState state_;
   bool stopping_ = false;
   bool asleep_ = false;
-  // Of the thread alone:
+  // The thread's alone:
   std::deque<Sent> unanswered_;
   Clock::time_point reachable_at_;  // last known to be
   int backoff_ms_ = 0;              // before the next attempt; 0: none has failed

@@ -66,15 +66,15 @@ struct ServerOptions {
   int idle_timeout_ms = 600'000;  // a connection from which nothing came for so long is closed
   int frame_timeout_ms = 30'000;  // a message must be here in so long from its first byte on: 70 kB/s
   int send_timeout_ms = 10'000;   // a peer that takes nothing for so long is gone
-  // Of clients' messages: what is being received beyond what each connection keeps anyway, and what those
-  // take that were received and are not answered yet.
+  // Bytes of clients' messages: those being received, beyond what each connection keeps anyway, and those
+  // received and not answered yet.
   size_t receiving_bytes_max = 128 << 20;
   size_t serving_bytes_max = 128 << 20;
-  // By name. What is not here counts as a client's.
+  // By name. A service that is not here counts as a client's.
   std::map<std::string, ServiceOptions, std::less<>> services = {};
 };
 
-// What a request of so many bytes may take in memory, decoded, within `limits`: its strings, and its structs.
+// The memory that a request of so many bytes may take, decoded, within `limits`: its strings and its structs.
 size_t DecodedBytesMax(const WireLimits& limits, size_t frame_bytes);
 
 class Server {
@@ -100,7 +100,7 @@ class Server {
   uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
   // Closed so far to make room for others, or since they named no service in time.
   uint64_t evicted() const { return evicted_.load(std::memory_order_relaxed); }
-  // Of clients' messages that are on their way in and larger than what their connections keep.
+  // Bytes of clients' messages that are on their way in and larger than what their connections keep.
   size_t receiving_bytes() const { return receiving_.taken(); }
   // Times that no descriptor was left to accept a connection with; it waits in the backlog meanwhile.
   uint64_t starved() const { return starved_.load(std::memory_order_relaxed); }
