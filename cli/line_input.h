@@ -1,13 +1,16 @@
 #pragma once
 
-#include <deque>
-#include <optional>
+#include <cstdio>
+#include <memory>
 #include <string>
 
 #include "cli/interrupts.h"
 #include "common/status.h"
 
 // Lines of standard input, from a person at a terminal or from a script. A line end is \n, or \r\n.
+struct editline;  // of libedit
+struct history;
+
 namespace assent::cli {
 
 inline constexpr size_t kLineBytesMax = 4 * 1024 * 1024;  // the longest put, all of it escaped, fits
@@ -27,8 +30,8 @@ class LineInput {
     int signal = 0;
   };
 
-  // `history`: the file that keeps what was typed; empty: none.
-  LineInput(Interrupts& interrupts, std::string history);
+  // `history_file` keeps what was typed; empty: none.
+  LineInput(Interrupts& interrupts, const std::string& history_file);
   ~LineInput();
 
   bool is_terminal() const { return is_terminal_; }
@@ -36,15 +39,34 @@ class LineInput {
   Line Next(const char* prompt);
 
  private:
+  struct CloseEditor {
+    void operator()(editline* editor) const;
+  };
+  struct CloseLines {
+    void operator()(struct ::history* lines) const;
+  };
+
   Line NextTyped(const char* prompt);
   Line NextPiped();
+  int ReadCharacter(wchar_t* read);
+  void OpenHistory(const std::string& file);
   void Remember(const std::string& line);
 
   Interrupts& interrupts_;
-  const std::string history_;
   const bool is_terminal_;
-  std::deque<std::string> pasted_;  // the rest of what came in one piece
-  std::string buffer_;              // read, and not yet given out, from begin_ on
+
+  // At a terminal.
+  std::FILE* out_ = nullptr;
+  std::unique_ptr<struct ::history, CloseLines> lines_;
+  std::unique_ptr<editline, CloseEditor> editor_;
+  std::string prompt_;
+  int signal_ = 0;        // that ended the line under way
+  std::string given_up_;  // what it was then
+  std::string last_;      // that was remembered
+  int history_fd_ = -1;
+
+  // Of a script.
+  std::string buffer_;  // read, and not yet given out, from begin_ on
   size_t begin_ = 0;
   bool ended_ = false;
 };

@@ -18,7 +18,7 @@ ExitCode RunShell(const Globals& globals) {
     std::cout << "cluster " << client->cluster() << ". help shows what there is, exit leaves.\n";
   Shell shell(std::move(client).value(), globals, is_script, interrupts);
   for (;;) {
-    std::cout.flush();  // readline writes by itself
+    std::cout.flush();  // the editor writes by itself
     const LineInput::Line line = input.Next(shell.prompt());
     switch (line.kind) {
       case LineInput::Line::Kind::kText:

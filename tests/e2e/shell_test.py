@@ -278,7 +278,7 @@ class AtATerminal(ClusterTest):
         self.check(OK, "exec", "put p4/a 1", "put p4/b 0")
         terminal = self.start()
         # Pasted in one piece, as terminals do it.
-        terminal.type("\x1b[200~begin\nadd p4/a -10 min=0\nadd p4/b 10\n\x1b[201~\n")
+        terminal.type("begin\nadd p4/a -10 min=0\nadd p4/b 10\n")
         terminal.expect("The transaction has ended; nothing of it took effect")
         terminal.expect("the line is not run: the transaction has ended; commit or rollback ends the block")
         terminal.expect("assent!> $")
@@ -303,6 +303,23 @@ class AtATerminal(ClusterTest):
         terminal.type("\x04")
         self.assertEqual(terminal.end(), USAGE)
         self.assertEqual(self.check(OK, "get", "p5/a"), "1\n")
+
+    def test_editing(self):
+        terminal = self.start()
+        terminal.type("put p6/a grü\x1b[De\x01\x1b[C\x05ß\n")  # to the left, to both ends of the line
+        terminal.expect("committed")
+        terminal.expect("assent> $")
+        self.assertEqual(self.check(OK, "get", "p6/a"), "greüß\n")
+        terminal.type("de\tp6/a\n")
+        terminal.expect("committed")
+        terminal.expect("assent> $")
+        terminal.type("c\t")
+        terminal.expect("check  commit")
+        terminal.type("\x03")
+        terminal.expect("assent> $")
+        terminal.type("exit\n")
+        self.assertEqual(terminal.end(), OK)
+        self.assertEqual(self.check(ABSENT, "get", "p6/a"), "")
 
     def test_looking_around(self):
         terminal = self.start()

@@ -39,7 +39,7 @@ LIBRARIES = {
     "fmt": "fmt/*",
     "cli11": "CLI/*",
     "json": "nlohmann/*",
-    "readline": "readline/*",
+    "histedit": "histedit.h",
     "gtest": "gtest/* gmock/*",
 }
 # In words for the table below. "standard" is the whole standard library; "pure" what a protocol core may use.
