@@ -21,10 +21,10 @@ import tempfile
 LIBRARIES = {
     "clock, thread, I/O, randomness": """chrono thread mutex shared_mutex condition_variable future atomic semaphore latch
         barrier stop_token random iostream fstream istream ostream sstream streambuf filesystem cstdio ctime csignal
-        locale print coroutine execution""",
+        clocale locale print coroutine execution""",
     "unordered containers": "unordered_map unordered_set",
     "std": """algorithm any array bit bitset cassert cctype cerrno cfloat charconv cinttypes climits cmath compare
-        concepts cstdarg cstddef cstdint cstdlib cstring deque exception functional initializer_list ios iterator
+        concepts cstdarg cstddef cstdint cstdlib cstring cwchar deque exception functional initializer_list ios iterator
         limits list map memory memory_resource new numbers numeric optional queue ranges ratio set source_location
         span stack stdexcept string string_view system_error tuple type_traits typeinfo utility valarray variant
         vector version""",
@@ -36,7 +36,6 @@ LIBRARIES = {
     "glog": "glog/*",
     "boost": "boost/*",
     "toml": "toml++/*",
-    "fmt": "fmt/*",
     "cli11": "CLI/*",
     "json": "nlohmann/*",
     "histedit": "histedit.h",
@@ -80,7 +79,7 @@ RULES = [
      "configuration and data directories are read without starting anything"),
     *[(file, STANDARD + ["posix", *DRIVER, "backup/*", "wal/*", "store/*", "common/*"],
        "the driver runs in the simulator, too: without the node's threads, links and directory") for file in DRIVER],
-    ("runtime/*", STANDARD + ["posix", "thrift library", "glog", "boost", "fmt", "generated", "runtime/*", "backup/*",
+    ("runtime/*", STANDARD + ["posix", "thrift library", "glog", "boost", "generated", "runtime/*", "backup/*",
      "thrift/*", "wal/*", "store/*", "directory/*", "common/*"],
      "the driver joins replication to an abstract role core: it knows no particular role"),
     ("client/client.h", STANDARD + ["common/*"],
