@@ -3,8 +3,9 @@
 
     protocol_tests.py [--self-test] ROOT
 
-Each test that it names exists: `Suite.Name`, or `.Name` for one of the suite before in the same list item. So does each
-file (`folder/file.cc`). Each rule (`**R1 ...`) has one section (`### R1 ...`), which names a test, in the rules' order.
+Each test that it names exists: `Suite.Name`, or `.Name` for one of the suite before in the same list item. Each rule
+(`**R1 ...`) has one section (`### R1 ...`), which names a test, in the rules' order. The files (`folder/file.cc`) that
+any page of docs/, README.md or CONTRIBUTING.md names exist; NAME stands for one that is to be made.
 --self-test first breaks each of these in a small page, and requires that it is flagged.
 """
 
@@ -27,8 +28,13 @@ def items(page):
     return found
 
 
-def check_page(page, tests, exists):
-    """Problems found, and the tests named. `tests`: (suite, name); `exists`: whether there is a file of that path."""
+def check_files(where, page, exists):
+    return [f"{where}:{number}: no file {path}" for number, line in enumerate(page.splitlines(), 1)
+            for path in re.findall(r"`(\w+/[\w/]+\.\w+)`", line) if "NAME" not in path and not exists(path)]
+
+
+def check_page(page, tests):
+    """Problems found, and the tests named. `tests`: (suite, name)."""
     suites = {suite for suite, _ in tests}
     problems = []
     named = []
@@ -49,8 +55,6 @@ def check_page(page, tests, exists):
                 problems.append(f"{PAGE}:{number}: no test {suite}.{name}")
             if section:
                 sections[section] += 1
-        problems += [f"{PAGE}:{number}: no file {path}" for path in re.findall(r"`(\w+/[\w/]+\.\w+)`", text)
-                     if not exists(path)]
     if list(sections) != rules:
         problems.append(f"{PAGE}: rules are {' '.join(rules)}, and their sections {' '.join(sections)}")
     problems += [f"{PAGE}: no test of {rule}" for rule, count in sections.items() if count == 0]
@@ -70,7 +74,7 @@ def self_test():
                ("- `Two.Third`", "none", f"{PAGE}: no test of P1")]
 
     def problems_of(text):
-        return check_page(text, tests, {"wal/a.cc"}.__contains__)[0]
+        return check_page(text, tests)[0] + check_files(PAGE, text, {"wal/a.cc", "wal/NAME.cc"}.__contains__)
 
     problems = [f"self-test: the clean page is flagged: {problem}" for problem in problems_of(page)]
     for old, new, wanted in planted:
@@ -91,7 +95,11 @@ def main(arguments):
         with open(path, encoding="utf-8") as source:
             tests.update(re.findall(r"TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\)", source.read()))
     with open(f"{root}/{PAGE}", encoding="utf-8") as page:
-        problems, named = check_page(page.read(), tests, lambda path: os.path.isfile(os.path.join(root, path)))
+        problems, named = check_page(page.read(), tests)
+    for path in sorted([*glob.glob(f"{root}/docs/*.md"), f"{root}/README.md", f"{root}/CONTRIBUTING.md"]):
+        with open(path, encoding="utf-8") as page:
+            problems += check_files(os.path.relpath(path, root), page.read(),
+                                    lambda name: os.path.isfile(os.path.join(root, name)))
     if "--self-test" in arguments:
         problems += self_test()
     print("\n".join(problems) if problems else f"{len(set(named))} tests are named ({len(named)} times), and exist")
