@@ -271,7 +271,7 @@ void ReplicationCore::PumpSnapshot(PeerProgress& peer) {
 
 void ReplicationCore::On(const SnapshotRead& event) {
   PeerProgress* peer = Learner();
-  // Of a snapshot that was stopped.
+  // The snapshot was stopped meanwhile.
   if (peer == nullptr || peer->member.node != event.to || peer->mode != Mode::kSnapshot ||
       !peer->snapshot.reading) {
     return;

@@ -13,7 +13,7 @@
 namespace assent::backup {
 namespace {
 
-// What a peer may send at once. A primary's Ships are smaller, but for a single record.
+// The most that a peer may send at once. A primary's Ships are smaller, but for a single record.
 constexpr size_t kShipBytesAccepted = 4 << 20;
 constexpr size_t kPieceBytesAccepted = 4 << 20;
 // Far above a primary's window: what exceeds it was not sent by one of ours (G8).
@@ -132,7 +132,7 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
   }
   primary_replicated_ = std::max(primary_replicated_, ship.replicated);
   LearnReplicated();
-  // What was appended is acknowledged when it is forced.
+  // Appended records are acknowledged when they are forced.
   if (!appended) AckShip(false, {});
 }
 
@@ -215,7 +215,7 @@ void ReplicationCore::OnSnapshotPiece(NodeId from, const SnapshotPiece& piece) {
   if (piece.bytes.size() > kPieceBytesAccepted) return;
   // Not answered: its sender finds no progress, gives up, and tries again, later each time (R6).
   if (now_us_ < no_snapshot_before_us_) return;
-  // Held, or installed before. What was acknowledged is never installed over, late pieces or not (R4).
+  // Held, or installed before. Acknowledged records are never installed over, late pieces or not (R4).
   if (piece.at.lsn <= std::max(replicated_, MatchedDurable())) {
     AckSnapshot(piece.at, 0, true);
     return;

@@ -43,8 +43,8 @@ void ReplicationCore::On(const Drained&) {
   HandOverIfQuiet();
 }
 
-// What the role core said before it was quiet is on its way, and its records are replicated. What it withheld
-// since is lost with the lease, and can be said again by whoever leads next.
+// The role core's messages from before it was quiet are on their way, and its records are replicated. Those
+// withheld since are lost with the lease, and the next leader can send them again.
 void ReplicationCore::HandOverIfQuiet() {
   if (IsPromoting() && change_->drained && replicated_ == last_.lsn) GiveUpLease();
 }

@@ -1,5 +1,5 @@
-// Who may lead, and for how long: beacons and leases, takeover by a backup, removal of a silent one (R3, R5,
-// R11). In PacificA beacons and grace periods do the same between a primary and its secondaries.
+// Leadership, and how long it lasts: beacons and leases, takeover by a backup, removal of a silent one (R3,
+// R5, R11). In PacificA beacons and grace periods do the same between a primary and its secondaries.
 
 #include <algorithm>
 #include <utility>
@@ -15,9 +15,9 @@ namespace assent::backup {
 
 // ---- Forces (R11) ----
 
-// Of the open force, and of the slow ones just before it: a force that was late makes the word of its node
-// void until the next one was fast. Else forces of some seconds each, one behind the other, would void it now
-// and then only, and keep a lead, or a place in the view, for ever.
+// Age of the open force, and of the slow ones just before it: a force that was late makes the word of its
+// node void until the next one was fast. Else forces of some seconds each, one behind the other, would void
+// it now and then only, and keep a lead, or a place in the view, for ever.
 uint64_t ReplicationCore::ForceAge() const {
   const uint64_t slow_us = Mutated(Mutant::kSlowForcesForgotten) ? 0 : slow_forces_us_;
   if (durable_ < last_.lsn) return slow_us + now_us_ - std::min(now_us_, force_since_us_);
@@ -85,7 +85,7 @@ void ReplicationCore::SendBeacons() {
     if (!IsBeingReplaced(peer) && !(stops && peer.in_view)) Emit(SendTo{member.node, epoch(), beacon});
   }
   SendHandOver();
-  // Whoever answers of those that are out of the view may come back in.
+  // A replica that is out of the view may come back in when it answers.
   for (const Member& member : registered_) {
     if (MayReturn(member) && FindPeer(member) == nullptr) Emit(SendTo{member.node, epoch(), beacon});
   }

@@ -44,7 +44,7 @@ void ReplicationCore::TickLeave() {
                   .force = true});
 }
 
-// Who is to lead in this replica's place: a backup that lives and stays. None where the group may not go on
+// The backup to lead in this replica's place: one that lives and stays. None where the group may not go on
 // without this one.
 const PeerProgress* ReplicationCore::Heir() const {
   if (view_->members.size() <= config_.replicas_min) return nullptr;

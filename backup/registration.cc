@@ -45,7 +45,7 @@ void Registration::OnSwapped(uint64_t now_us, bool won) {
     next_us_ = now_us + kRenewUs;
     return;
   }
-  // Whatever holds there now says what came of it: our own life's register, or another's.
+  // The register that holds there now says what came of it: our own life's, or another's.
   --own_.version;
   if (state_ == State::kClaiming) {
     state_ = State::kLooking;

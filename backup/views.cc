@@ -171,8 +171,8 @@ void ReplicationCore::On(const CasDone& event) {
   WantRead();
 }
 
-// What came to nothing is not tried again at once: a directory that cannot be written would be asked, and
-// said to be so, thousands of times a second. With jitter, so that replicas do not ask in step.
+// A proposal that came to nothing is not made again at once: a directory that cannot be written would be
+// asked, and said to be so, thousands of times a second. With jitter, so that replicas do not ask in step.
 void ReplicationCore::PauseProposals() {
   proposal_pause_us_ = std::clamp(2 * proposal_pause_us_, kProposalPauseMinUs, kProposalPauseMaxUs);
   jitter_ = jitter_ * 6364136223846793005ULL + 1442695040888963407ULL;  // Knuth's MMIX generator
@@ -212,9 +212,9 @@ void ReplicationCore::Adopt(const View& view) {
   if (member) confirmed_ = {};
   if (view.primary == config_.self && member && view.primary_life != config_.life &&
       !Mutated(Mutant::kRestartedPrimaryKeepsEpoch)) {
-    // R3: an epoch belongs to one process lifetime. What an earlier life of this process numbered in its
-    // epoch is unknown here, so nothing is appended, answered or numbered before the directory gave this life
-    // one.
+    // R3: an epoch belongs to one process lifetime. Records that an earlier life of this process numbered in
+    // its epoch are unknown here, so nothing is appended, answered or numbered before the directory gave
+    // this life one.
     if (role_ != Role::kStarting) {
       LeaveRole();
       role_ = Role::kStarting;
@@ -224,8 +224,9 @@ void ReplicationCore::Adopt(const View& view) {
       want_propose_ = true;  // unanswered: the same again
       return;
     }
-    // R5: no life of this process entered the epoch, so its compare-and-swap may have been on its way while a
-    // later life answered beacons as a backup. Whose word binds this one: a full grace period from here.
+    // R5: no life of this process entered the epoch, so its compare-and-swap may have been on its way
+    // while a later life answered beacons as a backup. That life's word binds this one: a full grace
+    // period from here.
     if (seen_epoch_ < view.epoch) bound_until_us_ = now_us_ + kGraceUs;
     Reached(Situation::kPrimaryTookItsOwnEpoch);
     ProposeToLead(view.Successor());

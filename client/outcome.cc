@@ -55,7 +55,7 @@ CommitProgress::Next CommitProgress::OnRefusal(const Refusal& refusal) {
       }
       return RefuseForGood(StatusCode::kConflict, refusal.detail);
     case RefusalCode::kNoSuchTxn:
-      // Of the first commit of a transaction: nothing of it was, or will be, committed.
+      // In answer to a transaction's first commit: nothing of it was, or will be, committed.
       if (may_take_effect_) return RefuseForGood(StatusCode::kConflict, refusal.detail);
       result_.outcome = Outcome::kAborted;
       result_.reason = AbortReason::kExpired;
@@ -115,7 +115,7 @@ CommitProgress::Next CommitProgress::RefuseForGood(StatusCode code, const std::s
   return Next::kDone;
 }
 
-// Of an UNKNOWN. An attempt before this one aborted: its transaction is not the one that may take effect.
+// For an UNKNOWN. An attempt before this one aborted: its transaction is not the one that may take effect.
 void CommitProgress::NameOpenAttempt() {
   result_.attempts = attempt_;
   result_.txn = open_txn_;

@@ -263,8 +263,8 @@ size_t Session::kept() const {
       std::count_if(held_.begin(), held_.end(), [](const auto& one) { return one.second.kept; }));
 }
 
-// Of other sessions, and those left, not all is known here: what their tokens' owners still want to ask about
-// is not ours to give up.
+// Tokens of other sessions, and of those left, are not all known here: their owners may still want to ask
+// about them, so they are not ours to acknowledge.
 uint64_t Session::AckedBelow(const Token& token) const {
   if (token.client != client_ || client_ == ClientId{}) return 0;
   const auto oldest = held_.lower_bound({client_, 0});

@@ -32,7 +32,7 @@ std::optional<Token> ParseTokenText(std::string_view text) {
   token.client = ClientId{number(16)};
   token.seq = number(10);
   token.birth_us = number(16);
-  // What from_chars makes nothing of shows here.
+  // Text that from_chars makes nothing of shows here.
   return token.valid() && TokenText(token) == whole ? std::optional(token) : std::nullopt;
 }
 

@@ -10,7 +10,7 @@
 namespace assent {
 namespace {
 
-// What is collected before it is sent unasked: far below a branch's limits, which all of it may fall to.
+// Collected operations are sent unasked above this: far below a branch's limits, to which all may count.
 constexpr size_t kPendingOperationsMax = 512;
 constexpr size_t kPendingBytesMax = 256 * 1024;
 

@@ -33,7 +33,7 @@ uint64_t Checksum(std::string_view text) {
   return hash;
 }
 
-// What stands before `separator`, or all; takes both off `rest`.
+// The text before `separator`, or all; takes both off `rest`.
 std::string_view Take(std::string_view& rest, char separator) {
   const size_t at = rest.find(separator);
   const std::string_view part = rest.substr(0, at);

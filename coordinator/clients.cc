@@ -85,7 +85,7 @@ std::optional<std::string> CoordinatorCore::ProblemOfTag(const CommitTag& tag) c
   return std::nullopt;
 }
 
-// C5: a stalled request of an older epoch, whose refusals may be lost. Of a higher one: we are deposed.
+// C5: a stalled request of an older epoch, whose refusals may be lost. A higher epoch: we are deposed.
 void CoordinatorCore::RefuseEpoch(RequestId id, Epoch sent_to) {
   Refuse(id, RefusalCode::kStaleEpoch,
          "sent to epoch " + std::to_string(Raw(sent_to)) + " of " + ToString(config_.group) +
@@ -323,8 +323,8 @@ void CoordinatorCore::OnBegin(RequestId id, const Begin& request) {
              Begun{txn.id, txn.age, KeyOf(txn.id), config_.times.idle_timeout_us, config_.times.life_max_us});
 }
 
-// A transaction's key is its begin's answer. Of those that other processes began the keys are not known, but
-// they can no longer be worked on or committed (C3).
+// A transaction's key is its begin's answer. Keys of transactions that other processes began are not known,
+// but those can no longer be worked on or committed (C3).
 bool CoordinatorCore::IsOwner(const TxnId& txn, uint64_t key) const {
   return txn.epoch != epoch_ || key == KeyOf(txn);
 }

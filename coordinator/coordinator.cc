@@ -171,7 +171,7 @@ void CoordinatorCore::OnReplicated(const Replicated& event) {
 }
 
 void CoordinatorCore::OnReceived(const Received& event) {
-  // What a coordinator does not understand comes from a peer that took us for a shard: dropped.
+  // A message that a coordinator does not understand comes from a peer that took us for a shard: dropped.
   std::visit(Overloaded{[](const Ship&) {}, [](const ShipAck&) {}, [](const SnapshotPiece&) {},
                         [](const SnapshotAck&) {}, [](const Beacon&) {}, [](const BeaconAck&) {},
                         [](const HandOver&) {}, [](const Operate&) {}, [](const Prepare&) {},
@@ -185,7 +185,7 @@ void CoordinatorCore::OnReceived(const Received& event) {
                         [&](const DecideAck& m) { OnDecideAck(event.from, m); },
                         [&](const Inquire& m) { OnInquire(event.from, m); },
                         [&](const WoundRequest& m) { OnWoundRequest(event.from, m); },
-                        // Whatever came before it was taken in.
+                        // All that came before it was taken in.
                         [&](const ConfirmReplies& m) {
                           if (links_.contains(event.from)) {
                             SendShard(event.from, RepliesConfirmed{m.through});
@@ -200,7 +200,7 @@ void CoordinatorCore::OnGroupEpoch(const GroupEpoch& event) {
   if (event.epoch <= link.epoch) return;
   link.epoch = event.epoch;
   link.mark_sent = TxnId{};  // its new primary may not have heard of it
-  // What the old primary had not made durable is gone: ask again at once, within the budget (C7).
+  // All that the old primary had not made durable is gone: ask again at once, within the budget (C7).
   resends_.Hasten(Peer{event.group, ""}, now_.mono_us);
 }
 
@@ -280,7 +280,7 @@ uint64_t CoordinatorCore::ToldHorizon() const {
   return std::min(replicated_horizon_us_, *live_births_.begin());
 }
 
-// Who brings it was told of the transaction by us. Numbers on the wire are not negative; 0 is none.
+// We told the key to whoever brings it. Numbers on the wire are not negative; 0 is none.
 uint64_t CoordinatorCore::KeyOf(const TxnId& txn) const {
   return SipHash(config_.secret, {2, Raw(txn.epoch), txn.seq}) >> 1 | 1;
 }

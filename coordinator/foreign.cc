@@ -10,10 +10,10 @@
 namespace assent::coordinator {
 namespace {
 
-// Of one scan: the next finds the rest.
+// Orphans ended by one scan: the next finds the rest.
 constexpr size_t kOrphansPerScan = 256;
 
-// What a resource manager was asked for and did not do.
+// The request to a resource manager that it did not fulfil.
 std::string WhatIsMissing(const ForeignReply& reply) {
   switch (reply.verb) {
     case ForeignVerb::kPrepare:
@@ -176,7 +176,7 @@ void CoordinatorCore::RememberAcknowledged(const std::string& name, const TxnId&
   manager.acknowledged_order.push_back(txn);
   if (manager.acknowledged_order.size() <= config_.limits.recent_acknowledged) return;
   const auto oldest = manager.acknowledged.find(manager.acknowledged_order.front());
-  // What the scan that runs may list would be taken for an orphan: its answer is dropped.
+  // The scan that runs may list it, and it would be taken for an orphan: the scan's answer is dropped.
   if (oldest->second >= manager.scan_begun_us) manager.scanning = false;
   manager.acknowledged.erase(oldest);
   manager.acknowledged_order.pop_front();

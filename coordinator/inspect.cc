@@ -4,7 +4,7 @@
 #include "common/check.h"
 #include "coordinator/coordinator.h"
 
-// What operators see, and the invariants.
+// The operators' view of transactions, and the invariants.
 namespace assent::coordinator {
 namespace {
 

@@ -21,7 +21,7 @@ Ending UnknownEnding(const std::string& why) {
   return ending;
 }
 
-// What a caller is told whose request was passed on and not answered (I-U1).
+// The answer to a caller whose request was passed on and not answered (I-U1).
 ClientReply Unanswered(const OpenSession&, const std::string& why) {
   return MakeRefusal(RefusalCode::kNotServing, why);  // a number is spent, which is nothing
 }

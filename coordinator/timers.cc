@@ -5,8 +5,8 @@
 #include "common/coverage.h"
 #include "coordinator/coordinator.h"
 
-// What time brings: timeouts (C7), resends (C7), marks (C8), the horizon (C5), scans of foreign resource
-// managers.
+// Events of time: timeouts (C7), resends (C7), marks (C8), the horizon (C5), scans of
+// foreign resource managers.
 namespace assent::coordinator {
 namespace {
 
@@ -60,7 +60,7 @@ void CoordinatorCore::ExpireDeadlines() {
   }
 }
 
-// Who has not answered, for people.
+// The branches that have not answered, for people.
 std::string CoordinatorCore::MissingOf(const Transaction& txn, const char* what) const {
   std::string missing;
   for (const Branch& branch : txn.branches) {

@@ -26,7 +26,7 @@ uint64_t FromBigEndian(std::string_view bytes) {
   return number;
 }
 
-// Of the same client.
+// Another token of the same client.
 Token WithSeq(Token token, uint64_t seq) {
   token.seq = seq;
   return token;

@@ -16,17 +16,17 @@ constexpr uint32_t kFormat = 1;
 constexpr std::string_view kViewPrefix = "view.";
 constexpr std::string_view kNodePrefix = "node.";
 constexpr std::string_view kRegisterPrefix = "register.";
-// Of a listing that lost its race with writers and prunings: each loss takes kViewsKept view changes within
-// it.
+// Tries of a listing that lost its race with writers and prunings: each loss takes kViewsKept view
+// changes within it.
 constexpr int kReadTriesMax = 10;
-// Of what is told once each (G8).
+// Reports that are told once each (G8).
 constexpr size_t kReportsMax = 100;
 
 std::string ViewName(Epoch epoch) {
   return NumberedName(kViewPrefix, Raw(epoch));
 }
 
-// Of the files of that prefix the highest number; 0 where there is none. kNotFound: no such directory.
+// The highest number of the files of that prefix; 0 where there is none. kNotFound: no such directory.
 Result<uint64_t> HighestNumber(const std::string& path, std::string_view prefix) {
   const auto names = ListDirectory(path);
   if (!names.ok()) return names.status();
@@ -228,8 +228,8 @@ Result<DirectorySnapshot> EmbeddedDirectory::Read(GroupId group) {
     const std::string path = GroupPath(group) + "/" + name;
     const auto node =
         name.starts_with(kNodePrefix) ? ParseNodeId(name.substr(kNodePrefix.size())) : std::nullopt;
-    // What is not ours, or damaged, hides nothing else: a node whose registration is not shown registers
-    // again.
+    // A file that is not ours, or damaged, hides nothing else: a node whose registration is not
+    // shown registers again.
     if (!node) {
       ReportOnce(path + " is no file of Assent's: it is ignored");
       continue;

@@ -39,7 +39,7 @@ size_t SizeOf(const Message& message) {
   return kBase;
 }
 
-// What a coordinator waits for, and the next primary might not be able to say again.
+// True for a message that a coordinator waits for, and that the next primary might not be able to repeat.
 bool IsReply(const Message& message) {
   return std::holds_alternative<OperateReply>(message) || std::holds_alternative<BranchAborted>(message) ||
          std::holds_alternative<VoteReply>(message) || std::holds_alternative<OnePhaseReply>(message);
@@ -140,8 +140,8 @@ void ParticipantCore::WaitForLock(Branch& branch) {
   }
   branch.waiting_since_us = std::max<uint64_t>(now_.mono_us, 1);
   ArmWorkTimer(branch);
-  // P2. Who is left after this is older, or has voted and so waits for nobody. Ending a victim may grant this
-  // very request: it is then runnable.
+  // P2. The holders left after this are older, or have voted and so wait for nobody. Ending a victim may
+  // grant this very request: it is then runnable.
   const LockTable::Blockers blockers = locks_.BlockersOf(branch.txn);
   for (const TxnId& victim : blockers.wound) {
     Reached(locks_.IsWaiting(victim) ? Situation::kWaiterWounded : Situation::kHolderWounded);

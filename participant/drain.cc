@@ -47,10 +47,10 @@ bool ParticipantCore::IsHeldBack(const Age& age) const {
   return held;
 }
 
-// What a vote or a reply holds besides its verdict, and a read-only vote altogether, the next primary could
-// not say again. Without this its coordinator might hear the next primary before what this one had said. From
-// the first moment without open work on no branch is opened, and what is said then can be said again: so the
-// time that a coordinator has to confirm begins there, and once.
+// The next primary could not repeat a read-only vote, nor anything but the verdict of another vote or reply.
+// Without this a coordinator might hear the next primary before the last words of this one. From the first
+// moment without open work on no branch is opened, and all that is said then can be said again: so the time
+// that a coordinator has to confirm begins there, and once.
 void ParticipantCore::AskToConfirmReplies() {
   if (!draining_) return;
   const bool due = now_.mono_us >= confirm_due_us_;

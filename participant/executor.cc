@@ -15,7 +15,7 @@ struct Overloaded : Fs... {
   using Fs::operator()...;
 };
 
-// What the branch sees at `key`: its own write, or the committed row.
+// The row at `key` as the branch sees it: its own write, or the committed row.
 std::optional<ResultRow> Read(Branch& branch, const StateReader& state, const std::string& key) {
   if (const auto own = branch.writes.find(key); own != branch.writes.end()) {
     if (!own->second) return std::nullopt;
@@ -39,8 +39,8 @@ std::optional<Failure> SetWrite(Branch& branch, const std::string& key, std::opt
                  "the branch writes more than " + std::to_string(kBranchBytesMax) + " bytes"};
 }
 
-// What the branch sees at `key`, to be written again: its own value, which may be long and which many
-// operations may change, is not copied for that.
+// The value at `key` as the branch sees it, to be written again: its own value, which may be long and which
+// many operations may change, is not copied for that.
 std::optional<std::string> TakeValue(Branch& branch, const StateReader& state, const std::string& key) {
   const auto own = branch.writes.find(key);
   if (own == branch.writes.end()) {

@@ -6,8 +6,8 @@
 #include "common/mutant.h"
 #include "participant/participant.h"
 
-// What a branch in doubt does while it waits (P8), and for whom it is asked to hurry (P2). P4: nothing here
-// decides.
+// A branch in doubt, while it waits: whom it asks (P8), and for whom it asks its coordinator to hurry (P2).
+// P4: nothing here decides.
 namespace assent::participant {
 
 void ParticipantCore::BecomeInDoubt(Branch& branch, Lsn prepared_lsn) {

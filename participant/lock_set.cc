@@ -6,7 +6,7 @@
 namespace assent::participant {
 namespace {
 
-// Of two ends; an empty one is behind all keys.
+// The later of two ends; an empty one is behind all keys.
 const std::string& Later(const std::string& a, const std::string& b) {
   return a.empty() || (!b.empty() && b < a) ? a : b;
 }

@@ -174,8 +174,9 @@ void ParticipantCore::OnGroupEpoch(const GroupEpoch& event) {
        ++it) {
     Branch& branch = it->second;
     if (branch.state == BranchState::kPrepared) {
-      // What was asked or answered before may be lost with the old primary, and what was not decided with it
-      // is aborted by now: no lock need be held longer. That many do not ask at once the rounds see to (C7).
+      // Questions and answers from before may be lost with the old primary, and a transaction that was not
+      // decided with it is aborted by now: no lock need be held longer. The rounds see to it that not many
+      // ask at once (C7).
       branch.inquiries = 0;
       branch.inquiry_interval_us = config_.inquiry_first_us;
       ScheduleInquiry(branch, config_.inquiry_news_us);

@@ -170,8 +170,8 @@ void ShardState::ApplyMark(Lsn lsn, const MarkRaised& record) {
   }
   const bool rose = raised.horizon_us > old.horizon_us;
   marks_[coordinator] = raised;
-  // One that is under way goes on: begun anew at each rise it might never come to its end (G8). What it has
-  // passed, the next takes.
+  // A sweep that is under way goes on: begun anew at each rise it might never come to its end (G8). The next
+  // one takes the rows that it has passed.
   if (rose && !IsSweeping(coordinator))
     overlay_.Put(Table::kMeta, SweepKeyOf(coordinator), std::string(), lsn);
   if (IsSweeping(coordinator)) SweepHorizon(lsn, coordinator, raised.horizon_us);

@@ -3,7 +3,7 @@
 #include "common/coverage.h"
 #include "participant/participant.h"
 
-// What happens because time goes by: unprepared work expires (P4), and marks are logged (C8).
+// Events of time: unprepared work expires (P4), and marks are logged (C8).
 namespace assent::participant {
 namespace {
 

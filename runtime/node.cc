@@ -27,7 +27,7 @@ constexpr uint64_t kLeavePollUs = 10'000;
 // Messages that wait for the loop. A loop that is busy for a second, at a checkpoint say, gets about this
 // from the links of a fast network.
 constexpr size_t kInboundBytesMax = 128 << 20;
-// Of them, what one post takes: some 100 µs of work, but for a branch's (ParticipantConfig::step_work_max).
+// The share of them in one post: some 100 us of work, but for a branch's (ParticipantConfig::step_work_max).
 constexpr size_t kPostEnvelopesMax = 16;
 constexpr size_t kPostBytes = 64 << 10;
 
@@ -382,7 +382,7 @@ uint64_t Node::ServingAge(GroupId group, uint64_t now_us) const {
                                  : now_us - std::max(started_us_, hosted->second.watch.serving_since_us());
 }
 
-// What an operator finds in the log afterwards: who led when, and why not.
+// Lines for an operator to find in the log afterwards: who led when, and why not.
 void Node::TellChanges(GroupId group, Hosted& hosted) {
   const Replica& replica = *hosted.replica;
   if (const std::string view = hosted.watch.NoticeView(replica.replication().view()); !view.empty()) {
@@ -522,7 +522,7 @@ void Node::Register(GroupId group, const Member& self) {
   });
 }
 
-// Of what is tried again and again, the first line and then one a minute.
+// Logs a failure that comes again and again the first time, and then once a minute.
 void Node::Warn(GroupId group, const std::string& what, const Status& status) {
   const std::string kind = ToString(group) + ": " + what;
   if (status.ok()) return failures_.GoesWell(kind);

@@ -19,7 +19,7 @@ constexpr uint64_t kReopenPauseMaxUs = 60'000'000;
 
 }  // namespace
 
-// One that is damaged, or has no room, keeps nobody else down. What is wrong with the configuration does.
+// A replica that is damaged, or has no room, keeps no other down. An error in the configuration does.
 Status Node::OpenReplicas() {
   for (const GroupEntry& group : options_.config.OwnGroups()) {
     auto opened = OpenGroup(group.id);

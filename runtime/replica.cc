@@ -11,15 +11,15 @@
 namespace assent {
 namespace {
 
-// What nobody waits for shares a force with what comes within this time (R10 is about records that somebody
-// waits for).
+// Records that nobody waits for share a force with those that come within this time (R10 is about records
+// that somebody waits for).
 constexpr uint64_t kAppendDelayUs = 5'000;
 // Messages that wait for a lease: what a busy group says in a moment.
 constexpr size_t kWaitingMax = 4'096;
 // Messages that wait for this primary to serve: as many as a coordinator repeats to a shard at once (C7).
 constexpr size_t kEarlyMax = 256;
 
-// What a client is told if the core that it asked is gone: a commit may have happened or not; work that was
+// The answer to a client if the core that it asked is gone: a commit may have happened or not; work that was
 // not committed, and cannot be any more, did not.
 ClientReply ReplyIfLost(const ClientRequest& request) {
   if (std::holds_alternative<Execute>(request) || std::holds_alternative<Commit>(request)) {
@@ -51,7 +51,7 @@ bool CanWait(const LogRecord& record) {
       record);
 }
 
-// What a mutant that does not serve says all the same.
+// The answer of a mutant that does not serve, and answers all the same.
 std::optional<Message> AnswerAsMutant(const Message& message) {
   if (const auto* inquire = std::get_if<Inquire>(&message);
       Mutated(Mutant::kAbortedAnsweredWhileReplaying) && inquire != nullptr && !inquire->unprepared) {
@@ -93,7 +93,7 @@ Replica::Replica(ReplicaConfig config, ReplicaHost& host, LogPort& log, std::uni
 void Replica::Start(const LogPosition& confirmed, const std::string& confirmed_by) {
   if (halted_) return;
   started_ = true;
-  // What a learner that died had received of a snapshot: the next one begins anew.
+  // The part of a snapshot that a learner received before it died: the next one begins anew.
   (void)config_.snapshot_files->Remove(config_.snapshot_path);
   // A core that could not take the log in must not take part as if it were empty: halt (G7).
   HaltUnless(state_.Rebuild(log_));
@@ -217,8 +217,8 @@ void Replica::OnClientGone(RequestId id) {
 }
 
 void Replica::OnForeign(ForeignReply reply) {
-  // Of an epoch before: a branch on its list may have committed, and been forgotten, since it was asked for
-  // (P6).
+  // A reply from an epoch before: a branch on its list may have committed, and been forgotten, since it was
+  // asked for (P6).
   if (!role_serves_ || halted_ || reply.epoch != replication_.epoch()) return;
   Enqueue(RoleEvent(std::move(reply)));
   Run();
@@ -493,7 +493,7 @@ void Replica::LetGoWhatWaited() {
   TellIfQuiet();
 }
 
-// What waits for the lease would be lost with it.
+// Messages that wait for the lease would be lost with it.
 void Replica::TellIfQuiet() {
   if (!draining_ || !waiting_.empty() || !state_.role().IsQuiet()) return;
   draining_ = false;

@@ -44,8 +44,8 @@ void Replica::Perform(backup::Serve& effect) {
   Enqueue(RoleEvent(Serving{effect.epoch}));
   Enqueue(RoleEvent(Replicated{replication_.replicated()}));
   for (Early& message : std::exchange(early_, {})) GiveToRole(std::move(message));
-  // R3. What others asked the primary before is asked again when they hear of this epoch (C7): they need not
-  // wait until that is due, or until they look at the directory.
+  // R3. Others ask again for what they asked the primary before, when they hear of this epoch (C7): they need
+  // not wait until that is due, or until they look at the directory.
   for (const GroupId other : host_.Groups()) {
     const auto leader = host_.LeaderOf(other);
     if (other != group() && leader) Tell(other, *leader, EpochNews{});

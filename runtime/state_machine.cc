@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kApplyChanges = 1024;
 // Otherwise changes wait this long: an idle group's file follows its log, and a busy one's batches are large.
 constexpr uint64_t kApplyDelayUs = 20'000;
-// What one call gives to the store at most (but for one record that is larger): some 30 ms.
+// The most that one call gives to the store (but for one record that is larger): some 30 ms.
 constexpr size_t kPartChanges = 2 * kApplyChanges;
 constexpr size_t kPartBytes = 4 << 20;
 constexpr size_t kReplayBytes = 1 << 20;
@@ -79,7 +79,7 @@ Status StateMachine::ApplyReplicated(const LogView& log, Lsn replicated, uint64_
 }
 
 Result<bool> StateMachine::MaybeCheckpoint(uint64_t log_bytes) {
-  // What begins and ends within a batch never reaches SQLite, but the log keeps it until the next checkpoint.
+  // Rows that begin and end within a batch never reach SQLite, but the log keeps them until a checkpoint.
   if (store_->wal_bytes() < checkpoint_bytes_ && log_bytes < checkpoint_bytes_) return false;
   if (store_->applied() == store_->synced()) return false;
   if (Mutated(Mutant::kTrimBelowUnsyncedCheckpoint)) return true;

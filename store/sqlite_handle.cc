@@ -53,7 +53,7 @@ Result<SqliteDb> OpenSqlite(const std::string& path, const std::string& vfs, boo
   int code = sqlite3_open_v2(name.c_str(), &raw, flags, vfs.c_str());
   SqliteDb db(raw);
   if (code != SQLITE_OK) return SqliteError(raw, code, path, "opening");
-  // What may not be written SQLite opens to be read, and fails later, when it locks it.
+  // SQLite opens a file that it may not write for reading only, and fails later, when it locks it.
   if (sqlite3_db_readonly(raw, "main") == 1) {
     return Status(StatusCode::kIo,
                   path + ": opening: " + std::generic_category().message(EACCES) +

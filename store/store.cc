@@ -109,7 +109,7 @@ Result<std::unique_ptr<Store>> Store::Open(const std::string& path, const StoreI
   if (!applied.ok()) return applied.status();
 
   std::unique_ptr<Store> store(new Store(path, std::move(*db), std::move(*mark), *vfs, files, *applied));
-  // What was read may be an earlier process's writing that the disk does not have yet.
+  // The rows read may be an earlier process's writing that the disk does not have yet.
   const auto synced = store->Checkpoint();
   if (!synced.ok()) return synced.status();
   return store;
@@ -208,7 +208,7 @@ Status Store::ApplyBatch(LogPosition through, std::span<const Mutation> mutation
 
 int Store::ApplyInTransaction(LogPosition through, std::span<const Mutation> mutations) {
   for (const Mutation& mutation : mutations) {
-    // What lies below is in the file already; what lies above belongs to a later transaction (R13).
+    // Changes from below are in the file already; changes from above belong to a later transaction (R13).
     ASSENT_CHECK(mutation.lsn > applied_.lsn && mutation.lsn <= through.lsn, path_, mutation.lsn,
                  applied_.lsn, through.lsn);
     const auto loan =

@@ -92,8 +92,8 @@ Result<ClientReply> DecodeCommitReply(Wire& in, const CommitTag& asked) {
     return Invalid(fault);
   }
   Token token;
-  // Replies echo the token and the attempt (thrift/assent.thrift, "Conventions"): an answer to another
-  // request, somebody else's or an earlier one of ours, must not be taken for ours.
+  // A reply echoes what it answers (thrift/assent.thrift, "Conventions"), here by token and attempt: a reply
+  // to another request, somebody else's or an earlier one of ours, must not be taken for ours.
   if (!in.__isset.token || !Decode(in.token, token, fault) || token != asked.token ||
       in.attempt != SmallNumber(asked.attempt)) {
     fault.Set("reply to another request");

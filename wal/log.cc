@@ -96,9 +96,9 @@ Status Log::Recover(RecoveryFacts& facts) {
   return Status();
 }
 
-// R8: cut, zero to the end, force, only then append. What is kept but not proven durable is written again: it
-// may have been read from a cache whose write-back failed before the restart, and a later force would not
-// write it. For the same reason the zeros are written even where zeros are read.
+// R8: cut, zero to the end, force, only then append. Records that are kept but not proven durable are written
+// again: they may have been read from a cache whose write-back failed before the restart, and a later force
+// would not write them. For the same reason the zeros are written even where zeros are read.
 Status Log::RewriteTail(Recovered& recovered) {
   uint64_t from = recovered.tail.end;
   const RecoveredSegment& tail = recovered.segments.back();
@@ -300,7 +300,7 @@ Status Log::Truncate(Lsn after) {
   if (Status status = segment_files_.EnsureSpares(1); !status.ok()) {
     return MayRepeat(status) ? status : Poison(std::move(status));
   }
-  // What stays is durable before the new segment says that it is.
+  // The records that stay are durable before the new segment says that they are.
   ASSENT_RETURN_IF_ERROR(Force());
   return Roll({*EpochAt(after), after}, /*starts=*/false);
 }

@@ -36,7 +36,7 @@ class PosixFile final : public File {
   PosixFile(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {}
   PosixFile(const PosixFile&) = delete;
   PosixFile& operator=(const PosixFile&) = delete;
-  // Whatever matters was synced; close() has nothing to say about it.
+  // All that matters was synced; close() has nothing to say about it.
   ~PosixFile() override { (void)::close(descriptor_); }
 
   Result<size_t> ReadAt(uint64_t offset, std::span<char> out) const override {

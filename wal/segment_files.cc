@@ -70,7 +70,7 @@ Status SegmentFiles::Load() {
       ASSENT_RETURN_IF_ERROR(files_.Remove(Path(*name)));
     }
   }
-  // What is in the directory now may be the unsynced work of a process that died. R7.
+  // The directory may hold the unsynced work of a process that died. R7.
   directory_dirty_ = true;
   return SyncDirectory();
 }

@@ -13,7 +13,7 @@
 namespace assent {
 namespace {
 
-// Of each table, those of the root first; "[]" = of each entry of a list.
+// The keys of each table, those of the root first; "[]" = of each entry of a list.
 const std::vector<std::pair<std::string, std::vector<std::string>>>& KnownKeys() {
   static const auto& keys = *new std::vector<std::pair<std::string, std::vector<std::string>>>{
       {"",

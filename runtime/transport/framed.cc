@@ -31,7 +31,7 @@ constexpr size_t kIdleBytes = 16 << 10;
 constexpr uint32_t kUncheckedItems = 64;
 // No service and method of ours has a longer name.
 constexpr size_t kNameBytesMax = 64;
-// Of a message: version and type, then the name's length.
+// A message begins with its version and type, and the name's length; then comes the name.
 constexpr size_t kNameAt = 8;
 
 std::shared_ptr<TConfiguration> MakeConfiguration(const WireLimits& limits) {

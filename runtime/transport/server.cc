@@ -25,13 +25,13 @@ using apache::thrift::transport::TTransportException;
 
 namespace {
 
-// What a peer can cause at will is logged at most so often.
+// Events that a peer can cause at will are logged at most so often.
 constexpr int kLogInterval_s = 5;
 // With no descriptor left, the connection stays in the backlog and the listener stays readable: wait, do not
 // spin.
 constexpr int kAcceptRetry_ms = 50;
 
-// Of a struct of the IDL that lists hold, with its part of the list.
+// Memory for a struct of the IDL that lists hold, with its part of the list.
 constexpr size_t kStructBytes = 192;
 // Overdue connections are looked for so often.
 constexpr std::chrono::milliseconds kSweepMax{500};
@@ -238,7 +238,7 @@ bool Server::MakeRoom(Seat seat, Clock::duration idle_min) {
   if (seated_[static_cast<size_t>(seat)] < SeatsMax(seat)) return true;
   Peer* idlest = nullptr;
   for (Peer& peer : live_) {
-    // Of one that named no service all that it does is waiting.
+    // A connection that named no service does nothing but wait.
     const bool idle = seat == Seat::kUnclaimed || peer.doing.load(std::memory_order_relaxed) == Doing::kIdle;
     if (peer.seat != seat || !idle) continue;
     if (idlest == nullptr ||
@@ -271,8 +271,8 @@ void Server::EndOverdue() {
 }
 
 void Server::ServePeer(Peers::iterator peer) noexcept {
-  // Whatever goes wrong ends this connection only. What a handler throws is answered by the generated code;
-  // what comes up to here is what the peer sent, what it cannot take, and memory that is not there.
+  // Any error ends this connection only. The generated code answers what a handler throws; errors that come
+  // up to here are the peer's bytes, what it cannot take, and memory that is not there.
   std::string origin;
   try {
     peer->socket->setRecvTimeout(options_.idle_timeout_ms);
