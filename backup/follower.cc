@@ -155,8 +155,8 @@ void ReplicationCore::RejectPrimary(const LogPosition& theirs) {
                "compare the logs with 'assent wal inspect' before either is removed.");
 }
 
-// The last record that is durable, and that was compared with this epoch's primary: not the log's length
-// (R4).
+// The last record that is durable, and that was compared with this epoch's primary:
+// not the log's length (R4).
 Lsn ReplicationCore::MatchedDurable() const {
   return Mutated(Mutant::kAckByLength) ? durable_ : std::min(matched_, durable_);
 }

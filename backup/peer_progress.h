@@ -15,8 +15,8 @@ namespace assent::backup {
 inline constexpr size_t kShipBytesMax = 1 << 20;
 inline constexpr size_t kShipEntriesMax = 4096;
 inline constexpr size_t kInFlightBytesMax = 4 << 20;
-// Enough to keep a link busy across a round trip and a force; beyond it records gather for the next Ship
-// (R10).
+// Enough to keep a link busy across a round trip and a force; beyond it records gather
+// for the next Ship (R10).
 inline constexpr size_t kShipsInFlightMax = 4;
 inline constexpr size_t kSnapshotPieceBytes = 256 << 10;
 inline constexpr size_t kSnapshotInFlightBytesMax = 1 << 20;
@@ -51,8 +51,8 @@ struct PeerProgress {
   LogPosition acked;      // durable there, and matched in this epoch
   Lsn told_replicated{};  // as of the last Ship
   bool has_acked = false;
-  // R5: when the latest beacon of this epoch that it answered was sent, and when the answer came; 0 = none
-  // yet.
+  // R5: when the latest beacon of this epoch that it answered was sent, and when the answer came;
+  // 0 = none yet.
   uint64_t beacon_sent_us = 0;
   uint64_t beacon_acked_us = 0;
   // Since when it says that it is about to stop, and when it last did; 0 = it does not.

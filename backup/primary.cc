@@ -24,8 +24,8 @@ size_t BytesOf(const std::vector<LogEntry>& entries) {
 }  // namespace
 
 PeerProgress* ReplicationCore::FindPeer(const Member& member) {
-  // R3: an ack counts only under the incarnation named; another disk holds nothing of what this one
-  // acknowledged.
+  // R3: an ack counts only under the incarnation named; another disk holds nothing of what
+  // this one acknowledged.
   const auto found =
       Mutated(Mutant::kIncarnationIgnored) ? peers_.lower_bound({member.node, {}}) : peers_.find(member);
   return found != peers_.end() && found->first.node == member.node ? &found->second : nullptr;
@@ -135,8 +135,8 @@ void ReplicationCore::OnAck(NodeId from, const ShipAck& ack) {
 }
 
 // Walks back to the last record in common, by runs of epochs: neither log holds a common record above the
-// last one here whose epoch is not above the hint's, nor above the hint, which the follower chose likewise
-// (R4).
+// last one here whose epoch is not above the hint's, nor above the hint, which the follower
+// chose likewise (R4).
 void ReplicationCore::OnMismatch(PeerProgress& peer, const ShipAck& ack) {
   if (peer.mode == Mode::kSnapshot) return;
   const Lsn base = log_.base().lsn;
@@ -176,8 +176,8 @@ void ReplicationCore::AdvanceReplicated() {
   if (role_ != Role::kPrimary) return;
   const Lsn all = HeldByMembers();
   if (all < serve_at_) return;  // R4: the inherited log first, whole
-  // R5: a primary without backups has only its own force; that nobody leads a later view is the directory's
-  // word.
+  // R5: a primary without backups has only its own force; that nobody leads a later view
+  // is the directory's word.
   if (view_->members.size() == 1 && now_us_ >= LeaseUntil()) {
     if (!serving_) waiting_for_ = "the directory, which must show that this epoch is still the current one";
     return;

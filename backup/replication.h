@@ -60,8 +60,8 @@ struct ReplicationStatus {
 // Primary-backup replication of one group's log, seen from one replica: PacificA (Lin, Yang, Zhang and Zhou,
 // MSR-TR-2008-25; prepared/committed lists there are `last` and `replicated` here) with every replica of the
 // view in the commit path, as a deterministic state machine. It owns the role, the view in force, and which
-// records are appended, durable and replicated. It does no I/O, knows no clock, and nothing of what the
-// records say.
+// records are appended, durable and replicated. It does no I/O, knows no clock, and nothing of what
+// the records say.
 //
 //              view names this life
 //   Starting -----------------------------> Primary --a higher view--> Backup, Learner or Starting
@@ -130,13 +130,13 @@ class ReplicationCore {
   // Why this replica does not serve or follow, for people: "waits for " goes before it. Empty: it does.
   std::string WaitsFor(uint64_t now_us) const;
 
-  // Aborts the process if an invariant does not hold. O(peers + log N); also compares with the state at the
-  // last call.
+  // Aborts the process if an invariant does not hold. O(peers + log N); also compares with the state
+  // at the last call.
   void CheckInvariants() const;
 
  private:
-  // A change of the members on its way (R6), by an operator, or the return of a replica that a fault took
-  // out.
+  // A change of the members on its way (R6), by an operator, or the return of a replica that
+  // a fault took out.
   struct Change {
     std::optional<RequestId> id;  // of the operator who waits for it; none: it comes about by itself
     ChangeKind kind{};

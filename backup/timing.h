@@ -7,8 +7,8 @@ namespace assent::backup {
 
 inline constexpr uint64_t kMillisecond = 1000;
 
-// No news from a peer that owes an ack: long against a round trip and a force, short against an operator's
-// patience.
+// No news from a peer that owes an ack: long against a round trip and a force, short against
+// an operator's patience.
 inline constexpr uint64_t kSilenceUs = 500 * kMillisecond;
 // A backup's store lags the primary's by about this much when no Ship carries the replicated LSN anyway.
 inline constexpr uint64_t kReplicatedNewsUs = 20 * kMillisecond;

@@ -1,6 +1,6 @@
 // The directory's half of a ReplicationCore: which view holds, what this replica is in it, and how a
-// restarted primary gets an epoch of its own (R3, R12; the directory is what PacificA calls the configuration
-// manager).
+// restarted primary gets an epoch of its own (R3, R12; the directory is what PacificA calls
+// the configuration manager).
 
 #include <algorithm>
 #include <memory>
@@ -103,8 +103,8 @@ bool ReplicationCore::DirectoryIsBehind(const ViewRead& event) {
   return true;
 }
 
-// No view yet: a new group. Its members register, and the configured primary proposes the first view once all
-// have.
+// No view yet: a new group. Its members register, and the configured primary proposes the first view
+// once all have.
 void ReplicationCore::FoundGroup(const ViewRead& event) {
   if (config_.self != config_.initial_primary) {
     waiting_for_ = ToString(config_.initial_primary) + " to found the group";
@@ -166,8 +166,8 @@ void ReplicationCore::On(const CasDone& event) {
     AdvanceReplicated();
     return;
   }
-  // Lost: an earlier try of the same proposal may have won. Unknown: it may be applied at any time. The
-  // directory knows.
+  // Lost: an earlier try of the same proposal may have won. Unknown: it may be applied at any time.
+  // The directory knows.
   WantRead();
 }
 

@@ -9,8 +9,8 @@ namespace assent::bench {
 // pgbench's TPC-B transaction: an amount goes to an account, the teller that took it, the teller's branch,
 // and a history row. A branch's rows share the tag {b<branch>}, so they lie on one shard; the account may be
 // another branch's (`remote_percent`), which makes the transaction span two shards if that one lies
-// elsewhere. Holds: the sums over accounts, tellers, branches and history are the same, and no history row is
-// doubled.
+// elsewhere. Holds: the sums over accounts, tellers, branches and history are the same, and no history
+// row is doubled.
 class Tpcb final : public Workload {
  public:
   Tpcb(const WorkloadOptions& options, const Placement& placement);

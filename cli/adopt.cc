@@ -49,8 +49,8 @@ class Adopter {
     const auto there = LookAtPlace(*known);
     if (!there.ok()) return there.status();
     if (!there->empty()) return *there;
-    // R5: a node that is given up, and runs all the same, has its leases from nodes that answer nothing any
-    // more.
+    // R5: a node that is given up, and runs all the same, has its leases from nodes that answer
+    // nothing any more.
     if (!options_.lost.empty()) {
       std::this_thread::sleep_for(std::chrono::microseconds(backup::kGraceUs + backup::kDriftMarginUs));
     }
@@ -131,8 +131,8 @@ class Adopter {
                                       " different directories: some are not of this cluster's last one");
   }
 
-  // What stands at the directory's path: text where it was adopted before, an error where it may not be
-  // replaced.
+  // What stands at the directory's path: text where it was adopted before, an error where it may
+  // not be replaced.
   Result<std::string> LookAtPlace(DirectoryIncarnation known) const {
     EmbeddedOptions options;
     options.path = config().directory_path;

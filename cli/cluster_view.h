@@ -31,8 +31,8 @@ struct NodeAnswer {
 };
 using NodeView = NodeAnswer<wire::NodeStatusReply>;
 
-// Makes a call of Admin on each node, on all at once: nodes that hang cost the timeout of one. In the order
-// of `addresses`.
+// Makes a call of Admin on each node, on all at once: nodes that hang cost the timeout of one.
+// In the order of `addresses`.
 template <typename Reply, typename Call>
 std::vector<NodeAnswer<Reply>> AskEach(const std::vector<Address>& addresses, const Call& call) {
   std::vector<NodeAnswer<Reply>> answers(addresses.size());

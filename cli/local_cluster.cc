@@ -56,8 +56,8 @@ NodeId Id(int node) {
 }
 
 // Ports that were free a moment ago, from below the range of which the system serves itself (32768 and up on
-// Linux): there an outgoing connection could take the port of a node that was killed, before it is started
-// again.
+// Linux): there an outgoing connection could take the port of a node that was killed, before it
+// is started again.
 Result<std::vector<uint16_t>> FreePorts(int count) {
   constexpr uint16_t kFirst = 10'000, kPorts = 10'000;
   uint16_t at = 0;

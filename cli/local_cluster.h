@@ -59,8 +59,8 @@ class LocalCluster {
   void Kill(int node);                // kill -9, and waits for its end
   void Pause(int node, bool paused);  // SIGSTOP, SIGCONT
   void StopAll();                     // SIGTERM, and waits; who does not end in 30 s is killed
-  // -1: runs, or was never started. Else its exit status as the shell shows it (137 after kill -9). Does not
-  // block.
+  // -1: runs, or was never started. Else its exit status as the shell shows it (137 after kill -9).
+  // Does not block.
   int ExitStatus(int node);
   // Of a node that has ended: how, and the last lines that it wrote since it was started.
   std::string DescribeEnd(int node);

@@ -71,8 +71,8 @@ CommitResult Client::Impl::RunCommit(CommitProgress::TokenKind kind, Token token
         break;
     }
     if (next == Next::kNextAttempt) {
-      // One that is likely to end as late as the last, and behind the deadline, would make UNKNOWN of
-      // ABORTED.
+      // One that is likely to end as late as the last, and behind the deadline, would make
+      // UNKNOWN of ABORTED.
       const auto now = std::chrono::steady_clock::now();
       if (now + (now - attempt_began) > deadline) {
         progress.OnDeadline();
@@ -88,8 +88,8 @@ CommitResult Client::Impl::RunCommit(CommitProgress::TokenKind kind, Token token
   }
   CommitResult result = progress.TakeResult();
   result.token = token;
-  // C5: what the application is told for certain need not be remembered any longer; its own tokens it
-  // releases itself.
+  // C5: what the application is told for certain need not be remembered any longer; its own tokens
+  // it releases itself.
   if (kind == CommitProgress::TokenKind::kFresh && result.outcome != Outcome::kUnknown)
     session.Release(token);
   return result;

@@ -47,8 +47,8 @@ CommitProgress::Next CommitProgress::OnRefusal(const Refusal& refusal) {
     case RefusalCode::kTokenMismatch:
       return RefuseForGood(StatusCode::kConflict, refusal.detail);
     case RefusalCode::kTokenExpired:
-      // A client that was idle for longer than outcomes are kept. Once only: a second time it is not about
-      // age.
+      // A client that was idle for longer than outcomes are kept. Once only: a second time it
+      // is not about age.
       if (!may_take_effect_ && renewable_) {
         renewable_ = false;
         return Next::kNewToken;
@@ -87,8 +87,8 @@ CommitProgress::Next CommitProgress::OnEnding(Ending&& ending) {
   // P2: the oldest is the place in line.
   if (ending.age.txn.valid() && (!age_.txn.valid() || ending.age < age_)) age_ = ending.age;
   if (ending.reason == AbortReason::kRefusedAttempt && sent_before_) {
-    // The earlier process was told the same, and may have sent a higher attempt: that one may yet commit. Ask
-    // for it.
+    // The earlier process was told the same, and may have sent a higher attempt: that one may yet commit.
+    // Ask for it.
     ++attempt_;
     return Next::kSendAtOnce;
   }

@@ -25,8 +25,8 @@ CommitResult Lost(std::string detail) {
 }  // namespace
 
 // Until Commit sends its first request nothing can commit the transaction: whatever goes wrong before is an
-// abort, and no guess. That is why work whose answer is lost is not repeated (it may have run once) but ends
-// the transaction.
+// abort, and no guess. That is why work whose answer is lost is not repeated (it may have run once) but
+// ends the transaction.
 struct Transaction::Impl {
   Impl(std::shared_ptr<Client::Impl> its_client, const Begun& begun)
       : client(std::move(its_client)), txn(begun.txn), key(begun.key), age(begun.age) {}

@@ -13,8 +13,8 @@ namespace assent {
 
 enum class RequestId : uint64_t {};  // of one call at one node, for its reply; drawn by the server side
 
-// Work for a foreign resource manager in a one-shot or interactive commit: `payload` is what its prepare
-// gets.
+// Work for a foreign resource manager in a one-shot or interactive commit: `payload` is what
+// its prepare gets.
 struct ForeignWork {
   std::string resource_manager;
   std::string payload;
@@ -80,8 +80,8 @@ struct WorkDone {
 };
 // `results`: of a one-shot's operations, in their order; empty where `repeated`, since then the outcome was
 // recorded by an earlier attempt. `birth_us`: for the client's next tokens. kUnknown for kTokenExpired: what
-// became of the token is forgotten, and asking again brings nothing (C5). `age` is not valid where it is not
-// known.
+// became of the token is forgotten, and asking again brings nothing (C5). `age` is not valid where it
+// is not known.
 struct Ending {
   Outcome outcome = Outcome::kUnknown;
   TxnId txn;

@@ -65,8 +65,8 @@ struct Age {
 
 enum class ClientId : uint64_t {};  // handed out by a coordinator group: (epoch << 32) | counter
 
-// Names one commit request of one client for ever (C5). `birth_us` is a time the coordinator group handed
-// out.
+// Names one commit request of one client for ever (C5). `birth_us` is a time the coordinator
+// group handed out.
 struct Token {
   GroupId coordinator{GroupKind::kCoordinator, 0};
   ClientId client{};
@@ -76,8 +76,8 @@ struct Token {
   bool valid() const { return seq != 0; }
 };
 
-// Both clocks of one moment. `mono_us`: CLOCK_BOOTTIME, for intervals. `wall_us`: CLOCK_REALTIME, for ages
-// and births.
+// Both clocks of one moment. `mono_us`: CLOCK_BOOTTIME, for intervals. `wall_us`: CLOCK_REALTIME,
+// for ages and births.
 struct Instant {
   uint64_t mono_us = 0;
   uint64_t wall_us = 0;

@@ -81,8 +81,8 @@ struct BeaconAck {
 // A primary to the backup that is to lead in its place, its lease given up for good (R5); or a backup that is
 // about to stop to its primary: go on without. Repeated, since nothing answers it but a new view.
 struct HandOver {};
-// A learner's snapshot (R6): a piece of the group's SQLite file as of `at`. Pieces come in order; `done` on
-// the last.
+// A learner's snapshot (R6): a piece of the group's SQLite file as of `at`. Pieces come in order; `done`
+// on the last.
 struct SnapshotPiece {
   LogPosition at;
   uint64_t offset = 0;
@@ -99,8 +99,8 @@ struct SnapshotAck {
 // ---- Coordinator to participant ----
 
 // Which of the branches that a shard has opened for a transaction (P3). It may have forgotten the end of one,
-// and take a repeated first message for the beginning of another, which knows nothing of what the first has
-// done.
+// and take a repeated first message for the beginning of another, which knows nothing of what
+// the first has done.
 struct BranchId {
   Epoch epoch{};        // of the shard, when it opened the branch; 0 = not known yet
   uint64_t number = 0;  // rises with each branch that the shard opens in that epoch, from 1
@@ -168,8 +168,8 @@ struct OperateReply {
   uint32_t last = 0;
   std::vector<OperationResult> results;
 };
-// The branch ended without a vote having been asked for, or asked for too late: wounded, check failed, timed
-// out.
+// The branch ended without a vote having been asked for, or asked for too late: wounded, check
+// failed, timed out.
 struct BranchAborted {
   TxnId txn;
   AbortReason reason = AbortReason::kNone;
@@ -182,8 +182,8 @@ struct VoteReply {
   std::string detail;
   std::vector<OperationResult> results;  // one-shot: of its operations
 };
-// Answers CommitOnePhase and SettleToken. Not `committed`: attempts up to `attempt` are refused here for
-// good.
+// Answers CommitOnePhase and SettleToken. Not `committed`: attempts up to `attempt` are refused
+// here for good.
 struct OnePhaseReply {
   TxnId txn;  // of the request
   Token token;

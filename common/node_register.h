@@ -16,8 +16,8 @@ struct ProcessTrace {
   uint64_t pids = 0;  // the name space that `pid` is of
   uint64_t pid = 0;
   uint64_t started = 0;  // in the kernel's ticks since it started: pids are used again
-  // The lock file of its data directory, which a copy is another one than: where it lies, and when it was
-  // made.
+  // The lock file of its data directory, which a copy is another one than: where it lies, and when
+  // it was made.
   uint64_t device = 0;
   uint64_t inode = 0;
   uint64_t born_ns = 0;

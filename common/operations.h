@@ -45,8 +45,8 @@ struct AddOp {
   std::optional<int64_t> floor;
 };
 // All rows whose key starts with `prefix`, in key order, up to `limit` (0 = kScanRowsMax). `after`, if not
-// empty, starts with `prefix` too: only what comes behind it, so that a scan can go on where one was
-// truncated.
+// empty, starts with `prefix` too: only what comes behind it, so that a scan can go on where
+// one was truncated.
 struct ScanOp {
   std::string prefix;
   uint32_t limit = 0;

@@ -14,8 +14,8 @@ namespace assent {
 inline constexpr uint32_t kSlots = 1024;
 
 // FNV-1a (64 bit) of the key, or of its tag where it has one: the bytes between the first '{' and the next
-// '}', if there are any. So `{alice}/cart` and `{alice}/orders` lie on one shard. Fixed for ever: data lies
-// by it.
+// '}', if there are any. So `{alice}/cart` and `{alice}/orders` lie on one shard. Fixed for ever: data
+// lies by it.
 uint32_t SlotOf(std::string_view key);
 // The slot that all keys with this prefix share: known only if the prefix holds a whole tag.
 std::optional<uint32_t> SlotOfPrefix(std::string_view prefix);

@@ -136,8 +136,8 @@ struct TokenOutcome {
   bool operator==(const TokenOutcome&) const = default;
 };
 
-// kFloor: sequences below `floor` of this client are acknowledged. Dropped once `last_birth_us` is below the
-// horizon.
+// kFloor: sequences below `floor` of this client are acknowledged. Dropped once `last_birth_us`
+// is below the horizon.
 struct ClientFloor {
   uint64_t floor = 0;
   uint64_t last_birth_us = 0;

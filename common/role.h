@@ -92,8 +92,8 @@ struct CallForeign {
   std::string payload;  // kPrepare
   Epoch epoch{};        // the driver fills in the one that asks: its answer is for no other
 };
-// Something that an operator must see (P6, G7): damage, or a contradiction. The replica goes on or halts as
-// said.
+// Something that an operator must see (P6, G7): damage, or a contradiction. The replica goes
+// on or halts as said.
 struct Report {
   std::string text;
   bool halt = false;
@@ -130,8 +130,8 @@ class RoleCore {
   // Committed state: the store's, and what is not there yet.
   virtual Overlay& overlay() = 0;
 
-  // Aborts the process if an invariant does not hold. Costs time in proportion to the state; for simulation
-  // and tests.
+  // Aborts the process if an invariant does not hold. Costs time in proportion to the state;
+  // for simulation and tests.
   virtual void CheckInvariants() const = 0;
 };
 

@@ -37,8 +37,8 @@ class StateReader {
  public:
   virtual ~StateReader() = default;
   virtual std::optional<Row> Get(Table table, std::string_view key) const = 0;
-  // Visits rows with from <= key, and key < to unless `to` is empty, in key order, until `visit` returns
-  // false.
+  // Visits rows with from <= key, and key < to unless `to` is empty, in key order, until
+  // `visit` returns false.
   using Visitor = std::function<bool(std::string_view key, const Row& row)>;
   virtual void Scan(Table table, std::string_view from, std::string_view to, const Visitor& visit) const = 0;
 };

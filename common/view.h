@@ -19,8 +19,8 @@ struct Member {
   auto operator<=>(const Member&) const = default;
 };
 
-// Bounds what a damaged or hostile directory can make a process hold; far above any sensible number of
-// copies.
+// Bounds what a damaged or hostile directory can make a process hold; far above any sensible
+// number of copies.
 inline constexpr size_t kMembersMax = 16;
 
 struct View {

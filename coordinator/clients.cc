@@ -173,8 +173,8 @@ std::optional<std::string> CoordinatorCore::Overload(size_t bytes) const {
   return std::nullopt;
 }
 
-// G8: a resource manager that is slow, or does not end what it has voted for, hinders only work that names
-// it.
+// G8: a resource manager that is slow, or does not end what it has voted for, hinders only work
+// that names it.
 std::optional<std::string> CoordinatorCore::ForeignOverload(const std::vector<ForeignWork>& foreign) const {
   for (const ForeignWork& work : foreign) {
     const auto found = managers_.find(work.resource_manager);
@@ -211,8 +211,8 @@ bool CoordinatorCore::RefusedAdmission(RequestId id, size_t bytes, const CommitT
   return true;
 }
 
-// P2: a retry keeps its age, if that is one that can have been: not ahead of our clock, not in use by a live
-// one.
+// P2: a retry keeps its age, if that is one that can have been: not ahead of our clock, not in use
+// by a live one.
 Age CoordinatorCore::AgeFor(const TxnId& txn, const Age& retry_of) const {
   const bool sane = retry_of.begin_us != 0 && retry_of.begin_us <= now_.wall_us && retry_of.txn.valid() &&
                     !ages_.contains(retry_of);
@@ -437,8 +437,8 @@ void CoordinatorCore::OnCommit(RequestId id, const Commit& request) {
   }
   AdoptTag(*txn, id, tag, content);
   AddForeign(*txn, request.foreign);
-  // P9: each operation was answered, so each lock is granted; but those of foreign work only when it is
-  // prepared.
+  // P9: each operation was answered, so each lock is granted; but those of foreign work only when
+  // it is prepared.
   txn->may_release = request.foreign.empty();
   if (txn->branches.empty()) return DecideCommit(*txn);
   if (txn->branches.size() == 1 && !txn->has_foreign) return StartOnePhase(*txn);  // C6

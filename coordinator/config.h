@@ -42,8 +42,8 @@ struct CoordinatorTimes {
   uint64_t mark_news_us = 1'000'000;      // silence towards a shard after which a risen mark is news (C8)
   uint64_t mark_refresh_us = 30'000'000;  // silence after which any mark is: the last news may be lost
   uint64_t retention_us = 3'600'000'000;  // C5: tokens older than this are refused
-  // The horizon rises in steps of this, which is also how tokens are sorted by birth: fixed while a group
-  // lives.
+  // The horizon rises in steps of this, which is also how tokens are sorted by birth: fixed while
+  // a group lives.
   uint64_t horizon_step_us = 60'000'000;
   uint64_t report_us = 60'000'000;  // between reports of one kind about one resource manager
 };

@@ -221,8 +221,8 @@ void CoordinatorCore::Refuse(RequestId id, RefusalCode code, std::string detail)
 }
 
 // C5, R1: an ABORTED goes out once the record that ends the attempt is replicated. Else a failover could
-// forget it, and let a higher attempt run that somebody sent before, after this one was told that nothing
-// will come.
+// forget it, and let a higher attempt run that somebody sent before, after this one was told that
+// nothing will come.
 void CoordinatorCore::AnswerAborted(RequestId id, Ending ending) {
   if (last_refusal_ <= replicated_) return AnswerCall(id, std::move(ending));
   pending_aborts_.push_back(PendingAnswer{last_refusal_, id, std::move(ending)});

@@ -58,8 +58,8 @@ void CoordinatorCore::Ask(Transaction& txn, Branch& branch) {
   SendBranch(txn, branch);
 }
 
-// Sends, for the first time or again, what the transaction's state asks of the branch, and schedules the
-// next.
+// Sends, for the first time or again, what the transaction's state asks of the branch,
+// and schedules the next.
 void CoordinatorCore::SendBranch(Transaction& txn, Branch& branch) {
   ASSENT_CHECK(branch.state == BranchState::kAsked, ToString(txn.id));
   if (branch.peer.is_foreign()) return CallForeignFor(txn, branch);
@@ -159,8 +159,8 @@ void CoordinatorCore::OnBranchAborted(GroupId from, const BranchAborted& message
     case TxnState::kPreparing:
       return Abort(*txn, message.reason, message.detail);
     case TxnState::kOnePhase:
-      // Not an answer to the commit, which may be on its way and run anew: only OnePhaseReply says ABORTED
-      // (C6).
+      // Not an answer to the commit, which may be on its way and run anew: only OnePhaseReply
+      // says ABORTED (C6).
       resends_.ScheduleAt(branch->peer, txn->id, now_.mono_us);
       return;
     case TxnState::kSettling:

@@ -26,8 +26,8 @@ void CoordinatorCore::OnDecideAck(GroupId from, const DecideAck& ack) {
   Branch* branch = BranchAt(*txn, Peer{from, ""});
   if (branch == nullptr) return;
   if (txn->state == TxnState::kPhaseTwo && ack.decision == Decision::kAbort) {
-    // No decision of ours told it so: an operator's, or damage (G7). It goes on being told, until someone
-    // looks.
+    // No decision of ours told it so: an operator's, or damage (G7). It goes on being told,
+    // until someone looks.
     effects_->push_back(Report{"shard " + ToString(from) + " says it aborted " + ToString(ack.txn) +
                                    ", which is committed; the transaction stays open",
                                false});

@@ -32,8 +32,8 @@ Token WithSeq(Token token, uint64_t seq) {
   return token;
 }
 
-// A row of our own group's file that does not decode: the file is damaged, and going on would be a guess
-// (G7).
+// A row of our own group's file that does not decode: the file is damaged, and going on would
+// be a guess (G7).
 template <typename T>
 T Decoded(Result<T> row) {
   ASSENT_CHECK(row.ok(), row.ok() ? "" : row.status().message());

@@ -26,8 +26,8 @@ namespace assent::coordinator {
 // bucket, which is one row a client and step, not one a token. HorizonRaised walks these in order, up to
 // the horizon, which lies on a bucket's edge. A client's outcomes are walked in sequence order and only while
 // they were born before the horizon: a younger one has an index row of its own, which finds what lies behind
-// it in its turn. One record drops at most kDropsPerRecord rows; the primary appends the next while
-// HasMoreToDrop.
+// it in its turn. One record drops at most kDropsPerRecord rows; the primary appends
+// the next while HasMoreToDrop.
 class Tokens {
  public:
   static constexpr size_t kDropsPerRecord = 1'024;

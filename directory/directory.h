@@ -15,8 +15,8 @@
 // MSR-TR-2008-25, section 3). Not on the commit path. It stores what it is given and compares epochs; whether
 // a proposer was entitled to its proposal (R3) is for backup/ to know.
 //
-// Calls block on a disk or a network and come from one helper thread; implementations are safe to call from
-// several.
+// Calls block on a disk or a network and come from one helper thread; implementations are safe
+// to call from several.
 namespace assent {
 
 // Drawn at random when the directory was made (R12). A replica that finds another one than it has stored, or
@@ -61,8 +61,8 @@ class Directory {
 
   // Announces a replica, or replaces what was announced for (group, node). Any incarnation but 0 is accepted:
   // a replica that lost its disk comes back under a new one, and since views and acks count only under the
-  // incarnation that the view names (R3), the announcement lends it nothing but the chance to become a
-  // learner.
+  // incarnation that the view names (R3), the announcement lends it nothing but the chance
+  // to become a learner.
   virtual Status Register(GroupId group, NodeId node, Incarnation incarnation) = 0;
 
   // R3: the node's register, durable; none before its first process.

@@ -39,8 +39,8 @@ std::string NumberedName(std::string_view prefix, uint64_t number);
 std::optional<uint64_t> NumberInName(std::string_view prefix, std::string_view name);
 
 bool IsTemporary(std::string_view name);
-// Removes temporaries whose writer is gone: each writer holds an flock on its own, which ends with its
-// process.
+// Removes temporaries whose writer is gone: each writer holds an flock on its own, which ends
+// with its process.
 Status RemoveStaleTemporaries(const std::string& directory);
 
 }  // namespace assent

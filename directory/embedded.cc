@@ -136,8 +136,8 @@ Status EmbeddedDirectory::OpenIdentity(const EmbeddedOptions& options) {
   auto found = ReadIdentity();
   if (!found.ok() && IsMissing(found.status())) {
     // Views without an identity: it was lost, and a new one would pass for a directory that never agreed on
-    // anything. Looked for once more behind the views, since another process may have made it, and they
-    // theirs, meanwhile.
+    // anything. Looked for once more behind the views, since another process may have made it,
+    // and they theirs, meanwhile.
     const auto groups = ListDirectory(path_ + "/groups");
     if (!groups.ok() && (options.may_create || !IsMissing(groups.status()))) return groups.status();
     const bool has_views =
@@ -262,8 +262,8 @@ Result<std::optional<View>> EmbeddedDirectory::ReadView(GroupId group) {
     if (!text.ok() && text.status().code() == StatusCode::kNotFound) continue;
     if (!text.ok()) return text.status();
     const auto view = DecodeView(*text);
-    // Never an older one instead: its epoch was given away, and what was agreed after it would be forgotten
-    // (I-R4).
+    // Never an older one instead: its epoch was given away, and what was agreed after it would
+    // be forgotten (I-R4).
     if (!view.ok() || view->group != group || view->epoch != epoch) {
       const std::string why = view.ok() ? "it names another group or epoch" : view.status().message();
       return Status(StatusCode::kDamaged,

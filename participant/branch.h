@@ -27,8 +27,8 @@ struct TokenJoiner {
   uint32_t attempt = 0;
 };
 
-// A transaction's part on this shard, as the primary holds it in memory. Its locks are in the LockTable under
-// its id.
+// A transaction's part on this shard, as the primary holds it in memory. Its locks are in the LockTable
+// under its id.
 struct Branch {
   TxnId txn;
   BranchId id;  // empty if an earlier primary prepared it
@@ -36,8 +36,8 @@ struct Branch {
   bool has_foreign = false;
   BranchState state = BranchState::kWorking;
 
-  // The open request. Operations are numbered from 1 within the branch; `first` is the number of
-  // operations[0].
+  // The open request. Operations are numbered from 1 within the branch; `first`
+  // is the number of operations[0].
   BranchRequest request = BranchRequest::kNone;
   uint32_t first = 1;
   std::vector<Operation> operations;

@@ -265,8 +265,8 @@ bool ParticipantCore::TakesNoWrites() const {
          state_.overlay().bytes() > config_.overlay_bytes_max;
 }
 
-// Refusals are small, and answers that clients wait for, so they may go on for a while when the store is
-// behind.
+// Refusals are small, and answers that clients wait for, so they may go on for a while when
+// the store is behind.
 bool ParticipantCore::IsLogFull() const {
   return unreplicated_bytes_ > config_.unreplicated_bytes_max ||
          state_.overlay().bytes() > 2 * config_.overlay_bytes_max;

@@ -9,8 +9,8 @@
 namespace assent::participant {
 namespace {
 
-// Up to so many, each lock, or candidate, is looked up among the waiters; of more, one pass over the waiters
-// is made.
+// Up to so many, each lock, or candidate, is looked up among the waiters; of more, one pass over
+// the waiters is made.
 constexpr size_t kFew = 16;
 
 }  // namespace

@@ -112,8 +112,8 @@ void ParticipantCore::OnReplicated(Lsn lsn) {
   }
 }
 
-// The sender may be confused or old; what it says of a transaction counts only if it is that transaction's
-// coordinator.
+// The sender may be confused or old; what it says of a transaction counts only if it
+// is that transaction's coordinator.
 bool ParticipantCore::HearCoordinator(GroupId from, const TxnHeader& header) {
   if (from.kind != GroupKind::kCoordinator || header.txn.coordinator != from || !header.txn.valid())
     return false;

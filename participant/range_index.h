@@ -15,8 +15,8 @@ namespace assent::participant {
 //
 // By end, then by start. A scan's range ends behind all keys with some prefix of its start, so the ends of
 // those over a key are ends of the key's own prefixes: from one that is another's, a search leads on to the
-// next that may be. `other_ends_` counts ranges of no such form, each of whose ends behind the key is looked
-// at.
+// next that may be. `other_ends_` counts ranges of no such form, each of whose ends behind the key
+// is looked at.
 template <typename Owners>
 class RangeIndex {
  public:

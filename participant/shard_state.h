@@ -75,11 +75,11 @@ class ShardState {
   const std::map<GroupId, Mark>& marks() const { return marks_; }
   bool IsBelowMark(const TxnId& txn) const { return txn < MarkOf(txn.coordinator).mark; }
   TokenState StateOf(const Token& token, uint32_t attempt) const;
-  // The highest mark up to `mark` that leaves at most `rows_max` rows of kDecided to be dropped by its
-  // record.
+  // The highest mark up to `mark` that leaves at most `rows_max` rows of kDecided to be dropped
+  // by its record.
   TxnId BoundedMark(const TxnId& mark, size_t rows_max) const;
-  // True while rows below the horizon may be left: another MarkRaised, not necessarily a higher one, drops
-  // more.
+  // True while rows below the horizon may be left: another MarkRaised, not necessarily a higher
+  // one, drops more.
   bool IsSweeping(GroupId coordinator) const;
 
   // The in-memory maps equal the tables.

@@ -69,8 +69,8 @@ void ParticipantCore::OnMarkNews(GroupId from, const MarkNews& news) {
   HearOf(*branch);
 }
 
-// C8: marks come with every message. The highest is kept at once; to log it can wait, and an idle shard logs
-// none.
+// C8: marks come with every message. The highest is kept at once; to log it can wait, and an idle
+// shard logs none.
 void ParticipantCore::NoteMark(GroupId coordinator, const TxnId& mark, uint64_t horizon_us) {
   if (coordinator.kind != GroupKind::kCoordinator) return;
   SeenMark& seen =

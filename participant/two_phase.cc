@@ -19,8 +19,8 @@ bool ParticipantCore::IsKnownCommitted(const TxnId& txn) const {
   return decided && decided->decision == Decision::kCommit;
 }
 
-// Whether a message about a transaction that has no branch here may open one. `begins`: it is a branch's
-// first.
+// Whether a message about a transaction that has no branch here may open one. `begins`: it
+// is a branch's first.
 std::optional<Failure> ParticipantCore::WhyNotOpen(const TxnId& txn, const BranchId& named,
                                                    bool begins) const {
   if (const auto decided = state_.DecidedOf(txn)) {  // P6, P8: a tombstone or refusal came first
@@ -136,8 +136,8 @@ void ParticipantCore::Vote(Branch& branch) {
       prepare.participants.begin(), prepare.participants.end(), [this](const Participant& participant) {
         return participant.foreign.empty() && participant.group == config_.group && participant.writing;
       });
-  // P9. Peers in doubt may ask whom PREPARED names as writing (P8), so such a one does not go without a
-  // trace.
+  // P9. Peers in doubt may ask whom PREPARED names as writing (P8), so such a one does not go
+  // without a trace.
   if (branch.writes.empty() && prepare.may_release && !named_writing) {
     Reached(Situation::kReadOnlyVote);
     Withhold(branch.newest_read, txn.coordinator, txn,

@@ -12,8 +12,8 @@
 #include "common/status.h"
 
 // Where a Thrift server thread waits for the loop's answer. The waiter may give up first (its deadline, the
-// gate's end): the answer then finds nobody and is dropped, which is safe since both hold the meeting point
-// together.
+// gate's end): the answer then finds nobody and is dropped, which is safe since both hold
+// the meeting point together.
 namespace assent {
 
 class CallGate;

@@ -13,8 +13,8 @@
 // node has it only where crash points are allowed, and it is armed as they are (Node::Arm).
 namespace assent {
 
-// directory.no-answer, directory.lost-answer and directory.answers; beside the crash points, since none of
-// them kills.
+// directory.no-answer, directory.lost-answer and directory.answers; beside the crash points, since none
+// of them kills.
 const std::vector<CrashPoint>& AllDirectoryFaults();
 
 class FaultyDirectory final : public Directory {

@@ -29,8 +29,8 @@ class LogLines {
   uint64_t lost() const;  // lines, so far
 
   // From here to the end of the process all that glog logs goes to `fd` this way, and an abort (a failed
-  // check, an exception that nobody took) waits a moment for the lines before it. Once only, before other
-  // threads log.
+  // check, an exception that nobody took) waits a moment for the lines before it. Once only, before
+  // other threads log.
   static void TakeOver(int fd);
   // Flush() of the lines that TakeOver() took over; without it there is nothing to do.
   static void FlushTaken(std::chrono::milliseconds timeout);

@@ -16,8 +16,8 @@ namespace assent {
 // served without reading files. Loop thread.
 //
 // Where the log begins and ends, and its epochs, are kept here and change only by the calls below: the log
-// thread trims and resets the files at any time, also in the middle of a core's step, which must not see it
-// (backup/log_reader.h).
+// thread trims and resets the files at any time, also in the middle of a core's step, which must
+// not see it (backup/log_reader.h).
 class LogView final : public backup::LogReader {
  public:
   // The log is as it was opened: all of it durable. `port` outlives this.

@@ -43,8 +43,8 @@ bool LogWriter::Prepare() {
   const Result<bool> more = log_->StepNextSegment();
   if (more.ok()) return *more;
   if (more.status().code() == StatusCode::kDiskFull) {
-    // It shows to others when the segment is needed. Trying again after each force would fill the disk each
-    // time.
+    // It shows to others when the segment is needed. Trying again after each force would fill
+    // the disk each time.
     disk_full_ = true;
   } else if (more.status().code() !=
              StatusCode::kUnavailable) {  // else it is tried again after the next force

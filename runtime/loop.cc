@@ -141,8 +141,8 @@ void Loop::RunSlices(std::vector<Task>& taken) {
 bool Loop::RunDueTimers() {
   if (timers_.empty()) return false;
   const uint64_t now_us = ReadClock(CLOCK_BOOTTIME);
-  // Those that are due now, and not what they set in turn: a timer of zero must not keep posts waiting for
-  // ever.
+  // Those that are due now, and not what they set in turn: a timer of zero must not keep posts
+  // waiting for ever.
   const TimerId last = last_timer_;
   bool ran = false;
   for (auto timer = timers_.begin(); timer != timers_.end() && timer->first.first <= now_us;) {

@@ -46,8 +46,8 @@ class Loop {
   // Any thread. Queues without a bound: for what ends work already admitted (a force done, a reply). False
   // after Stop(): the task was destroyed unrun.
   bool Post(Task task);
-  // Any thread. For new work from outside: false also when `queue_max` are waiting; the caller answers
-  // overloaded.
+  // Any thread. For new work from outside: false also when `queue_max` are waiting;
+  // the caller answers overloaded.
   bool TryPost(Task task);
 
   // Loop thread only, or before Run(). Runs once at `mono_us` (CLOCK_BOOTTIME) or as soon after as may be.
@@ -58,8 +58,8 @@ class Loop {
   // Before Run(). Called on the loop thread after each slice of posts and after timers ran, before it sleeps.
   void SetIdleHook(Task hook);
 
-  // Runs until Stop(): what was posted before it still runs, timers that are not due by then do not. Once
-  // only.
+  // Runs until Stop(): what was posted before it still runs, timers that are not due by then do
+  // not. Once only.
   void Run();
   void Stop();  // any thread
 

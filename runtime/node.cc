@@ -486,8 +486,8 @@ void Node::ReadDirectory(GroupId group) {
   });
 }
 
-// Directory thread. Replicas ask several times a second: what is wrong is said when it begins, and once a
-// minute.
+// Directory thread. Replicas ask several times a second: what is wrong is said when it begins,
+// and once a minute.
 void Node::NoteDirectory(const Status& status) {
   const uint64_t now_us = Loop::Now().mono_us;
   if (status.ok()) {

@@ -51,8 +51,8 @@ class Node final : public ReplicaHost {
   // Runs the loop until Stop(). On return all replicas are closed; an error if one could not be.
   Status Run();
   void Stop();  // any thread
-  // Any thread. Gives to others what this node has in the views of its groups (backup/leaving.cc), then
-  // stops.
+  // Any thread. Gives to others what this node has in the views of its groups
+  // (backup/leaving.cc), then stops.
   void Leave();
 
   // ---- Any thread ----

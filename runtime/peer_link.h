@@ -8,8 +8,8 @@
 
 namespace assent {
 
-// This node's outbound messages to one peer node: batched, pipelined, in order, and lost where the peer is
-// away.
+// This node's outbound messages to one peer node: batched, pipelined, in order, and lost where
+// the peer is away.
 class PeerLink {
  public:
   PeerLink(const Address& peer_address, const std::string& cluster, NodeId self, NodeId peer);

@@ -34,8 +34,8 @@ ClientReply ReplyIfLost(const ClientRequest& request) {
                  {}};
 }
 
-// True where no message, lock or client waits for the record to be replicated, so that it may share the next
-// force.
+// True where no message, lock or client waits for the record to be replicated, so that it may share
+// the next force.
 bool CanWait(const LogRecord& record) {
   return std::visit(
       [](const auto& r) {
@@ -466,8 +466,8 @@ void Replica::Perform(CallForeign& effect) {
 void Replica::Leave(Leaving effect) {
   if (waiting_.empty() && replication_.LeaseHolds(LeaseClock())) return LetGo(effect);
   Reached(Situation::kMessageWaitedForLease);
-  // Messages beyond the bound are lost, and repeated by the cores; of answers there is one for each open
-  // call.
+  // Messages beyond the bound are lost, and repeated by the cores; of answers there is one
+  // for each open call.
   if (waiting_.size() < kWaitingMax || std::holds_alternative<Answer>(effect)) {
     waiting_.push_back(std::move(effect));
   }

@@ -52,8 +52,8 @@ struct ReplicaConfig {
 //        '------------- Replicated{lsn} ----------------'
 //
 // Events that one core's effects cause in the other are queued, so all effects of a step are performed before
-// the next step. Loop thread only. It is the same under the simulator: all it touches comes in through the
-// constructor.
+// the next step. Loop thread only. It is the same under the simulator: all it touches comes
+// in through the constructor.
 class Replica {
  public:
   // `log` and `store` were opened from the same directory; `log` outlives this.
@@ -197,8 +197,8 @@ class Replica {
   // same epoch, and is lost with the epoch.
   std::deque<Leaving> waiting_;
 
-  // Came for this epoch before it was served. Its sender would wait long: the longer, the oftener it asked in
-  // vain.
+  // Came for this epoch before it was served. Its sender would wait long: the longer, the oftener it
+  // asked in vain.
   std::deque<Early> early_;
 
   // Events that effects of the running step caused, in order.

@@ -35,8 +35,8 @@ struct ReplicaPlaces {
 };
 
 // Opens or makes both, and finishes an installation that a crash interrupted. `log.known_acknowledged` is
-// filled in from the store. kDamaged: the log does not lead on from the store; else as Store::Open and
-// wal::Log::Open.
+// filled in from the store. kDamaged: the log does not lead on from the store; else
+// as Store::Open and wal::Log::Open.
 Result<OpenedReplica> OpenReplicaFiles(wal::FileSystem& files, const ReplicaPlaces& places,
                                        const StoreIdentity& identity, const StoreOptions& store_options,
                                        wal::LogOptions log_options);

@@ -57,8 +57,8 @@ class ReplicaHost {
   virtual void BeforeEffect(const RoleEffect& effect) = 0;
 };
 
-// Makes the role core of a group over the state of its store: participant or coordinator, by the group's
-// kind.
+// Makes the role core of a group over the state of its store: participant or coordinator,
+// by the group's kind.
 using RoleFactory = std::function<std::unique_ptr<RoleCore>(GroupId group, const StateReader& state)>;
 
 }  // namespace assent

@@ -81,8 +81,8 @@ void Replica::Perform(backup::Register& effect) {
 }
 
 void Replica::EndQuiet(backup::CasOutcome outcome) {
-  // It may still be made; but work goes on as long as it is not. A view that was made ends the drain with the
-  // epoch.
+  // It may still be made; but work goes on as long as it is not. A view that was made ends the drain
+  // with the epoch.
   if (std::exchange(quieted_for_view_, false) && outcome != backup::CasOutcome::kOk) {
     Enqueue(RoleEvent(Draining{false}));
   }

@@ -11,15 +11,15 @@
 // bytes of a page alone because the file reserves them. Not covered: a write that never happened, and pages
 // still in the -wal, whose frames SQLite checks only when it recovers them.
 //
-// It has no shared memory, so a connection must use EXCLUSIVE locking to use WAL mode: no second one ever
-// gets in.
+// It has no shared memory, so a connection must use EXCLUSIVE locking to use WAL mode: no second one
+// ever gets in.
 namespace assent {
 
 inline constexpr int kStorePageBytes = 4096;
 inline constexpr int kPageChecksumBytes = 8;
 
-// Registers it over the VFS `base` (empty = SQLite's default), once, and returns its name. kInvalid: no such
-// VFS.
+// Registers it over the VFS `base` (empty = SQLite's default), once, and returns its name. kInvalid:
+// no such VFS.
 Result<std::string> ChecksumVfs(const std::string& base);
 
 }  // namespace assent

@@ -10,8 +10,8 @@
 namespace assent {
 namespace {
 
-// Pages of the copy that SQLite holds before it writes them: few, so that the last step finds little left to
-// write.
+// Pages of the copy that SQLite holds before it writes them: few, so that the last step finds little
+// left to write.
 constexpr int kTargetCachePages = 256;
 
 }  // namespace
@@ -63,8 +63,8 @@ Result<bool> SnapshotWriter::Step(int pages) {
     Close();
     return status_;
   }
-  // R13: the step that ends the copy leaves the source's last committed state in it, whose `applied` is the
-  // store's.
+  // R13: the step that ends the copy leaves the source's last committed state in it, whose `applied`
+  // is the store's.
   at_ = store_.applied();
   Close();
   done_ = true;

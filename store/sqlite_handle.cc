@@ -59,8 +59,8 @@ Result<SqliteDb> OpenSqlite(const std::string& path, const std::string& vfs, boo
                   path + ": opening: " + std::generic_category().message(EACCES) +
                       ": this process may not write the file. Give it back its owner and mode 0600");
   }
-  // A snapshot comes from elsewhere: nothing that its schema names may run, and cells are checked as they are
-  // read.
+  // A snapshot comes from elsewhere: nothing that its schema names may run, and cells are checked
+  // as they are read.
   sqlite3_db_config(raw, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   sqlite3_db_config(raw, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
   sqlite3_db_config(raw, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);

@@ -24,8 +24,8 @@ using SqliteStatement = std::unique_ptr<sqlite3_stmt, SqliteFinalizer>;
 // own, and messages that say what to do.
 Status SqliteError(sqlite3* db, int code, const std::string& path, const std::string& doing);
 
-// Opens `path` by the VFS named `vfs`, under EXCLUSIVE locking and with settings that suit files we do not
-// trust.
+// Opens `path` by the VFS named `vfs`, under EXCLUSIVE locking and with settings that suit files we
+// do not trust.
 Result<SqliteDb> OpenSqlite(const std::string& path, const std::string& vfs, bool create);
 
 // Runs statements without parameters and ignores their rows.

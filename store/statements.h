@@ -13,8 +13,8 @@ namespace assent {
 
 enum class StatementKind : uint8_t { kGet, kScanRange, kScanOnward, kUpsert, kDelete };
 
-// A prepared statement on loan: reset when it is given back, so that no read transaction stays open behind
-// it.
+// A prepared statement on loan: reset when it is given back, so that no read transaction stays
+// open behind it.
 class StatementLoan {
  public:
   StatementLoan(sqlite3_stmt* statement, bool cached) : statement_(statement), cached_(cached) {}

@@ -344,8 +344,8 @@ wire::Operation Encode(Operation&& operation) {
 }
 
 bool Decode(wire::Operation& in, Operation& out, Fault& fault) {
-  // Which of the optional fields the kind has; others must not be there: a floor on a put would be silently
-  // lost.
+  // Which of the optional fields the kind has; others must not be there: a floor on a put would
+  // be silently lost.
   bool value = false, delta = false, floor = false, version = false, limit = false, after = false;
   switch (in.kind) {
     case wire::OperationKind::GET:

@@ -78,8 +78,8 @@ bool DecodeOptionalBranch(bool isset, const wire::BranchId& in, BranchId& out, F
   return !isset || DecodeBranch(in, out, fault);
 }
 
-// The core refuses, with a vote, a branch that is over its limits; this only bounds what one message can
-// hold.
+// The core refuses, with a vote, a branch that is over its limits; this only bounds what one
+// message can hold.
 bool DecodeBranchOperations(std::vector<wire::Operation>& in, std::vector<Operation>& out, Fault& fault) {
   if (in.size() > kBranchOperationsMax) return fault.Set("too many operations for a branch");
   return Decode(in, out, fault);

@@ -66,8 +66,8 @@ Result<SegmentHeader> DecodeSegmentHeader(std::span<const char> sector);
 // The seed of every check within the segment.
 uint64_t SegmentKey(const SegmentHeader& header);
 
-// Appends to `out` one batch for `entries` (consecutive, not empty), to be written at `offset`, padded to a
-// sector.
+// Appends to `out` one batch for `entries` (consecutive, not empty), to be written at `offset`, padded
+// to a sector.
 void EncodeBatch(uint64_t key, uint64_t offset, std::span<const LogEntry> entries, Lsn durable,
                  std::string& out);
 // `bytes` begins at `offset` of the file. Nothing if no sound header stands there.

@@ -12,8 +12,8 @@
 #include "wal/format.h"
 
 // Walks a log's directory and says what is in it, sound or not. Read-only: the log may belong to a stopped
-// replica, to a copy, or to a damaged one. (Of a running replica it may see a batch half written, which then
-// looks torn.)
+// replica, to a copy, or to a damaged one. (Of a running replica it may see a batch half written, which
+// then looks torn.)
 namespace assent::wal {
 
 enum class SegmentState : uint8_t {

@@ -188,8 +188,8 @@ Status Log::Append(std::span<const LogEntry> entries) {
   if (!status_.ok()) return status_;
   if (entries.empty()) return Status();
   ASSENT_RETURN_IF_ERROR(CheckAppend(entries));
-  // All the room is found before anything is written, so that a full disk leaves nothing of this call in the
-  // log.
+  // All the room is found before anything is written, so that a full disk leaves nothing of this call
+  // in the log.
   if (Status status = segment_files_.EnsureSpares(CountRolls(entries)); !status.ok()) {
     return MayRepeat(status) ? status : Poison(std::move(status));
   }
@@ -327,8 +327,8 @@ Status Log::Trim(Lsn below) {
     while (epoch_starts_.size() > 1 && epoch_starts_[1].lsn <= Next(base_.lsn))
       epoch_starts_.erase(epoch_starts_.begin());
   }
-  // Oldest first, each durably: were a later one gone and an earlier one not, the gap between would read as
-  // damage.
+  // Oldest first, each durably: were a later one gone and an earlier one not, the gap between would
+  // read as damage.
   return RecycleSegments(numbers, /*one_by_one=*/true);
 }
 

@@ -9,8 +9,8 @@
 namespace assent::wal {
 namespace {
 
-// Batches are read through a window so long, where the file is, so that small ones do not cost a system call
-// each.
+// Batches are read through a window so long, where the file is, so that small ones do not cost
+// a system call each.
 constexpr uint64_t kWindowBytes = uint64_t{128} << 10;
 
 class Window {

@@ -152,8 +152,8 @@ Status PosixFileSystem::SyncDirectory(const std::string& directory) {
   return Status();
 }
 
-// Once opened it stays: what was created, renamed or removed must not wait for a descriptor to be synced
-// (R7).
+// Once opened it stays: what was created, renamed or removed must not wait for a descriptor
+// to be synced (R7).
 Result<int> PosixFileSystem::OpenDirectory(const std::string& path) {
   const std::lock_guard lock(mutex_);
   const auto held = directories_.find(path);

@@ -7,8 +7,8 @@
 
 namespace assent::wal {
 
-// Files of the operating system. Any thread. Keeps the directories open that it synced: a few for each
-// replica.
+// Files of the operating system. Any thread. Keeps the directories open that it synced: a few
+// for each replica.
 class PosixFileSystem final : public FileSystem {
  public:
   PosixFileSystem() = default;

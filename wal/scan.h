@@ -19,8 +19,8 @@ struct BatchSpot {
   uint64_t offset = 0;
 };
 
-// Where a segment stops being readable: `offset` is of the bad batch header or frame, `lsn` the record
-// expected there.
+// Where a segment stops being readable: `offset` is of the bad batch header or frame, `lsn`
+// the record expected there.
 struct BadSpot {
   uint64_t offset = 0;
   Lsn lsn{};
@@ -32,12 +32,12 @@ struct SegmentScan {
   std::vector<LogPosition> epoch_starts;  // each first record of an epoch other than its predecessor's
   LogPosition last;  // the last record of a sound batch; the segment's `previous` if there is none
   uint64_t end = 0;  // just behind the last sound batch
-  // Set unless the batches run up to `limit` or to the segment's end. An untouched, zeroed tail is a bad spot
-  // as well.
+  // Set unless the batches run up to `limit` or to the segment's end. An untouched, zeroed tail is a bad
+  // spot as well.
   BadSpot bad;
   bool stopped = false;
-  // The highest durable LSN of any sound batch header of the segment, those behind the bad spot included
-  // (R8).
+  // The highest durable LSN of any sound batch header of the segment, those behind the bad
+  // spot included (R8).
   Lsn durable{};
   uint64_t torn_batches = 0;  // sound batch headers at or behind the bad spot
   uint64_t nonzero_end = 0;   // just behind the last byte, at or behind `end`, that is not zero; else `end`

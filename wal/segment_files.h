@@ -43,8 +43,8 @@ class SegmentFiles {
   // Makes spares until there are `count`, and opens as many: the slow part of a new segment, off the commit
   // path, and all of it that may have to be tried again.
   Status EnsureSpares(size_t count);
-  // Likewise, but does only the next part of it, which takes about as long as a force. True: there is more to
-  // do.
+  // Likewise, but does only the next part of it, which takes about as long as a force. True: there
+  // is more to do.
   Result<bool> StepTowardsSpares(size_t count);
   size_t spares() const { return spares_.size(); }
 

@@ -206,8 +206,8 @@ Result<ReplicaIdentity> DataDirectory::OpenReplica(GroupId group, Incarnation fr
   const auto names = ListDirectory(replica_path);
   if (!names.ok()) return names.status();
   if (!Contains(*names, kIdentityName)) {
-    // R3: the identity comes first, so data without one has lost it, and nobody may vouch for what it
-    // acknowledged.
+    // R3: the identity comes first, so data without one has lost it, and nobody may vouch
+    // for what it acknowledged.
     if (Contains(*names, kLogName) || Contains(*names, kStoreName)) {
       return Status(StatusCode::kDamaged, replica_path + "/identity is missing. " + Away(replica_path));
     }
@@ -289,8 +289,8 @@ Result<ReplicaIdentity> DataDirectory::ReadReplica(GroupId group) const {
                          formed == "yes"};
 }
 
-// R3, I-R4: one file, replaced whole, so that no crash shows an epoch of one time beside an incarnation of
-// another.
+// R3, I-R4: one file, replaced whole, so that no crash shows an epoch of one time beside
+// an incarnation of another.
 Status DataDirectory::WriteReplica(const ReplicaIdentity& identity) const {
   const TextRecord record{"replica",
                           kFormat,

@@ -15,8 +15,8 @@
 #include "runtime/transport/framed.h"
 #include "runtime/transport/socket.h"
 
-// One outbound connection to a multiplexed Thrift service, and the one place where Thrift's exceptions become
-// Status.
+// One outbound connection to a multiplexed Thrift service, and the one place where Thrift's
+// exceptions become Status.
 //
 // Thrift's generated client does not check sequence ids: after a timeout the late answer would be taken for
 // the next call's. So each failure closes the connection before anything else may use it, and a call begins

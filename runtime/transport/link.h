@@ -79,8 +79,8 @@ class LinkEngine {
 
   // With mutex_ held. Counts an item in, or as dropped if it does not fit.
   bool Admit(size_t bytes);
-  // With mutex_ held, after queueing: true if the thread sleeps, and the caller must Wake() it without
-  // mutex_.
+  // With mutex_ held, after queueing: true if the thread sleeps, and the caller must Wake()
+  // it without mutex_.
   bool MustWake() { return std::exchange(asleep_, false); }
   void Wake() { SignalEventFd(wake_.get()); }
 

@@ -27,8 +27,8 @@ namespace {
 
 // Events that a peer can cause at will are logged at most so often.
 constexpr int kLogInterval_s = 5;
-// With no descriptor left, the connection stays in the backlog and the listener stays readable: wait, do not
-// spin.
+// With no descriptor left, the connection stays in the backlog and the listener stays readable: wait,
+// do not spin.
 constexpr int kAcceptRetry_ms = 50;
 
 // Memory for a struct of the IDL that lists hold, with its part of the list.
@@ -176,8 +176,8 @@ void Server::Admit(OwnedFd fd) {
   std::string why;
   {
     std::lock_guard lock(mutex_);
-    // Those who speak, but name no service, make room likewise; and whoever had to may still be on its way
-    // out.
+    // Those who speak, but name no service, make room likewise; and whoever had to may still
+    // be on its way out.
     if (!MakeRoom(Seat::kUnclaimed, Clock::duration::zero()) ||
         seated_[static_cast<size_t>(Seat::kNone)] >= options_.unclaimed_max) {
       why = "too many come at once";

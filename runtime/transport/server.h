@@ -87,8 +87,8 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   // Closes the port and all connections, and joins all threads. Handlers that wait for something else than
-  // the socket must be released first (CallGate::Close), or Stop() waits for them. Not from a handler.
-  // Idempotent.
+  // the socket must be released first (CallGate::Close), or Stop() waits for them. Not from
+  // a handler. Idempotent.
   void Stop();
 
   Address address() const { return {options_.listen.host, port_}; }

@@ -71,8 +71,8 @@ Status ListenError(const Address& address, int error) {
   }
 }
 
-// In the range of ephemeral ports, a connect to a port of this machine on which nobody listens can meet
-// itself.
+// In the range of ephemeral ports, a connect to a port of this machine on which nobody listens
+// can meet itself.
 bool IsConnectedToItself(int fd) {
   sockaddr_storage here{}, there{};
   socklen_t here_size = sizeof(here), there_size = sizeof(there);
@@ -142,8 +142,8 @@ Result<std::pair<OwnedFd, uint16_t>> ListenTcp(const Address& address) {
 }
 
 // A host's addresses one after the other, without waiting for long for any: one that is dead (the IPv6 half
-// of a name, say) costs kNextAddress and not the whole timeout. The first that answers is it (RFC 8305,
-// roughly).
+// of a name, say) costs kNextAddress and not the whole timeout. The first that answers is it
+// (RFC 8305, roughly).
 Result<OwnedFd> ConnectTcp(const Address& address, int timeout_ms, int interrupt_fd) {
   using std::chrono::milliseconds;
   using Clock = std::chrono::steady_clock;

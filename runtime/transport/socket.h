@@ -7,8 +7,8 @@
 #include "common/status.h"
 #include "runtime/transport/address.h"
 
-// TCP sockets as Assent wants them: errors as Status that name the address, close-on-exec, no delay,
-// keepalive.
+// TCP sockets as Assent wants them: errors as Status that name the address, close-on-exec,
+// no delay, keepalive.
 namespace assent {
 
 class OwnedFd {
@@ -33,8 +33,8 @@ Result<std::pair<OwnedFd, uint16_t>> ListenTcp(const Address& address);
 // A connected, blocking socket. `interrupt_fd` (-1: none) becoming readable ends the attempt. kUnavailable.
 Result<OwnedFd> ConnectTcp(const Address& address, int timeout_ms, int interrupt_fd = -1);
 
-// An eventfd, not blocking, and its two uses. Not valid() when no descriptor is left: NoDescriptors() says
-// so.
+// An eventfd, not blocking, and its two uses. Not valid() when no descriptor is left:
+// NoDescriptors() says so.
 OwnedFd MakeEventFd();
 Status NoDescriptors();
 void SignalEventFd(int fd);
