@@ -32,7 +32,7 @@ struct Audit {
   bool ok() const { return expected == found; }
 };
 
-// What committed transactions changed, where the audit must know. Summed over all clients by the runner.
+// Changes by committed transactions that the audit must know. Summed over all clients by the runner.
 struct Effects {
   int64_t net = 0;  // smallbank: money that came from or went outside
 };

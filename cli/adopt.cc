@@ -131,8 +131,7 @@ class Adopter {
                                       " different directories: some are not of this cluster's last one");
   }
 
-  // What stands at the directory's path: text where it was adopted before, an error where it may
-  // not be replaced.
+  // Looks at the directory's path. Text: it was adopted before; an error: it may not be replaced.
   Result<std::string> LookAtPlace(DirectoryIncarnation known) const {
     EmbeddedOptions options;
     options.path = config().directory_path;

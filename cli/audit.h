@@ -6,7 +6,7 @@
 #include "cli/cluster_view.h"
 #include "common/status.h"
 
-// What must hold of a cluster at rest, as its nodes show it.
+// Checks of a cluster at rest, as its nodes show it.
 namespace assent::cli {
 
 // Waits until no transaction is in doubt or unended anywhere; returns the seconds that it took. kUnavailable

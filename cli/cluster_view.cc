@@ -51,7 +51,7 @@ namespace {
 // For a call that each of several nodes can answer: one that hangs holds nobody up for long.
 constexpr int kRoundsMs[] = {1'000, 5'000};
 
-// What the first node says that can.
+// The answer of the first node that can give one.
 template <typename Reply, typename Call>
 Result<Reply> AskAny(const ClusterView& cluster, const std::vector<Address>& nodes, const Call& call) {
   wire::AdminRequest request;

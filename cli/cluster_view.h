@@ -15,14 +15,14 @@ namespace assent::cli {
 using AdminConnection = Connection<wire::AdminClient>;
 
 std::unique_ptr<AdminConnection> ConnectAdmin(const Address& address, int timeout_ms = 5'000);
-// What a reply's AdminResult says.
+// A reply's AdminResult, as a Status.
 Status StatusOf(const wire::AdminResult& result);
 
 // "s1", or "?" for what names no group.
 std::string GroupName(const wire::GroupId& group);
 std::string NodeName(wire::NodeId node);  // "n1"
 
-// What one node answered, or why it did not.
+// One node's answer, or why there is none.
 template <typename Reply>
 struct NodeAnswer {
   Address address;

@@ -65,7 +65,7 @@ class LineInput {
   std::string last_;      // that was remembered
   int history_fd_ = -1;
 
-  // Of a script.
+  // For a script.
   std::string buffer_;  // read, and not yet given out, from begin_ on
   size_t begin_ = 0;
   bool ended_ = false;

@@ -62,7 +62,7 @@ class LocalCluster {
   // -1: runs, or was never started. Else its exit status as the shell shows it (137 after kill -9).
   // Does not block.
   int ExitStatus(int node);
-  // Of a node that has ended: how, and the last lines that it wrote since it was started.
+  // How a node ended, and the last lines that it wrote since it was started.
   std::string DescribeEnd(int node);
   // Until every group has a primary that serves; kUnavailable with what is missing after `timeout_ms`, or at
   // once where a node has ended by itself; kConflict where another process answers in a node's place.

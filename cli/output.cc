@@ -76,7 +76,7 @@ std::string CsvCell(const std::string& text) {
   return quoted + '"';
 }
 
-// What a reader of CSV takes for text.
+// True for bytes that a reader of CSV takes for text.
 bool IsCsvText(const std::string& bytes) {
   return bytes.find('\0') == std::string::npos && IsUtf8(bytes);
 }

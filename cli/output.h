@@ -8,7 +8,7 @@
 
 #include "common/status.h"
 
-// What the commands print. Data goes to stdout; progress, warnings and errors to stderr.
+// Output of the commands. Data goes to stdout; progress, warnings and errors to stderr.
 namespace assent::cli {
 
 // Exit codes of every command; scripts rely on them.
@@ -23,7 +23,7 @@ enum ExitCode : int {
   kAbsent = 7,  // `get` of a key that is not there: an answer, and no error
 };
 ExitCode ExitCodeOf(const Status& status);
-// Of what happened one after another, the worse: ok, absent, aborted (nothing took effect), usage, error,
+// The worse of two results. From best to worst: ok, absent, aborted (nothing took effect), usage, error,
 // unavailable, mixed, unknown (something may have taken effect).
 ExitCode Worse(ExitCode a, ExitCode b);
 

@@ -49,7 +49,7 @@ std::optional<Number> ParseNumber(std::string_view text, int base = 10) {
   return number;
 }
 
-// What follows `name=` in the word; nothing if it does not begin so.
+// The text behind `name=` in the word; nothing if it does not begin so.
 std::optional<std::string_view> Option(std::string_view word, std::string_view name) {
   if (!word.starts_with(name) || word.size() <= name.size() || word[name.size()] != '=') return std::nullopt;
   return word.substr(name.size() + 1);

@@ -143,7 +143,7 @@ void PrintResult(const Operation& operation, const OperationResult& result, bool
   } else {
     for (const ResultRow& row : result.rows) {
       std::cout << Cell(row.key) << " = " << Cell(row.value);
-      // What this transaction itself wrote has no version yet.
+      // A row that this transaction itself wrote has no version yet.
       if (versions && row.version != 0) std::cout << "  (version " << row.version << ')';
       std::cout << '\n';
     }

@@ -8,17 +8,15 @@
 #include "cli/commands/commands.h"
 #include "cli/interrupts.h"
 
-// What the lines of `assent shell` do, wherever they come from.
+// Carries out the lines of `assent shell`, wherever they come from.
 //
-//            begin                    an abort, the idle limit; in a script any line that is not understood
-//   outside -------> open transaction ---------------------------------------------------------> failed
-//      ^  |               | commit, rollback                                                       |  ^ lines
-//      are |  +--- begin that fails ------------------------------------------------------------------>|  |
-//      refused
-//      +--------------------------------------------------------------------- commit, rollback ----+--+
+//   outside --begin--> open, or failed where the begin fails
+//   open    --commit, rollback--> outside
+//   open    --an abort, the idle limit; in a script any line that is not understood--> failed
+//   failed  --commit, rollback--> outside; all other lines are refused
 //
 // Guarantees:
-//   - what stands between a `begin` and its commit or rollback runs in that transaction, or not at all;
+//   - lines between a `begin` and its commit or rollback run in that transaction, or not at all;
 //   - a script's block with a line that was not understood does not commit;
 //   - a script ends at a line outside of a block that is not understood: it may have been meant as `begin`;
 //   - the exit code is that of the worst that happened (Worse in cli/output.h).

@@ -59,7 +59,7 @@ std::string Explain(const CLI::App& root, const CLI::ParseError& error) {
     path += (path.empty() ? "" : " ") + app->get_name();
   }
   const std::string help = "\nSee: " + path + (path.empty() ? "help" : " --help");
-  // What nobody took, in the order in which it was given.
+  // Words that nobody took, in the order in which they were given.
   const std::vector<std::string> rest = root.remaining(/*recurse=*/true);
   const std::vector<std::string> commands = CommandsOf(*app);
   const auto option = std::find_if(rest.begin(), rest.end(),

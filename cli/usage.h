@@ -5,7 +5,7 @@
 
 namespace assent::cli {
 
-// What is wrong with a command line, in plain words, after `root` could not parse it.
+// The error in a command line, in plain words, after `root` could not parse it.
 std::string Explain(const CLI::App& root, const CLI::ParseError& error);
 
 }  // namespace assent::cli

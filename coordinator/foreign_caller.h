@@ -37,7 +37,7 @@ inline constexpr int kForeignListMs = 8'000;  // all pages of a kRecover but the
 struct ForeignTarget {
   std::string name;  // as transactions name it
   Address address;
-  // Until an answer begins. Of the order of the core's vote timeout: a later vote is of no use.
+  // Until an answer begins; of the order of the core's vote timeout, since a later vote is of no use.
   int prepare_timeout_ms = kForeignCallMs;
   int finish_timeout_ms = kForeignCallMs;
 };

@@ -16,12 +16,12 @@
 // participant/participant.h decides what is appended and when a message may leave.
 //
 // Rows, beside user data (common/state.h, docs/FORMAT.md):
-//   kPrepared  TxnKey                       the Prepared record; gone once decided
-//   kDecided   TxnKey                       one byte, the Decision; also tombstones (P6) and refusals (P8)
-//   kMark      GroupKey                     the last MarkRaised (C8)
-//   kOutcome   GroupKey + OutcomeKey        what became of a one-phase token (C6); client ids are a group's
-//   own kFloor     GroupKey + ClientKey         the client's floor (C5) kMeta      "sweep/" + GroupKey where
-//   the sweep of kOutcome and kFloor for a risen horizon goes on
+//   kPrepared  TxnKey                  the Prepared record; gone once decided
+//   kDecided   TxnKey                  one byte, the Decision; also tombstones (P6) and refusals (P8)
+//   kMark      GroupKey                the last MarkRaised (C8)
+//   kOutcome   GroupKey + OutcomeKey   what became of a one-phase token (C6); client ids are a group's own
+//   kFloor     GroupKey + ClientKey    the client's floor (C5)
+//   kMeta      "sweep/" + GroupKey     where the sweep of kOutcome and kFloor for a risen horizon goes on
 //
 //   C8  A row of kDecided goes only with the record that raises the mark above it, so whoever has forgotten a
 //       transaction also knows the mark.

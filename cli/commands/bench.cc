@@ -26,7 +26,7 @@ struct Options {
   bool local = false;
 };
 
-// What the nodes count, summed over their replicas.
+// The nodes' counters, summed over their replicas.
 struct Counters {
   int64_t forces = 0;          // of all logs
   int64_t primary_forces = 0;  // of the primaries' logs

@@ -25,7 +25,7 @@ inline constexpr char kDefaultConnect[] = "127.0.0.1:7401,127.0.0.1:7402,127.0.0
 void AddClusterOptions(CLI::App& command, Globals& globals);
 void AddOutputOption(CLI::App& command, Globals& globals);
 
-// What --connect names; else $ASSENT_CONNECT; else kDefaultConnect.
+// The addresses that --connect names; else $ASSENT_CONNECT; else kDefaultConnect.
 std::vector<std::string> AddressesOf(const Globals& globals);
 
 // For commands that ask the nodes themselves.

@@ -135,7 +135,7 @@ ExitCode Commit(const Globals& globals, const std::vector<Operation>& operations
   return PrintCommit(result, operations, globals.format);
 }
 
-// Of a read: it is a transaction, too, and may be aborted.
+// A read is a transaction, too, and may be aborted.
 ExitCode FailRead(const Status& status) {
   return Fail(status.code() == StatusCode::kConflict ? kAborted : ExitCodeOf(status), status.message());
 }

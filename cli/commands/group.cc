@@ -197,7 +197,7 @@ Result<wire::View> HandOver(const ClusterView& cluster, const Nodes& nodes, cons
       [&](wire::AdminClient& c, wire::ChangeReplicaReply& reply) { c.promote(reply, request); });
 }
 
-// Of the backups that answer the one whose node leads the fewest groups.
+// The backup, among those that answer, whose node leads the fewest groups.
 std::optional<wire::NodeId> Successor(const Nodes& nodes, const wire::View& view,
                                       const std::vector<wire::View>& all) {
   std::optional<wire::NodeId> best;

@@ -26,7 +26,7 @@ ExitCode WithScratchDirectory(const std::string& prefix,
     return Fail(kError,
                 "cannot make a directory here for the local cluster: " + std::string(std::strerror(errno)));
   }
-  // What the child leaves behind becomes a child of this process, which can then wait for its end.
+  // Processes that the child leaves behind become children of this one, which can then wait for their end.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   const pid_t parent = getpid();
   const pid_t child = fork();

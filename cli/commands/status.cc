@@ -31,8 +31,8 @@ std::string NameOf(wire::ReplicaRole::type role) {
   return "?";
 }
 
-// What is known of a group: by configurations, views and placement what there should be, and by the nodes
-// that answered what there is.
+// A group as far as it is known: as it should be, by configurations, views and placement; and as it is, by
+// the nodes that answered.
 struct Group {
   std::set<wire::NodeId> configured;
   std::optional<wire::View> view;  // of the highest epoch

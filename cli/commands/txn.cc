@@ -46,7 +46,7 @@ std::string NameOf(wire::Decision::type decision) {
   return "-";
 }
 
-// What all groups say of one transaction.
+// One transaction, as all groups tell it.
 struct Merged {
   const wire::TxnSummary* coordinator = nullptr;
   std::vector<const wire::TxnSummary*> branches;

@@ -45,7 +45,7 @@ void Set(wire::AdminResult& result, const Status& status) {
   }
 }
 
-// Whatever the reason is, it is no answer to what was asked.
+// The reason, of whatever kind, is no answer to what was asked.
 Status Unread(const Status& status) {
   return {StatusCode::kUnavailable, "the directory cannot be read: " + status.message()};
 }

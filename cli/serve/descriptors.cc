@@ -22,7 +22,7 @@ constexpr size_t kOperators = 16;
 constexpr size_t kUnclaimedMin = 16;
 constexpr size_t kUnclaimedMost = 128;
 
-// What so many clients' seats take, with those of others.
+// The descriptors that so many clients' seats take, with those of others.
 uint64_t Fill(DescriptorPlan& plan, size_t clients) {
   plan.connections_max = clients;
   plan.operators_max = kOperators;

@@ -7,7 +7,7 @@
 #include "common/ids.h"
 #include "runtime/replica.h"
 
-// What operators see of a replica's role core, as wire structs. Loop thread.
+// The operators' view of a replica's role core, as wire structs. Loop thread.
 namespace assent::cli {
 
 struct RoleGauges {
