@@ -35,7 +35,7 @@ uint64_t NowMs() {
                                    .count());
 }
 
-// What a worker says of a seed: at its begin, and at its end.
+// A worker's word on a seed: at its begin, and at its end.
 struct Frame {
   uint64_t seed = 0;
   bool ended = false;
@@ -106,7 +106,7 @@ class Worker {
     next_ = frame.seed + step_;
     return true;
   }
-  // What its processes used so far.
+  // Processor time that its processes used so far.
   uint64_t ProcessorMs() const {
     clockid_t clock{};
     timespec now{};
@@ -185,8 +185,8 @@ class Worker {
     return true;
   }
 
-  // The process is gone: at the end of its seeds, or by a check. True: the latter; the next one goes on
-  // behind.
+  // The process is gone: at the end of its seeds, or by a check. True: the latter; the next one
+  // goes on behind.
   bool Died(SeedOutcome& outcome, const std::string& why) {
     const bool clean = Reap(!why.empty());
     if (clean && why.empty()) return false;

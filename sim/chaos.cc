@@ -162,7 +162,7 @@ void Chaos::Begin() {
   Later(200 * kMs, [this] { Operate(); });
 }
 
-// Of a node whose replica has halted: a restart is what the message asks for; after damage, without its disk.
+// Restarts a node whose replica has halted, as the message asks; after damage, without its disk.
 void Chaos::RestartHalted(NodeId node) {
   for (const GroupSpec& spec : calm_.groups) {
     Replica* replica = world_.IsUp(node) ? world_.Find(node, spec.id) : nullptr;
@@ -175,7 +175,7 @@ void Chaos::RestartHalted(NodeId node) {
   }
 }
 
-// Of a node that did not start because its files are older ones.
+// Does so where a node did not start because its files are older ones.
 void Chaos::MoveOldFilesAside(NodeId node) {
   if (world_.IsUp(node) || world_.Refusal(node).empty()) return;
   for (const GroupSpec& spec : calm_.groups) {
@@ -211,8 +211,8 @@ bool Chaos::Cut(NodeId from, NodeId to, uint64_t for_us) {
   return true;
 }
 
-// The replicas whose files the fault takes; none where one of them holds the last copy of an acknowledged
-// record.
+// The replicas whose files the fault takes; none where one of them holds the last copy
+// of an acknowledged record.
 std::vector<GroupId> Chaos::LossOf(const Fault& fault) const {
   const bool all = Choices(fault.number).OneIn(2);
   std::vector<GroupId> groups;
@@ -309,8 +309,8 @@ void Chaos::Flap(NodeId node, uint64_t times) {
   Later(100 * kMs + random_() % (900 * kMs), [this, node, times] { Flap(node, times - 1); });
 }
 
-// What the primary goes on to write is nowhere else when it dies, and its backups lead in its place: they did
-// not hear of it, or their disks hung and their processes were killed with it.
+// Records that the primary goes on to write are nowhere else when it dies, and its backups lead in its place:
+// they did not hear of them, or their disks hung and their processes were killed with it.
 void Chaos::CutBackupThenDie(GroupId group, NodeId primary, uint64_t cut_us, Choices choices) {
   const bool disks_hang = choices.OneIn(2);
   const View view = *world_.ViewOf(group);
@@ -496,7 +496,7 @@ bool Chaos::Apply(const Fault& fault) {
     case FaultKind::kIoError:
     case FaultKind::kDiskFull: {
       if (!up || !world_.Has(node, fault.group)) return false;
-      // What a sync that failed did not write may be lost at any later power cut (R7).
+      // Writes that a failed sync left out may be lost at any later power cut (R7).
       if (!world_.MayLoseDisk(node, fault.group)) return false;
       const bool of_log = !choices.OneIn(3);
       const uint64_t effect = 1 + choices.Below(12);

@@ -11,8 +11,8 @@
 
 #include "sim/world.h"
 
-// What goes wrong in a run: a list drawn from the seed before the run begins, so that a failing one can be
-// made smaller by leaving faults out.
+// The faults of a run: a list drawn from the seed before the run begins, so that a failing one can be made
+// smaller by leaving faults out.
 namespace assent::sim {
 
 enum class FaultKind : uint8_t {
@@ -98,7 +98,7 @@ class Chaos {
   // Everything works from here on, once the operator was here.
   void Heal();
 
-  // What an operator does about a node that is down, or has a replica that has halted.
+  // An operator's help for a node that is down, or has a replica that has halted.
   void Repair(NodeId node);
 
   using Counts = std::array<uint64_t, kFaultKinds>;

@@ -240,8 +240,8 @@ void Client::CountCommitted(Kind kind) {
   ++committed_[static_cast<size_t>(form)];
 }
 
-// Named variables and plain functions around each co_await: GCC 12 destroys some temporaries of a coroutine
-// twice.
+// Named variables and plain functions around each co_await: GCC 12 destroys some temporaries
+// of a coroutine twice.
 Client::Operations Client::DrawOneShot(Kind kind, std::string& marker) {
   Operations operations;
   switch (kind) {
@@ -495,7 +495,7 @@ void Client::Record(const Operations& operations, const std::vector<OperationRes
     if (const auto* put = std::get_if<PutOp>(&operations[i])) {
       current_.events.emplace_back(checker::Write{put->key, put->value});
     } else if (const auto* check = std::get_if<CheckOp>(&operations[i])) {
-      // Whatever became of the transaction: if it happened, the key was as last seen.
+      // The transaction's fate does not matter: if it happened, the key was as last seen.
       current_.events.emplace_back(last_seen_[check->key]);
     } else if (const auto* get = std::get_if<GetOp>(&operations[i]); get != nullptr && result != nullptr) {
       checker::Read read{get->key, std::nullopt, 0};

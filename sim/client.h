@@ -44,7 +44,7 @@ inline constexpr std::array<const char*, 4> kForms = {"one-shot", "one key, in o
                                                       "read-only"};
 using FormCounts = std::array<uint64_t, kForms.size()>;
 
-// What a token was used for, and what its client was told.
+// A token: the use that was made of it, and the outcome that its client was told.
 struct Told {
   Token token;
   std::string marker;  // a key that the transaction adds 1 to; empty: none
@@ -54,7 +54,7 @@ struct Told {
 
 class Client {
  public:
-  // What it draws does not depend on what others draw.
+  // Its random numbers do not depend on what others draw.
   Client(World& world, uint32_t number, uint64_t seed, const ClientPlan& plan);
 
   void Go() { run_.Start(); }

@@ -13,10 +13,10 @@ namespace assent::sim {
 namespace {
 
 constexpr uint64_t kSecond = 1'000'000;
-// Of a recovery. One that takes more is that of a learner, and mostly other groups' work meanwhile.
+// Effects of a recovery. One with more is that of a learner, and mostly other groups' work meanwhile.
 constexpr uint64_t kRecoveryEffectsMax = 400;
 
-// What the reference run must have in it, besides commits of each form.
+// Situations that the reference run must have in it, besides commits of each form.
 constexpr Situation kWanted[] = {
     Situation::kHolderWounded,  Situation::kTombstoneWritten,  Situation::kCheckpointWithPrepared,
     Situation::kBackupTookOver, Situation::kSnapshotInstalled, Situation::kReadOnlyVote,

@@ -13,8 +13,8 @@
 #include "common/role.h"
 
 // A resource manager of somebody else, as far as two-phase commit goes: rows with locks that no shard sees,
-// so that a deadlock may go through them. What it did is durable at once, and it never dies; what is lost on
-// the way to it and back is the caller's to decide.
+// so that a deadlock may go through them. Its deeds are durable at once, and it never dies; the caller
+// decides what is lost on the way to it and back.
 namespace assent::sim {
 
 // Two, so that one is locked while the other is waited for.
@@ -32,7 +32,7 @@ class ForeignManager {
   void Call(const CallForeign& call, uint64_t caller, const Answer& answer);
   // Its connection is gone: what still waits for a row there is given up, as a database does.
   void Disconnect(uint64_t caller);
-  // Whoever asked for this prepare waits no longer. True: it had no row yet, and is given up.
+  // The caller of this prepare waits no longer. True: it had no row yet, and is given up.
   bool GiveUp(const TxnId& txn);
 
   // How often something with that marker committed.

@@ -51,7 +51,7 @@ class MemoryInode {
 
 class MemoryFileSystem final : public FileSystem {
  public:
-  // What an effect (a write, sync, create, rename, remove or directory sync) is told to do.
+  // The fault of an effect (a write, sync, create, rename, remove or directory sync).
   enum class Fault : uint8_t {
     kNone,
     kStop,      // it does not happen, nor does anything after it: the process is dead
@@ -71,7 +71,7 @@ class MemoryFileSystem final : public FileSystem {
   Status CreateDirectory(const std::string&) override { return Status(); }
   Result<std::vector<std::string>> List(const std::string& directory) override;
   Status SyncDirectory(const std::string& directory) override;
-  // What SQLite asks of a file beside what File has. REQUIRES: the file exists.
+  // SQLite asks this of a file beside what File has. REQUIRES: the file exists.
   Status Truncate(const std::string& path, uint64_t size);
 
   // The `effect`th effect from now on, the next one being 1, has `fault`; then `then` is called.
@@ -91,19 +91,19 @@ class MemoryFileSystem final : public FileSystem {
   bool stopped() const { return stopped_; }
   uint64_t effects() const { return effects_; }
   uint64_t syncs() const { return syncs_; }  // calls, failed ones included
-  // What decides about unsynced sectors and directory entries when a sync fails.
+  // Decides about unsynced sectors and directory entries when a sync fails.
   void set_keep(std::function<bool()> keep) { keep_ = std::move(keep); }
   // All files together. Nothing: no limit.
   void set_capacity(std::optional<uint64_t> bytes) { capacity_ = bytes; }
   uint64_t used() const;
 
-  // A power cut, and the machine back: each unsynced sector and directory operation survives if `keep` says
-  // so.
+  // A power cut, and the machine back: each unsynced sector and directory operation survives if
+  // `keep` says so.
   void Crash(const std::function<bool()>& keep);
-  // What there would be after a crash; of a process alone, or a power cut.
+  // The files as they would be after a crash; of a process alone, or a power cut.
   MemoryFileSystem Found(bool power, const std::function<bool()>& keep) const;
-  // Becomes what a reader of `other` sees below `from`, below `to`, and durable: as cp(1) and a sync leave
-  // it.
+  // Becomes what a reader of `other` sees below `from`, below `to`, and durable: as cp(1)
+  // and a sync leave it.
   void CopyFrom(const MemoryFileSystem& other, const std::string& from, const std::string& to);
   // REQUIRES: the file exists.
   MemoryInode& inode(const std::string& path);

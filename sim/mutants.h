@@ -7,7 +7,7 @@
 
 #include "common/mutant.h"
 
-// What is known of each mutant (common/mutant.h): for the runs that must find it, and for people.
+// Facts about each mutant (common/mutant.h): for the runs that must find it, and for people.
 namespace assent::sim {
 
 struct MutantInfo {

@@ -58,7 +58,7 @@ void World::Log::Schedule() {
   });
 }
 
-// What the log thread does in one go: a command, or all appends that gathered (R10).
+// One go of the log thread: a command, or all appends that gathered (R10).
 void World::Log::Work() {
   if (queue_.empty()) return;
   ++world_.counts_.log_commands;
@@ -225,7 +225,7 @@ void World::Node::Start() {
       }
       ASSENT_CHECK(world_.may_be_damaged_.contains({slot_, spec.id}), "I-D3: seed", world_.seed_,
                    ToString(id_), ToString(spec.id), opened.status().ToString());
-      // What the message tells the operator to do.
+      // The message tells the operator to do this.
       world_.trace().Line(world_.now_us_, id_, spec.id, "replaced", opened.status().ToString());
       ++world_.counts_.repaired;
       world_.ResetDisk(slot_, spec.id);
@@ -455,7 +455,7 @@ void World::Node::ProposeView(const View& view) {
       Touch();
     });
   }
-  // Of unknown fate: now, later, or never; and no answer tells.
+  // The proposal's fate is unknown: now, later, or never; and no answer tells.
   if (cut) {
   } else if (trouble && world_.Chance(0.3)) {
     ++world_.proposals_open_[view.group];

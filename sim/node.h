@@ -22,7 +22,7 @@ inline constexpr const char* kCluster = "driver-world";
 inline constexpr uint64_t kDirectoryUsMax = 2'000;  // that a word from there, or to there, takes
 inline constexpr uint64_t kWallUs = 1'800'000'000'000'000;
 
-// What a replica's files say, and what the world knows of them.
+// The contents of a replica's files, and what the world knows of them.
 struct World::Contents {
   wal::MemoryFileSystem files;        // of the log
   wal::MemoryFileSystem store_files;  // of SQLite, and snapshots
@@ -48,7 +48,7 @@ struct World::Contents {
   }
 };
 
-// What a replica finds again when its process comes back.
+// A replica's disk, found again when its process comes back.
 struct World::Disk : Contents {
   explicit Disk(std::string where) : root(std::move(where)), mount(root, store_files) {}
 
@@ -60,7 +60,7 @@ struct World::Disk : Contents {
   std::string store_path() const { return root + "/store.sqlite"; }
 };
 
-// Of a node, beside its replicas (R3). `place`: another one for each copy.
+// A node's disk, beside its replicas (R3). `place`: another one for each copy.
 struct World::NodeDisk {
   uint64_t files = 0;
   uint64_t starts = 0;

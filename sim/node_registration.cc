@@ -54,7 +54,7 @@ void World::Node::Perform(const backup::Registration::Work& work) {
   const bool trouble = cut || world_.Chance(world_.options_.directory_trouble);
   if (const auto* next = std::get_if<NodeRegister>(&work)) {
     world_.node_disks_[slot_].starts = next->starts;  // counted there before
-    // Of unknown fate: now, later, or never.
+    // The swap's fate is unknown: now, later, or never.
     const uint64_t delay_us = world_.Random((trouble ? 20 : 1) * kDirectoryUsMax);
     if (!cut && (!trouble || world_.Chance(0.7))) {
       world_.After(delay_us, [&world = world_, life = life_, this, trouble, next = *next] {

@@ -11,8 +11,8 @@
 #include "common/messages.h"
 #include "common/records.h"
 
-// What nodes say, against what is replicated: an outcome that anybody hears of is checked when it is said, by
-// whoever says it, and not only by what it leads to.
+// Checks what nodes say against what is replicated: an outcome is checked as it is told, whoever tells it,
+// and not only by what it leads to.
 //
 //   I-A3, R1  a yes follows a replicated PREPARED, a decision its COMMIT, an acknowledgement its record
 //   I-A1      nobody is told abort of what is committed, and what somebody was told abort of does not commit
@@ -22,7 +22,7 @@
 //   P6        who acknowledged an abort does not vote yes
 namespace assent::sim {
 
-// Of a client's request, what its answer promises something about.
+// The part of a client's request that its answer promises something about.
 struct Asked {
   Token token;  // not valid: nothing
   uint32_t attempt = 0;
@@ -52,7 +52,7 @@ struct Claim {
 
 class Promises {
  public:
-  // What a request of a client asks for. Work is remembered, for the commit that follows it.
+  // The promises that a client's request asks for. Work is remembered, for the commit that follows it.
   Asked AskedBy(const ClientRequest& request);
 
   static std::optional<Claim> ClaimOf(const Envelope& envelope);

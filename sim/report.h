@@ -7,7 +7,7 @@
 
 #include "sim/campaign.h"
 
-// What a campaign adds up to, for people.
+// The results of a campaign, for people.
 namespace assent::sim {
 
 class Summary {

@@ -24,8 +24,8 @@ constexpr uint64_t kSecond = 1'000'000;
 constexpr uint64_t kPatienceUs = 60 * kSecond;
 // With the 10 s for which an idle group remembers that a disk was slow.
 constexpr uint64_t kHealMaxUs = 20 * kSecond;
-// R11. Who has a slow disk is left out within kLeftOutUs. From then on a group is watched: it is held up
-// while a record waits for longer than kHeldUpUs. That is for a small part of the time only: who is left out
+// R11. A replica with a slow disk is left out within kLeftOutUs. From then on a group is watched: it is held
+// up while a record waits for longer than kHeldUpUs. That is for a small part of the time only: the replica
 // may try to come back.
 constexpr uint64_t kLeftOutUs = 12 * kSecond;
 constexpr uint64_t kWatchedUs = 30 * kSecond;
@@ -226,7 +226,7 @@ class OneRun {
       const auto view = world_.ViewOf(spec.id);
       for (const NodeId node : spec.replicas) {
         if (view->Find(node) == nullptr) {
-          // What an operator took out an operator puts back; and what would have to wait before its next try.
+          // An operator puts back what an operator took out, and what would wait long for its next try.
           world_.Ask(*world_.PrimaryNode(spec.id), spec.id, backup::ChangeKind::kAddReplica, node);
           return false;
         }
@@ -250,8 +250,8 @@ class OneRun {
            situation_counts[static_cast<size_t>(Situation::kWorkTimedOut)];
   }
 
-  // I-A5, G6: all ends in bounded time once faults are gone. What clients left open holds its locks until it
-  // idles out, and others wait for them behind each other: the time counts from the last such end.
+  // I-A5, G6: all ends in bounded time once faults are gone. Work that clients left open holds its locks
+  // until it idles out, and others wait for them behind each other: the time counts from the last such end.
   void HealAndRest(Chaos& chaos) {
     const uint64_t healed_us = world_.now_us();
     uint64_t since_us = healed_us;

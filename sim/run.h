@@ -52,7 +52,7 @@ struct RunFigures {
   uint32_t clients = 0;
   std::array<uint64_t, 4> effects{};  // of each node, until healing
   uint64_t planned_crashes = 0;
-  // Of the node that crashed as planned: until all its replicas are members again, or healing.
+  // Effects of the node that crashed as planned, until all its replicas are members again, or healing.
   uint64_t recovery_effects = 0;
 };
 struct RunReport : RunFigures {

@@ -140,7 +140,7 @@ int Open(sqlite3_vfs*, const char* path, sqlite3_file* file, int flags, int* fla
   f.file = std::move(opened).value().release();
   f.path = new std::string(path);
   f.delete_on_close = (flags & SQLITE_OPEN_DELETEONCLOSE) != 0;
-  // Whoever made it: an earlier process may have died before it synced the directory.
+  // New also if another process made it: that one may have died before it synced the directory.
   f.is_new = (flags & SQLITE_OPEN_CREATE) != 0 && (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0;
   f.base.pMethods = &kMethods;
   if (flags_out != nullptr) *flags_out = flags;

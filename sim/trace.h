@@ -7,8 +7,8 @@
 
 #include "common/ids.h"
 
-// What happened in a run, a line an event, for people (docs/DEBUGGING.md explains the columns); and a hash
-// over all of it, so that two runs of a seed can be held against each other without keeping either.
+// The events of a run, a line each, for people (docs/DEBUGGING.md explains the columns); and a hash over all
+// of it, so that two runs of a seed can be held against each other without keeping either.
 namespace assent::sim {
 
 class Trace {
@@ -19,7 +19,7 @@ class Trace {
   // True if somebody will read it: then the text is worth making.
   bool prints() const { return out_ != nullptr; }
 
-  // What happens often is noted by numbers alone, unless it is printed.
+  // Frequent events are noted by numbers alone, unless they are printed.
   void Note(uint64_t a, uint64_t b, uint64_t c) { hash_ = Mix(Mix(Mix(hash_, a), b), c); }
   void Line(uint64_t now_us, NodeId node, GroupId group, std::string_view what, std::string_view text);
 

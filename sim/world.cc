@@ -323,7 +323,7 @@ void World::Pause(NodeId node, uint64_t us) {
   there.paused_until_us_ = std::max(there.paused_until_us_, now_us_ + us);
 }
 void World::Resume(NodeId node) {
-  // What waits for the end of the pause was put off until then; none of it is put off again.
+  // Events due in the pause were put off until its end; none of them is put off again.
   nodes_.at(node)->paused_until_us_ = 0;
 }
 RequestId World::Ask(NodeId primary, GroupId group, backup::ChangeKind kind, NodeId member) {

@@ -95,8 +95,8 @@ class World {
   // It dies just before the `count`-th effect from now on: nothing that it does from there on happens.
   // 0: it does not, after all.
   void CrashAtEffect(NodeId node, uint64_t count, bool power);
-  // Its power goes between the write and the sync of what one of its logs appends next: the batch may be
-  // torn.
+  // Its power goes between the write and the sync of what one of its logs appends next: the batch
+  // may be torn.
   void CutPowerInForce(NodeId node, bool cut);
   bool IsUp(NodeId node) const;
   bool IsRegistered(NodeId node) const;  // and so its replicas run
@@ -141,8 +141,8 @@ class World {
   // True if each acknowledged record of the group survives the loss of the node's disk: another member of the
   // view has it.
   bool MayLoseDisk(NodeId node, GroupId group) const;
-  // What cp(1) makes of the files of a node, running or not; and those files put back in the place of what is
-  // there: of all its replicas, or of one. REQUIRES: the node is down
+  // Copies the files of a node, running or not, as cp(1) does; and puts those files back in the place of what
+  // is there: of all its replicas, or of one. REQUIRES: the node is down
   struct Copy;
   std::shared_ptr<const Copy> CopyFiles(NodeId node);
   void PutBack(NodeId node, const Copy& copy, std::optional<GroupId> group);
@@ -155,7 +155,7 @@ class World {
   void StopClones(NodeId node);  // that are not registered
   // Why the node did not start; empty: it did, or was not asked to.
   const std::string& Refusal(NodeId node) const;
-  // What such a message says: its files are moved aside. REQUIRES: the node is down
+  // Does what such a message says: moves its files aside. REQUIRES: the node is down
   void WipeNode(NodeId node);
   bool HasNode(NodeId node) const { return nodes_.contains(node); }
   bool Has(NodeId node, GroupId group) const { return disks_.contains({node, group}); }
@@ -227,7 +227,7 @@ class World {
     Counts& operator+=(const Counts& other);
   };
   const Counts& counts() const { return counts_; }
-  // Of a node so far, over all its lives.
+  // A node's effects so far, over all its lives.
   uint64_t EffectsOf(NodeId node) const;
   // The node's process dies before this effect of all, whatever else stops it before; then `then` is called.
   // 0: not any more.
@@ -294,7 +294,7 @@ class World {
   std::set<NodeId> directory_cut_;
   std::set<NodeId> clients_cut_;
   std::map<NodeId, std::pair<uint64_t, std::function<void(GroupId)>>> cut_at_proposal_;
-  // By Rot, or by faults of the store's files. What a failed write or sync of a log leaves is never damage.
+  // By Rot, or by faults of the store's files. Remains of a log's failed write or sync are never damage.
   std::set<std::pair<NodeId, GroupId>> may_be_damaged_;
   std::map<GroupId, int> proposals_open_;  // compare-and-swaps under way
   std::map<GroupId, View> views_;          // the directory's

@@ -1,4 +1,4 @@
-// What is checked of a World: after each step, at each start of a replica, and at the end.
+// The checks of a World: after each step, at each start of a replica, and at the end.
 #include <algorithm>
 #include <cstdio>
 
@@ -124,7 +124,7 @@ void World::NoteReplicated(const Replica& replica, GroupId group, History& histo
   }
 }
 
-// What left a node in the event that is over.
+// Checks the messages that left a node in the event that is over.
 void World::CheckClaims(Node& node) {
   for (const Claim& claim : std::exchange(node.claims_, {})) {
     const auto hosted = node.hosted_.find(claim.from);
@@ -182,8 +182,8 @@ void World::Observe(Node& node) {
 
 // ---- Now and then, after a force ----
 
-// What a process would find in the files of the log that started now: after a kill, after a power cut that
-// keeps any part of what no sync made durable; or with a bit of its end turned over (R7, R8, R9).
+// Checks the log as a process would find it that started now: after a kill, after a power cut that keeps any
+// part of what no sync made durable; or with a bit of its end turned over (R7, R8, R9).
 void World::CheckLogFiles(NodeId node, GroupId group, const wal::Log& log) {
   Disk& disk = DiskOf(node, group);
   if (disk.log_bits_flipped != 0) return;
@@ -203,7 +203,7 @@ void World::CheckLogFiles(NodeId node, GroupId group, const wal::Log& log) {
   const auto found = wal::Examine(files, disk.root + "/log", {kCluster, group, Lsn{}});
   if (!found.ok() && how > 1) return;  // the damage shows
   ASSENT_CHECK(found.ok(), "I-D3: seed", seed_, ToString(node), ToString(group), found.status().ToString());
-  // Of the last batch nothing tells a bit that went bad from a write that was torn (R8).
+  // In the last batch nothing tells a bit that went bad from a write that was torn (R8).
   ASSENT_CHECK(found->last.lsn >= (how > 1 ? disk.recorded : disk.durable), "I-D2: seed", seed_,
                ToString(node), ToString(group), "durable up to", disk.durable, "and the files hold",
                found->last.lsn, how > 1 ? "a bit of them turned over" : "");
@@ -216,8 +216,7 @@ void World::CheckLogFiles(NodeId node, GroupId group, const wal::Log& log) {
                ToString(found->last));
 }
 
-// Of a write of some sectors a power cut leaves some; what is written behind that restart is found again
-// (R8).
+// A power cut leaves some sectors of a write; records written behind that restart are found again (R8).
 void World::CheckTornWrite(GroupId group, const std::string& directory, wal::MemoryFileSystem& files) {
   const auto open = [&] {
     wal::LogOptions options;

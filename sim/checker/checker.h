@@ -21,8 +21,8 @@
 //   real-time  completed before the other was invoked.
 //
 // A transaction of unknown outcome counts as committed if one that counts read from it; else as if it had not
-// been. Reads of an absent key that somebody may have deleted say nothing here (deletes have no unique
-// value).
+// been. Reads of an absent key that somebody may have deleted say nothing here (deletes have
+// no unique value).
 namespace assent::checker {
 
 enum class AnomalyKind {

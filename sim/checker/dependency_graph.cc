@@ -9,8 +9,8 @@ namespace assent::checker {
 namespace {
 
 constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
-// Edges that all searches of LightCycles may look at, after the first: seconds at most, however broken the
-// history.
+// Edges that all searches of LightCycles may look at, after the first: seconds at most, however
+// broken the history.
 constexpr size_t kEffortMax = 20'000'000;
 
 bool Among(EdgeKind kind, EdgeKinds kinds) {

@@ -10,7 +10,8 @@
 #include "common/client_api.h"
 #include "common/operations.h"
 
-// What clients did and saw: the input of the checker (checker.h), recorded by the workload (workload.h).
+// Operations that clients ran, and the results that they saw: the input of the checker (checker.h), recorded
+// by the workload (workload.h).
 //
 // Each write of a key puts a value that no other write of that key puts, so that a value names its writer.
 // A key in `list_keys` holds the comma-separated elements that its writers appended, each once: a list in

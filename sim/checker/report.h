@@ -10,7 +10,7 @@
 namespace assent::checker {
 
 // Joins the two halves of each rw edge that goes through a key's gathering node: a node that is no
-// transaction. What is left goes from transaction to transaction.
+// transaction. The edges left go from transaction to transaction.
 Cycle WithoutGatheringNodes(const Cycle& cycle, size_t transactions);
 
 AnomalyKind Classify(const Cycle& cycle);

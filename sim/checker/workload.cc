@@ -28,7 +28,7 @@ size_t Below(Rng& rng, size_t bound) {
   return static_cast<size_t>(rng() % bound);
 }
 
-// What one client does and sees; used by one thread.
+// One client: its actions and their results. Used by one thread.
 class Driver {
  public:
   Driver(const WorkloadOptions& options, uint32_t number, TxnClient& client)
@@ -228,7 +228,7 @@ class Driver {
       if (const auto* put = std::get_if<PutOp>(&operations[i])) {
         current_.events.emplace_back(Write{put->key, put->value});
       } else if (const auto* check = std::get_if<CheckOp>(&operations[i])) {
-        // Whatever became of the transaction: if it happened, the key was as last seen.
+        // The transaction's fate does not matter: if it happened, the key was as last seen.
         current_.events.emplace_back(last_seen_[check->key]);
       } else if (const auto* get = std::get_if<GetOp>(&operations[i]); get != nullptr && result != nullptr) {
         Read read{get->key, std::nullopt, 0};

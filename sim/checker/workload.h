@@ -23,8 +23,8 @@ class TxnClient {
   // Begins an interactive transaction. `retry`: it repeats the last one, which aborted, and keeps its age
   // (P2). False: none was begun.
   virtual bool Begin(bool retry) = 0;
-  // Reads, writes, scans and checks within it, one result each. nullopt: the transaction is over and has no
-  // effect.
+  // Reads, writes, scans and checks within it, one result each. nullopt: the transaction is over
+  // and has no effect.
   virtual std::optional<std::vector<OperationResult>> Work(const std::vector<Operation>& operations) = 0;
   virtual Outcome Commit() = 0;
   virtual void Rollback() = 0;
@@ -46,8 +46,8 @@ struct WorkloadOptions {
   std::vector<std::string> list_keys;      // appended to, and begun anew at kListElementsMax
   std::string scan_prefix;  // keys under it are inserted and scanned; empty: no scans. No other key has it
   // Many keys, so that hardly one is locked at a time: clients other than watchers replace the value of one
-  // now and then, and watchers do nothing but read them, one at a time. A read that an old leader answers
-  // shows there.
+  // now and then, and watchers do nothing but read them, one at a time. A read that an old leader
+  // answers shows there.
   std::vector<std::string> watched_keys;
   uint32_t watchers = 0;       // of the clients, the last ones
   std::function<bool()> stop;  // asked before each transaction; may be empty. Called by all threads

@@ -117,7 +117,7 @@ std::vector<Operation> BankLoad::Operations(bench::Random& random, uint32_t who,
   return operations;
 }
 
-// Whatever becomes of nodes and answers: in the end the cluster knows.
+// Nodes may die and answers may be lost: in the end the cluster knows.
 CommitResult BankLoad::UntilKnown(Client& client, const Token& token,
                                   const std::vector<Operation>& operations, Tally& tally) {
   CommitResult result = client.Execute(token, operations);

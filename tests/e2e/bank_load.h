@@ -33,8 +33,8 @@ struct LoadOptions {
 // TPC-B transactions from several clients, each with a row of history of its own, while nodes die: and what
 // became of each. One-shot clients draw a token for each transaction and ask until its outcome is known,
 // partly through another session than the one that sent it first, as an application that crashed would do;
-// after some, they ask again. Interactive ones cannot ask again: what is unknown to them may have happened or
-// not.
+// after some, they ask again. Interactive ones cannot ask again: what is unknown to them may have
+// happened or not.
 class BankLoad {
  public:
   // `name`: of its rows; one that was not used before on this cluster.

@@ -34,8 +34,8 @@ class CrashSingle : public testing::Test {
 
   uint64_t Nodes() const { return static_cast<uint64_t>(cluster_.nodes().node_count()); }
 
-  // Waits for commits, so that each kill meets work under way; some kills come while the last victim
-  // recovers.
+  // Waits for commits, so that each kill meets work under way; some kills come while
+  // the last victim recovers.
   void AwaitWork(const BankLoad& load, std::mt19937_64& random) {
     const uint64_t before = load.committed();
     const auto begun = steady_clock::now();

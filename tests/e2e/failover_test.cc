@@ -79,8 +79,8 @@ TEST_F(Failover, KilledBackupOfEachGroupIsGivenUpAndComesBack) {
   load_->StopAndAudit("killed backups", cluster_);
 }
 
-// It wakes up in the belief that it leads, with a lease that is over (R5) and an epoch that is not its own
-// (R2).
+// It wakes up in the belief that it leads, with a lease that is over (R5) and an epoch that
+// is not its own (R2).
 TEST_F(Failover, StoppedPrimaryOfEachGroupAnswersNothingStaleWhenItGoesOn) {
   for (const GroupId group : kGroups) {
     const int old = cluster_.Show(group).primary;

@@ -37,7 +37,7 @@ class FaultyNetwork {
 
   // On return, nothing that `from` sends gets to `to` any more.
   void Cut(int from, int to);
-  // What becomes of connections that were cut: what was held arrives late, or they are reset and it is lost.
+  // The fate of connections that were cut: what was held arrives late, or they are reset and it is lost.
   enum class Held : uint8_t { kArrivesLate = 1, kIsLost };
   void Heal(int node, Held held);  // all that is cut from it or to it
 

@@ -1,5 +1,5 @@
-// The proxy of the partition tests does what it says: what is cut is silent and not closed, one way alone
-// too.
+// The proxy of the partition tests does what it says: what is cut is silent and not closed, one
+// way alone too.
 #include "tests/e2e/faulty_network.h"
 
 #include <gtest/gtest.h>

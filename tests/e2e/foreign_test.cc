@@ -81,7 +81,7 @@ class Ledger {
     return reply.prepared.size();
   }
 
-  // What its file says: `show` refuses to run beside the server, so this stops it and starts it again.
+  // The contents of its file: `show` refuses to run beside the server, so this stops it and starts it again.
   Result<nlohmann::json> Show() {
     Kill();
     bp::ipstream out;
@@ -152,7 +152,7 @@ class ThreeWayLoad {
   uint64_t aborted() const { return aborted_; }
   int64_t committed(int who) const { return committed_[who]; }
   static std::string Account(int who) { return "account-" + std::to_string(who); }
-  // Of client `who`, one on each shard.
+  // The keys of client `who`, one on each shard.
   std::vector<std::string> Keys(int who) const {
     return {keys_[static_cast<size_t>(who)], keys_[static_cast<size_t>(kClients + who)]};
   }

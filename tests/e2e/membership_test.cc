@@ -95,7 +95,7 @@ class Membership : public testing::Test {
     const auto begun = steady_clock::now();
     const uint64_t before = load_->committed();
     Ran added;
-    // What a restarted node has registered shows in the directory a moment after it serves.
+    // A restarted node's registration shows in the directory a moment after it serves.
     do {
       added = cluster_.Run({"group", "add-replica", "s1", "n3"});
     } while (added.exit_code != 0 && SecondsSince(begun) < kSettleSeconds);

@@ -132,7 +132,7 @@ class Partition : public testing::Test {
   void TearDown() override {
     stop_checked_ = true;
     if (!checked_.joinable()) return;
-    // Whatever failed: those that wait get an answer.
+    // After any failure those that wait get an answer.
     for (int node = 1; node <= cluster_.nodes().node_count(); ++node) {
       cluster_.Pause(node, false);
       cluster_.network().Heal(node, FaultyNetwork::Held::kIsLost);
@@ -178,7 +178,7 @@ class Partition : public testing::Test {
         if ((made.fault.parties & kBackup) != 0) CutLink(made, made.backup);
         if ((made.fault.parties & kClients) != 0) {
           CutLink(made, FaultyNetwork::kClients);
-          // Who asks a shard are the coordinators.
+          // The clients of a shard are the coordinators.
           if (made.fault.group != kCoordinator) {
             CutLink(made, FirstNode(kCoordinator));
             CutLink(made, FirstNode(kCoordinator) + 1);

@@ -71,7 +71,7 @@ class TestCluster {
     std::string out;  // stdout and stderr
   };
   Ran Run(const std::vector<std::string>& arguments, bool connects = true) const;
-  // Of the cluster; one of the nodes has to be up.
+  // The view of the cluster; one of the nodes has to be up.
   Result<cli::ClusterView> View() const { return cli::ClusterView::Find(addresses()); }
   // SIGSTOP, SIGCONT. A node that is stopped is not asked below.
   void Pause(int node, bool paused);

@@ -231,7 +231,7 @@ TEST_F(BackupLearner, OneChangeAtATime) {
   EXPECT_TRUE(replies[1].status.ok());
 }
 
-// What became of a change whose compare-and-swap was not answered, another primary's view tells.
+// Another primary's view tells the fate of a change whose compare-and-swap was not answered.
 TEST_F(BackupLearner, RemovalIsDoneWhereTheViewOfALaterPrimaryShowsIt) {
   for (const bool made : {true, false}) {
     Replica primary(1);

@@ -1,4 +1,4 @@
-// What a backup takes in, cuts and acknowledges: R1, R2, R4, and hostile input.
+// The records that a backup takes in, cuts and acknowledges: R1, R2, R4, and hostile input.
 
 #include <gtest/gtest.h>
 

@@ -95,7 +95,7 @@ void World::Start(Node& node) {
 
 void World::Crash(Node& node) {
   counts_.crashes++;
-  // What was not forced: any prefix of it survives.
+  // Any prefix of what was not forced survives.
   const size_t kept = Random(node.jobs.size() + 1);
   if (kept < node.jobs.size()) counts_.lost_tails++;
   RunLogJobs(node, kept, false);

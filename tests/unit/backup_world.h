@@ -23,10 +23,16 @@
 // core's order of effects is enough.
 namespace assent::backup {
 
-// What is checked, always: I-R1 one (epoch, LSN), one record. I-R2 one life leads an epoch. I-R3, I-D1 each
-// member of the directory's view holds, durably, whatever was answered for. I-R4 epochs only rise. I-C1
-// stores are prefixes of one history. I-S2 no two replicas hold a lease at once, whatever their clocks'
-// offsets and drift, and whoever is stopped. A violation aborts the process after printing the seed.
+// The checks, always:
+//   I-R1        one (epoch, LSN), one record
+//   I-R2        one life leads an epoch
+//   I-R3, I-D1  each member of the directory's view holds, durably, whatever was answered for
+//   I-R4        epochs only rise
+//   I-C1        stores are prefixes of one history
+//   I-S2        no two replicas hold a lease at once, whatever their clocks' offsets and drift, and
+//               whoever is stopped
+//
+// A violation aborts the process after printing the seed.
 class World {
  public:
   struct Options {

@@ -3,7 +3,7 @@
 #include "common/check.h"
 #include "tests/unit/backup_world_node.h"
 
-// What happens to a World, and what is checked all the time.
+// The events of a World, and the checks that run all the time.
 namespace assent::backup {
 
 World::Node* World::ServingPrimary() {
@@ -67,8 +67,8 @@ void World::Chaos(uint64_t until_us) {
       if (node.up) Crash(node);
       if (options_.outages && Chance(0.7)) node.down_until_us = now_us_ + Random(8'000'000);
     } else if (dice < 63) {
-      // Never the primary's disk, so one with all records is left; nor one that a view on its way may make
-      // that.
+      // Never the primary's disk, so one with all records is left; nor one that a view on its way
+      // may make that.
       if (!node.up && view_ && view_->primary != node.id && proposals_on_the_way_ == 0) Wipe(node);
     } else if (dice < 79) {
       if (!node.up && node.down_until_us <= now_us_) Start(node);
@@ -119,7 +119,7 @@ bool World::Heal(uint64_t patience_us) {
     Operate();
     Node* primary = ServingPrimary();
     if (primary == nullptr || !view_ || view_->members.size() != nodes_.size()) continue;
-    // What a primary appends that another then replaces may be gone with it.
+    // Records that a primary appends, and another then replaces, may be gone with it.
     if (of_target != view_->epoch && primary->core->view() == view_) {
       AppendAsRole(*primary, 3);
       target = Raw(primary->log.last().lsn);
@@ -137,8 +137,8 @@ bool World::Heal(uint64_t patience_us) {
 
 // ---- Checks ----
 
-// I-R3, I-D1: each member of the directory's view, under the incarnation named, durably holds what was
-// answered for.
+// I-R3, I-D1: each member of the directory's view, under the incarnation named, durably holds what
+// was answered for.
 void World::CheckHeld() const {
   if (!view_) return;
   for (const Member& member : view_->members) {

@@ -78,7 +78,7 @@ History SerialHistory(uint64_t seed, size_t transactions, size_t keys) {
       }
     }
     if (happens) {
-      // What nobody will scan any more need not be copied for ever.
+      // A list that nobody will scan any more need not be copied for ever.
       std::string old = "s" + std::to_string(i / 50) + "/";
       std::erase_if(
           mine, [&](const auto& row) { return row.first.starts_with("s") && !row.first.starts_with(old); });

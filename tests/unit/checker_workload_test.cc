@@ -1,5 +1,5 @@
-// The workload and the checker together, on stores that are right, and on stores that are wrong in known
-// ways.
+// The workload and the checker together, on stores that are right, and on stores that are wrong
+// in known ways.
 #include <gtest/gtest.h>
 
 #include <algorithm>

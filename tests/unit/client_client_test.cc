@@ -297,8 +297,8 @@ TEST(Client, UnknownOutcomeIsNotAcknowledgedAndCanBeAskedFor) {
   EXPECT_TRUE(asked.repeated);
 }
 
-// The cluster keeps what is not acknowledged, so a token that nobody may settle must not hold up all that
-// follow.
+// The cluster keeps what is not acknowledged, so a token that nobody may settle must not hold
+// up all that follow.
 TEST(Client, OneUnknownOutcomeDoesNotHoldUpAcknowledgements) {  // C5, G8
   Coordinator coordinator;
   ClientOptions options = Quick();

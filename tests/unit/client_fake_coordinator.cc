@@ -13,7 +13,7 @@ namespace {
 
 constexpr int32_t kGroup = (1 << 16) | 1;
 
-// What a processor makes of it is an answer without content: the client cannot know what was done.
+// A processor makes an answer without content of it: the client cannot know what was done.
 [[noreturn]] void Lose() {
   throw std::runtime_error("lost");
 }
@@ -376,8 +376,8 @@ std::function<Fault()> Script(std::deque<Fault> faults) {
 }
 
 Client Connected(Coordinator& coordinator, const ClientOptions& options) {
-  // The deadlines that some tests ask for may be too short for a connect on a busy machine, which is not
-  // their point.
+  // The deadlines that some tests ask for may be too short for a connect on a busy machine, which
+  // is not their point.
   for (int tries = 1;; ++tries) {
     auto client = Client::Connect({coordinator.address()}, options);
     if (client.ok() || tries == 100) return std::move(client).value();

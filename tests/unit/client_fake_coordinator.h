@@ -46,16 +46,16 @@ class Coordinator final : public wire::TransactionManagerIf {
   void Release();       // lets hanging handlers go
   void Stop();
 
-  // What to do to the next request of a kind that can fail: execute, commit, work.
+  // The fault of the next request of a kind that can fail: execute, commit, work.
   void SetFaults(std::function<Fault()> next_fault);
 
   // Before the first connection only:
-  // What where_is says; empty: this one leads.
+  // The leader's address as where_is tells it; empty: this one leads.
   std::string leader_address;
   std::vector<std::string> other_addresses;
   std::string cluster = "fake";
   bool knows_leader = true;
-  // What scans find, so many rows an answer.
+  // The rows that scans find, so many an answer.
   std::map<std::string, std::string> rows;
   size_t page_rows = 4'096;
 

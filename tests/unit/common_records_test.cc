@@ -45,7 +45,7 @@ class Draw {
   Decision ADecision() { return Flip() ? Decision::kCommit : Decision::kAbort; }
   uint32_t Attempt() { return static_cast<uint32_t>(Number()); }
 
-  // Of each type in turn.
+  // A record of each type in turn.
   LogRecord Record(size_t type) {
     switch (type % std::variant_size_v<LogRecord>) {
       case 0:
@@ -83,8 +83,8 @@ class Draw {
   std::mt19937_64 random_;
 };
 
-// Bytes that decode are those that the record encodes to: so nothing that decodes was misread, whatever it
-// was before.
+// Bytes that decode are those that the record encodes to: so nothing that decodes was misread, whatever
+// it was before.
 void ExpectRefusedOrExact(const std::string& bytes) {
   const auto record = DecodeRecord(bytes);
   if (record.ok()) {
@@ -107,7 +107,7 @@ TEST(Records, EveryTypeRoundTrips) {
   EXPECT_EQ(types.size(), std::variant_size_v<LogRecord>);
 }
 
-// What versions wrote that did not note when a transaction began.
+// Some versions did not note when a transaction began: their records are read.
 TEST(Records, CommittedWithoutItsBeginIsRead) {
   Committed record{
       TxnId{kCoordinator, Epoch{2}, 5}, {{"", kShard, true}}, {kCoordinator, ClientId{7}, 8, 9}, 1, 2, 3};

@@ -271,7 +271,7 @@ TEST(ConfigReference, NamesEachKeyWithItsDefaultAndBounds) {
     if (at == std::string::npos || defaults[at + name.size() + 4] == '"') continue;
     const size_t begin = at + name.size() + 4;
     EXPECT_EQ(cells.at(2), defaults.substr(begin, defaults.find('\n', begin) - begin)) << key;
-    // What is out of bounds is told with them.
+    // A value out of bounds is told with them.
     std::string text = kGood;
     const size_t value = text.find(name + " = ") + name.size() + 3;
     text.replace(value, text.find('\n', value) - value, "0");

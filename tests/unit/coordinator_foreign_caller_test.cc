@@ -164,7 +164,7 @@ TEST_F(ForeignCallerTest, VotesAndEndsComeBack) {
   EXPECT_EQ(refused.detail, "rollback");
 }
 
-// What assent.thrift says of PrepareReply.
+// The rules that assent.thrift gives for PrepareReply.
 TEST_F(ForeignCallerTest, OnlyAWholeAnswerToThisRequestIsAVote) {  // I-A3
   Start();
   const auto reached = [&] {

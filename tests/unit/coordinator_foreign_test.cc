@@ -396,8 +396,8 @@ TEST(CoordinatorForeign, HigherIdsAreReported) {
   EXPECT_EQ(CountReports(h, "bank lists c1.7.1 as prepared, which this coordinator has not begun"), 1u);
 }
 
-// Restored from a copy: it says again that it is in doubt about what it had committed. As far as that is
-// known.
+// Restored from a copy: it says again that it is in doubt about what it had committed. As far
+// as that is known.
 TEST(CoordinatorForeign, WhatItAcknowledgedAndListsAgainIsCommittedAgainAndReported) {
   Harness h;
   std::vector<TxnId> txns;

@@ -113,7 +113,7 @@ class Harness {
     now.wall_us += end - now.mono_us;
     now.mono_us = end;
   }
-  // Of a transaction begun here, its owner calls unless a key is given.
+  // On a transaction begun here, its owner calls unless a key is given.
   RequestId Call(ClientRequest request) {
     std::visit(
         [this](auto& one) {

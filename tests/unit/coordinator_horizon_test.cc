@@ -114,7 +114,7 @@ TEST(CoordinatorHorizon, NewPrimaryWhoseClockIsAheadEndsNothing) {
   EXPECT_EQ(h.AnswerTo<Ending>(h.Call(h.Puts(again, {kS1, kS2}))).outcome, Outcome::kCommitted);
 }
 
-// What is under way finds its outcome all the same.
+// A commit that is under way finds its outcome all the same.
 TEST(CoordinatorHorizon, ShorterRetentionDoesNotRefuseWhatWasBornBefore) {
   Harness h;
   h.Pass(0);

@@ -14,7 +14,7 @@ namespace {
 
 using TokenKey = std::pair<ClientId, uint64_t>;
 
-// What really happened.
+// The true history.
 struct Ghost {
   std::map<TxnId, std::string> committed, aborted;        // by which participant first
   std::map<TokenKey, std::pair<TxnId, uint32_t>> effect;  // transaction and attempt

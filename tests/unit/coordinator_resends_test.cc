@@ -74,8 +74,8 @@ TEST(CoordinatorResends, TenThousandUnendedCommitsDoNotStampede) {  // C7, I-Q1
     h.log.emplace_back(lsn, Committed{txn, {{"", kS1, true}, {"", kS2, true}}, h.Tag(seq).token, 1, 7, 0});
   }
   h.replicated = Lsn{h.log.size()};
-  // CheckInvariants at each of many steps over 10,000 would take minutes: this test drives the core by
-  // itself.
+  // CheckInvariants at each of many steps over 10,000 would take minutes: this test drives
+  // the core by itself.
   h.Open();
   h.core->Apply(Next(h.replicated), EpochBegan{});
   RoleEffects out;

@@ -256,7 +256,7 @@ TEST_F(LogWriterTest, EndDoesNotWaitForADescriptor) {
       std::find_if(dones.begin(), dones.end(), [](const LogDone& done) { return !done.status.ok(); });
   ASSERT_NE(failed, dones.end());
   EXPECT_EQ(failed->status.code(), StatusCode::kUnavailable);
-  // What came behind it would leave a gap.
+  // Records behind it would leave a gap.
   EXPECT_TRUE(std::none_of(failed, dones.end(), [](const LogDone& done) { return done.status.ok(); }));
 }
 

@@ -250,7 +250,7 @@ TEST_F(DriverOfAShard, R7FailedWriteHaltsTheReplicaWhichThenSaysNothing) {
   world.RunFor(kSecond);
   for (const auto& [to, envelope] : world.sent()) EXPECT_NE(envelope.from_node, kN1);
   EXPECT_EQ(world.Find(kN1, kS1)->NextDeadline(), UINT64_MAX);
-  // What is on the disk decides.
+  // The disk decides.
   world.Crash(kN1, true);
   world.Start(kN1);
   ASSERT_TRUE(world.RunUntil([&] { return world.Primary(kS1) != nullptr; }, 5 * kSecond));

@@ -142,8 +142,8 @@ TEST_F(StateMachineTest, ManyChangesDoNotWait) {
   EXPECT_EQ(machine->store().applied().lsn, Lsn{1'000});
 }
 
-// What has gathered while nothing was replicated goes in parts, so that the loop sees to other things
-// between.
+// A backlog that gathered while nothing was replicated goes in parts, so that the loop sees to
+// other things between.
 TEST_F(StateMachineTest, ALargeBacklogGoesToTheStoreInParts) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 10'000);
@@ -191,7 +191,7 @@ TEST_F(StateMachineTest, CheckpointComesWithEnoughWrittenAndThenTheLogMayGo) {
   EXPECT_EQ(machine->store().synced(), machine->store().applied());
 }
 
-// What begins and ends within a batch never reaches SQLite, but fills the log (G8).
+// A row that begins and ends within a batch never reaches SQLite, but fills the log (G8).
 TEST_F(StateMachineTest, CheckpointComesWithALongLogToo) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   EXPECT_FALSE(*machine->MaybeCheckpoint(10 << 20)) << "nothing was applied: nothing can go";

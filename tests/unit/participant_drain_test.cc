@@ -50,8 +50,8 @@ TEST(ParticipantDrain, PeerInDoubtIsNotRefusedWhatMayBeHeldBack) {  // P8
   EXPECT_EQ(shard.Replicate(), Lines{"c1<Yes(1)"});
 }
 
-// What a vote or a reply holds besides its verdict only this primary can say: the next one's word must not be
-// heard before.
+// Only this primary can say what a vote or a reply holds besides its verdict: the next one's word must not
+// be heard before.
 TEST(ParticipantDrain, RepliesHaveArrivedBeforeTheGroupIsLetGo) {
   Shard shard;
   shard.Prepare(1, {Get("a"), Put("b", "x")});
@@ -133,8 +133,8 @@ TEST(ParticipantDrain, NobodyIsAskedWhenItIsCalledOff) {
   EXPECT_EQ(shard.Step(Draining{true}), Lines{"c1<Confirm 1"}) << "another time";
 }
 
-// P2: elsewhere (5) may wait for a lock that (3) holds, and (3) would wait for the handover, which waits for
-// (5).
+// P2: elsewhere (5) may wait for a lock that (3) holds, and (3) would wait for the handover, which
+// waits for (5).
 TEST(ParticipantDrain, OlderWorkThanWhatIsOpenIsLetIn) {
   Shard shard;
   shard.Operate(5, 1, {Put("a", "x")});

@@ -2,7 +2,7 @@
 
 #include "participant_testing.h"
 
-// What a restart or a failover finds: P1, P3, and the same state from any snapshot.
+// The state that a restart or a failover finds: P1, P3, and the same state from any snapshot.
 namespace assent::participant {
 namespace {
 

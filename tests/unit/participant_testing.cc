@@ -117,7 +117,7 @@ Lines Shard::Step(const RoleEvent& event) {
       if (reply != nullptr) named_.try_emplace(reply->txn, reply->branch);
     }
     if (const auto* append = std::get_if<assent::Append>(&effect)) {
-      // What goes over the wire is bytes.
+      // Bytes go over the wire.
       const auto record = DecodeRecord(EncodeRecord(append->record));
       ASSENT_CHECK(record.ok() && append->lsn == Next(log_.back().first));
       log_.emplace_back(append->lsn, record.value());

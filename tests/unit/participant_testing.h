@@ -59,7 +59,7 @@ inline Operation Scan(std::string prefix, uint32_t limit = 0) {
   return ScanOp{std::move(prefix), limit};
 }
 
-// What tests vary of a message.
+// The fields of a message that tests vary.
 struct Extra {
   bool has_foreign = false;
   uint64_t mark = 0;

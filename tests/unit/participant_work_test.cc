@@ -107,8 +107,8 @@ TEST(ParticipantWork, BranchOfAnotherEpochIsLost) {  // P3: a failover ate half 
 }
 
 // A repeated first message comes after the branch was wounded and its end forgotten: what it opens has not
-// read what the transaction goes by. With the branch taken for the first, the transaction's write undid the
-// older one's.
+// read what the transaction goes by. With the branch taken for the first, the transaction's write undid
+// the older one's.
 TEST(ParticipantWork, BranchOpenedAgainByARepeatedFirstMessageIsNotTheFirst) {  // P3
   for (const bool two_phase : {false, true}) {
     Shard shard({.ended_max = 0});  // a comfort only: nothing may depend on it

@@ -190,8 +190,8 @@ TEST(ConnectionFailure, HostileServerIsUnavailableOrInvalid) {
 }
 
 TEST(ConnectionReuse, RestartedServerIsReachedWithoutDoubt) {
-  // The old connection is dead, but a send into it would still succeed: the call must not end as "may have
-  // run".
+  // The old connection is dead, but a send into it would still succeed: the call must not end
+  // as "may have run".
   auto first = std::make_unique<EchoServer>();
   Connection<EchoClient> connection(first->client());
   ASSERT_TRUE(connection.Call([](EchoClient& client) { client.add(1, 2); }).ok());

@@ -131,7 +131,7 @@ class RawPeer {
  public:
   explicit RawPeer(const Address& to);
   void Send(const std::string& bytes);
-  // What comes until the server closes; fails the process if it does not within a minute.
+  // All bytes until the server closes; fails the process if it does not within a minute.
   std::string ReadToEnd();
 
  private:

@@ -25,7 +25,7 @@ struct Pipe {
   void Feed(const std::string& bytes) {
     wire->write(reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<uint32_t>(bytes.size()));
   }
-  // What the server does with a request.
+  // Reads a request as the server does.
   void ReadMessage() {
     std::string name;
     apache::thrift::protocol::TMessageType type{};

@@ -26,7 +26,7 @@ TEST(Descriptors, AreEnoughForWhatIsConfigured) {
   EXPECT_LE(Taken(*plan), 4096U);
 }
 
-// Whatever the limit, logs, stores and links have theirs, and peers and operators get in.
+// Under any limit logs, stores and links have theirs, and peers and operators get in.
 TEST(Descriptors, ClientsGetWhatIsLeft) {
   uint64_t least = 0;
   for (uint64_t limit = 1; limit <= 2'000; ++limit) {

@@ -8,8 +8,8 @@
 #include "store_testing.h"
 #include "temp_directory.h"
 
-// G7: whatever becomes of the bytes of a store's file, it never answers with a wrong row, nor with a missing
-// one.
+// G7: whatever becomes of the bytes of a store's file, it never answers with a wrong row, nor
+// with a missing one.
 namespace assent {
 namespace {
 
@@ -30,8 +30,8 @@ class StoreDamage : public testing::Test {
     bytes_ = ReadFile(path_);
   }
 
-  // Opens the file as it is now and reads everything twice, row by row and by scans. Returns whether damage
-  // was seen.
+  // Opens the file as it is now and reads everything twice, row by row and by scans. Returns whether
+  // damage was seen.
   bool DamageIsSeenOrHarmless(bool verify) {
     StoreOptions options;
     options.verify = verify;

@@ -25,8 +25,8 @@ StoreOptions Options() {
   return options;
 }
 
-// Applies records (applied(), kRecords] one a batch, with a checkpoint now and then. Stops at the first
-// error.
+// Applies records (applied(), kRecords] one a batch, with a checkpoint now and then. Stops
+// at the first error.
 Status RunWorkload(Store& store) {
   RandomHistory history(kSeed, 30, 3000);
   while (history.last() < kRecords) {
@@ -113,8 +113,8 @@ TEST(StoreFaults, EveryFailedWriteAndSyncLatchesAndLosesNothing) {  // R7, R13
         auto store = Store::Open(temp / "state.sqlite", kIdentity, Options());
         ASSERT_TRUE(store.ok()) << store.status().ToString();
         ASSERT_GE((*store)->applied(), synced);
-        // A commit whose write failed may turn out to have reached the file whole: then one batch more is
-        // there.
+        // A commit whose write failed may turn out to have reached the file whole: then one batch
+        // more is there.
         ASSERT_GE((*store)->applied(), applied);
         ASSERT_LE(Raw((*store)->applied().lsn), Raw(applied.lsn) + 1);
         ExpectWholeState(**store);
@@ -177,8 +177,8 @@ TEST(StoreFaults, ProcessKilledWhileTheStoreIsMadeLeavesNoHalfOne) {
   }
 }
 
-// R13: after a power cut the file is the whole state at its `applied`, which is at or above what was said to
-// be synced.
+// R13: after a power cut the file is the whole state at its `applied`, which is at or above what was said
+// to be synced.
 TEST(StoreFaults, PowerCutKeepsWhatWasSynced) {
   std::mt19937_64 random(kSeed);
   const uint64_t changes = CountChanges();

@@ -43,8 +43,8 @@ std::set<std::string> Names(const std::string& directory) {
   return names;
 }
 
-// R6: the writing connection's own writes are carried along, so the copy ends, and is the state at one
-// position.
+// R6: the writing connection's own writes are carried along, so the copy ends, and is the state
+// at one position.
 TEST(Snapshot, TakenUnderWritesIsTheStateAtItsPosition) {
   for (const int pages : {1, 3, 1000}) {
     SCOPED_TRACE(pages);

@@ -155,8 +155,8 @@ TEST(StoreCheckpoint, SyncedFollowsAppliedOnlyThroughCheckpoint) {  // R13
   EXPECT_EQ(*store->Checkpoint(), At(1, 3));
 }
 
-// One that was damaged later would be where the next open stops, and play those before it onto newer pages
-// (G7).
+// One that was damaged later would be where the next open stops, and play those before it onto
+// newer pages (G7).
 TEST(StoreCheckpoint, LeavesNoFrameInTheWalFile) {
   const TempDirectory directory;
   const auto store = MustOpen(directory / "state.sqlite");
@@ -180,8 +180,7 @@ TEST(StoreReopen, KeepsAllThatWasAppliedAndSyncsIt) {
   EXPECT_EQ(store->Get(Table::kData, "a"), (Row{"1", Lsn{7}}));
 }
 
-// What the overlay hands over, however it is cut into batches, is the whole state at `applied` each time
-// (R13).
+// The overlay's changes, in batches of any size, give the whole state at `applied` each time (R13).
 TEST(StoreReplay, EveryTransactionIsTheWholeStateAtApplied) {
   for (uint64_t seed = 1; seed <= 8; ++seed) {
     SCOPED_TRACE(seed);
@@ -352,7 +351,7 @@ TEST(StoreOpen, UnknownVfsIsInvalid) {
   EXPECT_EQ(store.status().code(), StatusCode::kInvalid);
 }
 
-// What happens to names, in order.
+// Notes what happens to names, in order.
 class RecordingFiles final : public StoreFiles {
  public:
   Result<bool> Exists(const std::string& path) override { return PosixStoreFiles().Exists(path); }

@@ -24,8 +24,8 @@ class TestDisk {
   void ExitAt(uint64_t change) { exit_at_ = change; }
   // The file's contents are durable as they are.
   void MarkDurable(const std::string& path);
-  // After everything that used the files is gone: leaves of each file any subset, by sector, of what was not
-  // synced.
+  // After everything that used the files is gone: leaves of each file any subset, by sector, of what
+  // was not synced.
   void CutPower(std::mt19937_64& random);
 
   // For the VFS. Returns SQLITE_OK or the fault; may not return.

@@ -68,7 +68,7 @@ int DecodeAsEverything(const std::string& bytes) {
     deliver.to_node = 8;
     Delivery delivery = OpenDeliverRequest("cluster", NodeId{8}, std::move(deliver));
     accepted += static_cast<int>(delivery.envelopes.size());
-    // What was accepted can be sent on.
+    // Accepted messages can be sent on.
     if (!delivery.envelopes.empty()) {
       const PeerRoute route{"cluster", delivery.envelopes[0].from_node, NodeId{9}};
       (void)ToBytes(TakeDeliverRequest(route, delivery.envelopes, 1 << 20));
@@ -204,8 +204,8 @@ TEST(CodecFuzz, MissingFields) {
   EXPECT_GT(accepted, 1000);
 }
 
-// A list, string or nesting that announces far more than it brings: refused before anything is allocated for
-// it.
+// A list, string or nesting that announces far more than it brings: refused before anything
+// is allocated for it.
 TEST(CodecFuzz, HostileSizes) {
   const auto field = [](uint8_t type, uint8_t id) {
     return std::string{static_cast<char>(type), '\0', static_cast<char>(id)};

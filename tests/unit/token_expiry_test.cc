@@ -1,5 +1,5 @@
-// C5, C6: coordinator and shard together, where a one-phase commit's token grows old while its answer is
-// lost.
+// C5, C6: coordinator and shard together, where a one-phase commit's token grows old while
+// its answer is lost.
 #include <gtest/gtest.h>
 
 #include "client/outcome.h"
@@ -42,8 +42,8 @@ struct World {
     }
     return back;
   }
-  // What the coordinator has said arrives; what the shard answers, also once its records are replicated, does
-  // if `both_ways`.
+  // The coordinator's messages arrive; so do the shard's answers, also those once its records are
+  // replicated, if `both_ways`.
   void Exchange(bool both_ways) {
     std::vector<Message> said;
     for (const RoleEffect& effect : c.effects) {

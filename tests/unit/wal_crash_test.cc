@@ -1,7 +1,7 @@
 // A reference workload is run clean and its effects on the disk are counted; then it is stopped at each of
 // them, and at each effect of the recovery that follows, and what is recovered is compared with a model. The
-// same with an EIO at each effect, and with a disk that fills up at each size. (R4, R7, R8, R9, R13's
-// trimming)
+// same with an EIO at each effect, and with a disk that fills up at each size. (R4, R7, R8,
+// R9, R13's trimming)
 #include "tests/unit/wal_test_util.h"
 
 namespace assent::wal {
@@ -17,8 +17,8 @@ struct Step {
   size_t payload_bytes = 250;
 };
 
-// Small enough to be stopped everywhere; rolls, recycles, truncates within and across segments, trims,
-// resets.
+// Small enough to be stopped everywhere; rolls, recycles, truncates within and across
+// segments, trims, resets.
 const std::vector<Step>& Workload() {
   using What = Step::What;
   static const std::vector<Step> steps = {
@@ -50,7 +50,7 @@ const std::vector<Step>& Workload() {
   return steps;
 }
 
-// What a log holds, by the book.
+// The contents of a log, by the book.
 struct Model {
   LogPosition base;
   std::vector<LogEntry> entries;
@@ -97,8 +97,8 @@ struct Model {
   }
 };
 
-// A log under the workload, and its model before and after the step that was under way when something
-// happened.
+// A log under the workload, and its model before and after the step that was under way
+// when something happened.
 struct Trial {
   MemoryFileSystem files;
   std::unique_ptr<Log> log;
@@ -199,7 +199,7 @@ uint64_t CountEffects() {
   return run.files.effects();
 }
 
-// What a power cut keeps: nothing, everything, or some of it.
+// The part that a power cut keeps: nothing, everything, or some of it.
 std::function<bool()> Keep(unsigned variant, uint64_t seed) {
   if (variant < 2) return [variant] { return variant == 1; };
   auto random = std::make_shared<std::mt19937_64>(seed * 31 + variant);
@@ -249,8 +249,8 @@ TEST(WalCrash, AtEachEffectAndAtEachOfItsRecovery) {
 }
 
 // kill -9: the machine's cache keeps what was not synced, until a power cut later on. By then the next
-// process counts on it, file names included. One record goes into the segment that was found, fifteen need
-// another.
+// process counts on it, file names included. One record goes into the segment that was found,
+// fifteen need another.
 TEST(WalCrash, ProcessKilledAtEachEffectThenPowerCut) {
   const uint64_t effects = CountEffects();
   for (uint64_t i = 1; i <= effects; ++i) {
@@ -268,8 +268,8 @@ TEST(WalCrash, ProcessKilledAtEachEffectThenPowerCut) {
   }
 }
 
-// R7: the first error is final; the process restarts on a disk whose cache may show what the medium does not
-// hold.
+// R7: the first error is final; the process restarts on a disk whose cache may show what the medium
+// does not hold.
 TEST(WalCrash, ErrorAtEachEffectPoisons) {
   const uint64_t effects = CountEffects();
   for (uint64_t i = 1; i <= effects; ++i) {

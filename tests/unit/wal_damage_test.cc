@@ -130,8 +130,8 @@ TEST_F(WalDamage, EveryBitFlip) {
           ExpectRecovered(files_, Watermark(), bit == offset % 8);
           ++cut;
         } else {
-          // Padding, and what no batch reached: one bit of a byte stands for all where nothing can be read
-          // anyway.
+          // Padding, and what no batch reached: one bit of a byte stands for all where nothing can
+          // be read anyway.
           if (bit == offset % 8) ExpectRecovered(files_, all_.size(), is_tail && bit == 0);
           ++without_effect;
         }
@@ -160,8 +160,8 @@ TEST_F(WalDamage, EveryFileTruncation) {
 }
 
 TEST_F(WalDamage, EveryPointAtWhichWritingMayHaveStopped) {
-  // As if nothing from some byte of the last segment on had ever been written. What is left of the log cannot
-  // know of what is gone; whoever had an acknowledgement does.
+  // As if nothing from some byte of the last segment on had ever been written. The rest of the log cannot
+  // know of what is gone; the holder of an acknowledgement does.
   const SegmentLayout& segment = segments_.back();
   const MemoryInode saved = files_.inode(segment.path);
   for (uint64_t stop = kSegmentBytes; stop-- > 0;) {

@@ -114,8 +114,8 @@ TEST(WalInspect, InterruptedTruncationShowsAsVoid) {
   {
     const auto log = MustOpen(files);
     ExpectOk(log->AppendAndForce(Entries(1, 1, 30, 300)));
-    // Spare: create, write, sync, rename. New segment: directory, write, sync, rename, directory; then the
-    // recycling.
+    // Spare: create, write, sync, rename. New segment: directory, write, sync, rename, directory;
+    // then the recycling.
     files.Inject(10, MemoryFileSystem::Fault::kStop);
     EXPECT_EQ(log->Truncate(Lsn{3}).code(), StatusCode::kIo);
   }

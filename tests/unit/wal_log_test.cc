@@ -370,7 +370,7 @@ TEST(LogDescriptors, WantOfThemPoisonsNothingAndTheSameCallSucceedsLater) {
   EXPECT_EQ(Texts(ReadAll(log)), Texts(Entries(1, 1, lsn + 20, record_bytes)));
 }
 
-// What was made ahead of need is also opened ahead of need.
+// A segment made ahead of need is also opened ahead of need.
 TEST(LogDescriptors, PreparedSegmentNeedsNone) {
   MemoryFileSystem memory;
   WithoutDescriptors files(memory);

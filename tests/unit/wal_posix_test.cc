@@ -1,5 +1,5 @@
-// wal/posix_file.h on a real directory, and the log on it: reads from another thread while the log thread
-// works.
+// wal/posix_file.h on a real directory, and the log on it: reads from another thread while
+// the log thread works.
 #include <atomic>
 #include <filesystem>
 #include <thread>

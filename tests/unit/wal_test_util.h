@@ -11,7 +11,7 @@
 #include "sim/memory_file.h"
 #include "wal/log.h"
 
-// What the log's tests share: records whose payload follows from their position, and reads of a whole log.
+// Shared by the log's tests: records whose payload follows from their position, and reads of a whole log.
 namespace assent::wal {
 
 // Under a sanitizer, enumerations that would take minutes take each nth of what they vary beside the place.

@@ -49,7 +49,7 @@ std::unique_ptr<Log> OpenOnGround(MemoryFileSystem& files, Ground ground) {
   return log;
 }
 
-// What follows a crash: an append of the same LSNs, then a power cut that keeps nothing unsynced. The same
+// The sequel of a crash: an append of the same LSNs, then a power cut that keeps nothing unsynced. The same
 // epoch on purpose: it is the writer's zeros, not the epoch, that must keep the old bytes out.
 void ExpectCleanAfterAppend(MemoryFileSystem& files, uint64_t last) {
   std::vector<std::string> expected;
