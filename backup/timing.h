@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-// When a ReplicationCore does again what was not answered. None of these delays a record on its way (R10).
+// Times after which a ReplicationCore repeats what was not answered. None delays a record on its way (R10).
 namespace assent::backup {
 
 inline constexpr uint64_t kMillisecond = 1000;

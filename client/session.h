@@ -15,7 +15,7 @@
 #include "runtime/transport/client.h"
 
 // The connection of one Client: finds the leader of its coordinator group, sends it one request at a time,
-// and keeps the client's tokens. It never repeats a request: who asks decides what a failure means.
+// and keeps the client's tokens. It never repeats a request: its caller decides what a failure means.
 namespace assent {
 
 using Deadline = std::chrono::steady_clock::time_point;

@@ -230,8 +230,9 @@ struct PeerOutcome {
   std::optional<Decision> decision;
 };
 
-// Any group to any: the message that you sent named an older epoch of mine than this envelope's `from_epoch`,
-// or you do not know who leads me. It was dropped. The driver consumes it; cores never see it.
+// Any group to any: my epoch is this envelope's `from_epoch`. Answers a message that named an older one of
+// mine, or reached no primary, and was dropped. A primary that begins to serve sends it to all other groups,
+// unasked (R3). The driver consumes it; cores never see it.
 struct EpochNews {};
 
 using Message = std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck, HandOver, Operate,

@@ -43,9 +43,8 @@ struct View {
   View Successor() const;
 };
 
-// kInvalid, with what is wrong: no epoch, no life, no members or more than kMembersMax, one without an
-// incarnation, nodes not ascending, the primary not among them;
-// a removed one that is a member.
+// kInvalid, with the reason: no epoch, no life, no members or more than kMembersMax, one without an
+// incarnation, nodes not ascending, the primary not among them; a removed one that is a member.
 Status ValidateView(const View& view);
 
 // One line: `view s1 epoch=4 primary=n1 life=9f3c members=n1:ab12,n2:77e0`.

@@ -13,7 +13,7 @@
 
 namespace assent::coordinator {
 
-// C7: what is to be sent again, to whom, when. Backoff with jitter for each branch, and a budget for each
+// C7: decides what is sent again, to whom, when. Backoff with jitter for each branch, and a budget for each
 // peer, so that ten thousand unended commits after a restart do not fall on it at once: at most
 // `resends_per_window` in any window; what is over waits for the next. First sends are not its business.
 class Resends {

@@ -13,9 +13,9 @@
 
 namespace assent::coordinator {
 
-// C5: what became of each token. Owns the rows of kOutcome and kFloor, the horizon, and the index that finds
-// what the horizon has passed. The rows live in the tables, read through the overlay, never in memory. Which
-// tokens are live now is the core's knowledge, not this one's.
+// C5: the fate of each token. It owns the rows of kOutcome and kFloor, the horizon, and the index that finds
+// rows which the horizon has passed. The rows live in the tables, read through the overlay, never in memory.
+// The core knows which tokens are live now; this class does not.
 //
 //   - a recorded outcome is dropped only below its client's floor or the group's horizon;
 //   - below either a token is refused, whatever the rows say;

@@ -15,7 +15,7 @@
 // A transaction as its coordinator sees it. Plain data: the transitions are CoordinatorCore's.
 namespace assent::coordinator {
 
-// One that takes part: a shard, or a foreign resource manager by name (then `group` means nothing).
+// A participant: a shard, or a foreign resource manager by name (then `group` means nothing).
 struct Peer {
   GroupId group;
   std::string foreign;

@@ -32,7 +32,7 @@
 //       that BlockersOf(waiter).wound named.
 //
 // G8: the time of a call grows with the owners, the waiters or the locks of one owner, each of which is
-// bounded, and with no product of two of them; but for what it grants.
+// bounded, and with no product of two of them, except by the requests that it grants.
 namespace assent::participant {
 
 class LockTable {

@@ -10,13 +10,13 @@
 
 namespace assent::participant {
 
-// Sets of owners by the range that they hold or want, to be found by a key that the range covers: those, and
-// no others, are looked at.
+// Sets of owners by the range that they hold or want. A search finds the ranges that cover a key, and looks
+// at no others.
 //
-// By end, then by start. A scan's range ends behind all keys with some prefix of its start, so the ends of
-// those over a key are ends of the key's own prefixes: from one that is another's, a search leads on to the
-// next that may be. `other_ends_` counts ranges of no such form, each of whose ends behind the key
-// is looked at.
+// Sorted by end, then by start. A scan's range ends behind all keys with some prefix of its start, so where
+// it covers a key its end is that of one of the key's own prefixes: a search goes from one such end to the
+// next, and skips those between. `other_ends_` counts ranges of no such form; a search looks at each of their
+// ends behind the key.
 template <typename Owners>
 class RangeIndex {
  public:

@@ -9,9 +9,9 @@
 
 namespace assent {
 
-// Keeps what fails again and again from filling a log: of each kind the first failure is said, then one a
-// minute with the number of those that were not; and again the first one after it went well. Kinds come from
-// a small set. Any thread.
+// Keeps repeated failures from filling a log: the first of each kind is told, then one a minute, with the
+// number of those that were not; and again the first one after it went well. Kinds come from a small set. Any
+// thread may call.
 class LimitedLog {
  public:
   // The text to append to the line, "" or " (41 more since the last such line)"; nothing: do not log now.

@@ -5,7 +5,7 @@
 #include "backup/registration.h"
 #include "common/node_register.h"
 
-// Whether another process of this machine, or of another one, is gone (R3).
+// Tells whether another process, of this machine or another one, is gone (R3).
 namespace assent {
 
 // The trace of this process, which holds the lock file. Facts that the system does not tell stay 0 or empty.

@@ -42,7 +42,7 @@ struct ReplicaConfig {
 };
 
 // The driver of one replica: feeds its two cores (replication below, the role above) one event at a time, and
-// performs what they say, in the order in which they say it. Owns nothing of the protocol.
+// performs their effects in the order in which they give them. It owns nothing of the protocol.
 //
 //            Envelope, ClientCall, ForeignReply, Tick          LogDone, ViewRead, ...
 //                        |                                              |

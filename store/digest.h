@@ -23,9 +23,9 @@ struct StoreDigest {
   bool operator==(const StoreDigest&) const = default;
 };
 
-// Over all rows of some tables, their keys, LSNs and values in key order: equal states have equal digests,
-// however their batches were cut. For the audit of replicas at equal applied(). It reads everything, in
-// steps, so that other work on the store's thread goes on between them.
+// A digest of all rows of some tables, their keys, LSNs and values in key order: equal states have equal
+// digests, however their batches were cut. For the audit of replicas at equal applied(). It reads everything,
+// in steps, so that other work on the store's thread goes on between them.
 class StoreDigester {
  public:
   explicit StoreDigester(std::span<const Table> tables);

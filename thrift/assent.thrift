@@ -678,7 +678,10 @@ struct PeerOutcome {
 
 // ---- Any group to any
 
-/** What you sent named an older epoch of mine than this envelope's `from_epoch`, or none, and was dropped. */
+/**
+ * My epoch is this envelope's `from_epoch`. Answers a message that named an older one of mine, or reached no primary,
+ * and was dropped. A primary that begins to serve sends it to all other groups, unasked.
+ */
 struct EpochNews {
   1: bool news                   // true
 }

@@ -55,7 +55,7 @@ class InspectVisitor {
   virtual void OnSegmentEnd(const InspectedSegment& segment, const InspectedSegmentEnd& end) = 0;
 };
 
-// For who wants the report alone.
+// For callers that want the report alone.
 class SilentVisitor final : public InspectVisitor {
  public:
   void OnSegment(const InspectedSegment&) override {}

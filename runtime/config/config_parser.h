@@ -7,8 +7,8 @@
 #include "common/status.h"
 #include "runtime/config/config.h"
 
-// TOML text -> NodeConfig, and where each part of it stood. Checks shape only: types, known keys,
-// what text means.
+// TOML text -> NodeConfig, and where each part of it stood. Checks shape only: types, known keys, the meaning
+// of each text.
 namespace assent {
 
 // "groups[1].replicas" -> line. A part that is not in the file has none.
