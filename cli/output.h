@@ -29,7 +29,7 @@ ExitCode Worse(ExitCode a, ExitCode b);
 
 enum class Format : uint8_t { kTable, kJson, kCsv };
 
-// Prints "assent: what" to stderr, or {"error": "what"} where `errors_follow` was told JSON; returns `code`.
+// Prints "assent: what" to stderr, or {"error": "what"} where ErrorsFollow was told JSON; returns `code`.
 ExitCode Fail(ExitCode code, std::string_view what);
 ExitCode Fail(const Status& status);
 // The same for what is no error: {"note": "what"}.

@@ -21,8 +21,7 @@ struct Failure {
 
 Lock LockFor(const Operation& operation);
 
-// Checks the sizes of what comes from outside, and what the branch would be with it (faults.md's limits
-// are in common/operations.h).
+// Checks operations from outside, and the branch with them, against the limits of common/operations.h.
 std::optional<Failure> CheckLimits(const Branch& branch, const std::vector<Operation>& operations);
 
 // Does branch.operations[branch.next], whose lock the branch holds, and appends its result. Reads see the

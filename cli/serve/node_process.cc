@@ -87,9 +87,9 @@ std::unique_ptr<RoleCore> MakeRole(const NodeConfig& config, GroupId group, cons
   return std::make_unique<coordinator::CoordinatorCore>(coordinator, placement, state);
 }
 
-// Waits for what ends a node, on a thread of its own, which logs nothing before the node was told. The first
-// signal has the node leave its groups and stop. A second one ends the process at once, and so does a stop
-// that does not come to its end in kStopMax: after a crash nothing is lost either.
+// Waits for the signals that end a node, on a thread of its own, which logs nothing before the node was told.
+// The first one has the node leave its groups and stop. A second one ends the process at once, and so does a
+// stop that does not come to its end in kStopMaxMs: after a crash nothing is lost either.
 class StopSignals {
  public:
   // Blocks the signals in this thread and those that it starts from now on.
