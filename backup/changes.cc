@@ -127,8 +127,8 @@ PeerProgress* ReplicationCore::Learner() {
   return change_ && change_->kind == ChangeKind::kAddReplica ? FindPeer(change_->member) : nullptr;
 }
 
-// R11: whoever joins holds every commit back, so its disk must have kept up with what was sent so far, and be
-// fast as of the last that it did.
+// R11: a replica that joins holds every commit back, so its disk must have kept up with what was sent so far,
+// and be fast as of its last force.
 bool ReplicationCore::IsDiskProven(const PeerProgress& learner) const {
   if (change_->caught_up_us == 0 || learner.beacon_sent_us < change_->caught_up_us) return false;
   return learner.force_age_us <= kForceSlowUs;

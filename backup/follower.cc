@@ -16,7 +16,7 @@ namespace {
 // The most that a peer may send at once. A primary's Ships are smaller, but for a single record.
 constexpr size_t kShipBytesAccepted = 4 << 20;
 constexpr size_t kPieceBytesAccepted = 4 << 20;
-// Far above a primary's window: what exceeds it was not sent by one of ours (G8).
+// Far above a primary's window: more than that was not sent by one of ours (G8).
 constexpr uint64_t kUnforcedBytesMax = 16 << 20;
 constexpr uint64_t kUnwrittenBytesMax = 4 << 20;
 
@@ -115,7 +115,7 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
     } else if (position.lsn <= matched_) {
       return;  // contradicts what this primary sent before
     } else {
-      // R4: what diverges, by (epoch, LSN), goes; the rest of the Ship waits until it is gone.
+      // R4: records that diverge, by (epoch, LSN), go; the rest of the Ship waits until they are gone.
       Reached(Situation::kDivergentTailCut);
       truncating_ = PositionOf(Previous(position.lsn));
       last_ = *truncating_;
@@ -138,9 +138,9 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
 
 // R4: never truncates what is replicated or applied. A primary without such a record lost it: damage at the
 // end of its log looks like a torn tail (R8). It has not served in this epoch, nor anybody with it, since
-// this replica has not acknowledged its log: so there is no lease to wait out, and who holds what it lost
-// leads in its place. It must not get the time to drop this replica as silent and to go on without the record
-// (I-R3). Where no view without it may serve, stop: nor may one without this replica.
+// this replica has not acknowledged its log: so there is no lease to wait out, and this replica, which holds
+// the record, leads in its place. It must not get the time to drop this replica as silent and to go on
+// without the record (I-R3). Where no view without it may serve, stop: nor may one without this replica.
 void ReplicationCore::RejectPrimary(const LogPosition& theirs) {
   if (ViewIsChanging()) return;
   if (role_ == Role::kBackup && view_->members.size() > config_.replicas_min) {

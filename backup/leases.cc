@@ -33,8 +33,8 @@ bool ReplicationCore::IsDiskDead() const {
 // R5: each backup of the view promised not to lead before a grace period after it took a beacon in, and it
 // took none in before it was sent. A primary without backups has the directory's word instead, that its epoch
 // was still the current one when it was asked. So has one whose proposal to admit a replica is not answered:
-// who joins by it gave no word, and may lead the view after it (R3: bound by the view that it proposed, too).
-// One that knows of a later view has none, nor one that has given it up.
+// the replica that joins by it gave no word, and may lead the view after it (R3: bound by the view that it
+// proposed, too). A primary that knows of a later view has no lease, nor one that has given it up.
 uint64_t ReplicationCore::LeaseUntil() const {
   if (role_ != Role::kPrimary || entering_ || handed_over_us_ != 0) return 0;
   uint64_t since_us = UINT64_MAX;
@@ -73,7 +73,7 @@ bool ReplicationCore::AdmitsByProposal() const {
 
 void ReplicationCore::SendBeacons() {
   if (now_us_ < next_beacon_us_) return;
-  // Late by so much, it is this process that was away: whatever came meanwhile is still to be taken in.
+  // Late by so much, it is this process that was away: messages that came meanwhile are still to be taken in.
   if (now_us_ - next_beacon_us_ > kAwayUs) {
     Reached(Situation::kAwayTooLong);
     present_since_us_ = now_us_;
@@ -109,8 +109,8 @@ void ReplicationCore::OnBeaconAck(NodeId from, const BeaconAck& ack) {
   AdvanceChange();
 }
 
-// R3: what a backup owes and does not give holds every commit back, so it leaves the view: and nothing is
-// committed before the directory agreed.
+// R3: a backup that owes an acknowledgement and does not give it holds every commit back, so it leaves the
+// view: and nothing is committed before the directory agreed.
 uint64_t ReplicationCore::SilenceDeadline(const PeerProgress& peer) const {
   if (!peer.in_view) return UINT64_MAX;
   // R11: a disk that hangs is no life, though the promise of the answer counts (R5).

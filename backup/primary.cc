@@ -62,7 +62,7 @@ void ReplicationCore::SendProbe(PeerProgress& peer) {
   SendShip(peer, {PositionOf(at), {}, {}});
 }
 
-// R10: what was appended goes out at once, without waiting for the local force or for a timer. While
+// R10: appended records go out at once, without waiting for the local force or for a timer. While
 // kShipsInFlightMax are on their way, records gather; the next Ship takes them all.
 void ReplicationCore::Pump(PeerProgress& peer) {
   while (peer.mode == Mode::kStream && peer.next <= last_.lsn && peer.WindowOpen()) {

@@ -79,7 +79,7 @@ class Registration {
   NodeId node() const { return own_.node; }
   State state() const { return state_; }
   const std::string& text() const { return text_; }  // kRefused, kLost: why, and what to do
-  // Held: what this life of the node and those before it confirmed of that replica's files; (0, 0): nothing.
+  // Held: the position that this life of the node, or one before, confirmed of these files; (0, 0): none.
   LogPosition ConfirmedOf(GroupId group, Incarnation incarnation) const;
   std::string ConfirmedBy() const;  // whom, and when, for people
 

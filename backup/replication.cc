@@ -103,7 +103,7 @@ void ReplicationCore::On(const TruncateDone& event) {
 
 void ReplicationCore::On(const Received& event) {
   if (event.from == config_.self) return;
-  // R2: what comes under a lower epoch is answered with ours; a higher one means that the directory has news.
+  // R2: a message under a lower epoch is answered with ours; a higher one means that the directory has news.
   const Epoch theirs = std::min(event.from_epoch, event.to_epoch);
   if (view_ && theirs < epoch()) {
     Reached(Situation::kStaleReplicaMessage);

@@ -22,7 +22,7 @@ struct ReplicationConfig {
   NodeId self{};
   Incarnation incarnation{};  // of this replica's data directory
   uint64_t life = 0;          // drawn at random at the process's start; not 0
-  // The nodes that are to hold replicas: the members of the first view, and who comes back by itself later.
+  // The nodes that are to hold replicas: they form the first view, and may come back by themselves later.
   std::vector<NodeId> initial_members;
   NodeId initial_primary{};
   // A smaller view acknowledges nothing, and no view is proposed that is (R3).
@@ -227,7 +227,7 @@ class ReplicationCore {
   bool IsBeingReplaced(const PeerProgress& peer) const;
   PeerProgress* FindPeer(const Member& member);
 
-  // --- leases.cc: who may lead, and for how long (R3, R5, R11) ---
+  // --- leases.cc: leadership, and how long it lasts (R3, R5, R11) ---
   void OnBeacon(NodeId from, const Beacon& beacon);
   void OnBeaconAck(NodeId from, const BeaconAck& ack);
   uint64_t ForceAge() const;

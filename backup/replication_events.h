@@ -201,8 +201,8 @@ struct ReadDirectory {};
 // Nothing that depends on it has happened.
 struct ProposeView {
   View view;
-  // Nobody waits for it, so open work may come to its end first, for a moment: what the role core has not
-  // finished ends with the epoch.
+  // Nobody waits for it, so open work may come to its end first, for a moment: work that the role core has
+  // not finished ends with the epoch.
   bool planned = false;
 };
 // Record the incarnation of this replica. No answer: a later ReadDirectory shows it.

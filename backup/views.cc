@@ -156,7 +156,7 @@ void ReplicationCore::On(const CasDone& event) {
   if (event.outcome == CasOutcome::kUnknown) is_fate_open_ = true;
   if (!event.why.empty()) waiting_for_ = "the directory, which cannot be written: " + event.why;
   if (event.outcome == CasOutcome::kFailed && !is_fate_open_) {
-    // Nothing was made, nor will be: this replica is bound by the view that it acts in alone, and what called
+    // Nothing was made, nor will be: this replica is bound by the view that it acts in alone, and the reason
     // for another one may be over before it can be proposed again.
     ForgetProposal();
     if (change_ && !IsPromoting()) {

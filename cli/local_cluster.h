@@ -79,7 +79,7 @@ class LocalCluster {
   std::string LogFile(int node) const;  // what the process says, on stderr
 
  private:
-  // `by_itself`: one that a signal ended does not count; who sent that starts it again.
+  // `by_itself`: a node that a signal ended does not count; the sender of the signal starts it again.
   Status AwaitServing(int timeout_ms, bool by_itself);
   struct Impl;
   explicit LocalCluster(std::unique_ptr<Impl> impl);

@@ -88,7 +88,7 @@ CommitResult Client::Impl::RunCommit(CommitProgress::TokenKind kind, Token token
   }
   CommitResult result = progress.TakeResult();
   result.token = token;
-  // C5: what the application is told for certain need not be remembered any longer; its own tokens
+  // C5: outcomes that the application is told for certain need not be remembered any longer; its own tokens
   // it releases itself.
   if (kind == CommitProgress::TokenKind::kFresh && result.outcome != Outcome::kUnknown)
     session.Release(token);

@@ -24,7 +24,7 @@ CommitResult Lost(std::string detail) {
 
 }  // namespace
 
-// Until Commit sends its first request nothing can commit the transaction: whatever goes wrong before is an
+// Until Commit sends its first request nothing can commit the transaction: any failure before is an
 // abort, and no guess. That is why work whose answer is lost is not repeated (it may have run once) but
 // ends the transaction.
 struct Transaction::Impl {

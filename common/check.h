@@ -3,8 +3,8 @@
 #include <cstdio>
 #include <cstdlib>
 
-// A broken local contract: prints where and what, and ends the process. For bugs only; what a peer, a disk or
-// a user can cause is a Status, and what the protocol allows is a domain enum.
+// A broken local contract: prints where and what, and ends the process. For bugs only; failures that a peer,
+// a disk or a user can cause are a Status, and outcomes that the protocol allows are a domain enum.
 #define ASSENT_CHECK(condition, ...)                                                         \
   do {                                                                                       \
     if (!(condition)) [[unlikely]] {                                                         \

@@ -6,8 +6,8 @@
 // has none of it: there Mutated() is the constant false.
 namespace assent {
 
-// Each breaks the rule named; what the simulator expects is in sim/mutants.cc. Numbers are for ever: they are
-// how a failing run is named.
+// Each breaks the rule named; sim/mutants.cc says what the simulator expects. Numbers are for ever: they name
+// a failing run.
 enum class Mutant : uint8_t {
   kNone = 0,
   kDecisionSentBeforeForce = 1,        // C1: participants hear of a commit that is appended only

@@ -7,8 +7,8 @@
 
 namespace assent {
 
-// A value that `add` works on leads with a decimal integer: all of the value, or up to its first blank; what
-// follows the blank is kept. "100", "-5", "100 opened 2026-11-02".
+// A value that `add` works on leads with a decimal integer: all of the value, or up to its first blank; the
+// rest behind the blank is kept. "100", "-5", "100 opened 2026-11-02".
 std::optional<int64_t> LeadingNumber(std::string_view value);
 // Replaces the leading number, and moves the rest only if the new one has another length.
 void SetLeadingNumber(std::string& value, int64_t number);

@@ -30,7 +30,7 @@ struct Received {
   Epoch epoch{};
   Message message;
 };
-// A group's epoch is now `epoch`; what was sent to an older one may be lost.
+// A group's epoch is now `epoch`; messages sent to an older one may be lost.
 struct GroupEpoch {
   GroupId group;
   Epoch epoch{};

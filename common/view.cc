@@ -155,7 +155,7 @@ Result<View> DecodeView(std::string_view text) {
   const auto view = ParseLine(text.substr(0, check));
   if (!view) return damaged("bad line");
   if (const Status status = ValidateView(*view); !status.ok()) return damaged(status.message());
-  // One text for one view: whatever else could be parsed was not written by Encode.
+  // One text for one view: any other text that could be parsed was not written by Encode.
   if (EncodeView(*view) != text) return damaged("bad checksum");
   return *view;
 }

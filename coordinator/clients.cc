@@ -68,7 +68,7 @@ void CoordinatorCore::OnClientGone(const ClientGone& event) {
 }
 
 void CoordinatorCore::OnOpenSession(RequestId id) {
-  // Nobody's to guess: who knows a client's id can use its tokens up.
+  // Nobody's to guess: the tokens of a client can be used up by whoever knows its id.
   const ClientId client{SipHash(config_.secret, {1, Raw(epoch_), next_client_++}) >> 1 | 1};
   AnswerCall(id, SessionOpened{client, GroupClock(), epoch_});
 }

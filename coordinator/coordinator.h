@@ -214,7 +214,7 @@ class CoordinatorCore final : public RoleCore {
   Overlay overlay_;
   Tokens tokens_;
 
-  // Replicated state: what the records applied so far say.
+  // Replicated state, by the records applied so far.
   Transactions transactions_;  // kPhaseTwo ones come from the log; all others are this process' own
   Lsn last_lsn_{};
   size_t unended_ = 0;            // kCommitting and kPhaseTwo

@@ -142,7 +142,7 @@ class Asker {
     TxnId echoed;
     codec::Fault fault;
     if (!codec::Decode(answer.txn, echoed, fault) || echoed != asked) {
-      // Out of step: what comes next on this connection cannot be trusted either.
+      // Out of step: later bytes on this connection cannot be trusted either.
       connection_.Close();
       reply.detail = "answer about another transaction";
       return false;

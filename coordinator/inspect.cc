@@ -157,7 +157,7 @@ void CoordinatorCore::CheckInvariants() const {
   ASSENT_CHECK(undecided <= config_.limits.live_txns_max + config_.limits.unended_max);
   ASSENT_CHECK(aborting_ <= config_.limits.aborting_max && recent_.size() <= config_.limits.recent_endings);
   ASSENT_CHECK(recent_.size() == recent_order_.size());
-  // R1: what waits for its record is still to be replicated.
+  // R1: answers that wait for their records, which are still to be replicated.
   ASSENT_CHECK(pending_commits_.empty() || pending_commits_.front().first > replicated_);
   ASSENT_CHECK(pending_ends_.empty() || pending_ends_.front().first > replicated_);
   ASSENT_CHECK(pending_ends_.size() == ending_.size());

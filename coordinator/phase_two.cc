@@ -66,7 +66,7 @@ void CoordinatorCore::Acknowledge(Transaction& txn, Branch& branch) {
 // C3, for one in doubt. Where the answer is not settled it hears that somebody is there, and asks again (P8).
 void CoordinatorCore::OnInquire(GroupId from, const Inquire& inquire) {
   const TxnId& id = inquire.txn;
-  // C3: what a higher epoch began, or nobody, is not ours to presume. (Before Serving that is every id.)
+  // C3: an id that a higher epoch gave out, or nobody, is not ours to presume. (Before Serving: every id.)
   if (id.coordinator != config_.group || id >= NextId()) return;
   const Transaction* txn = Find(id);
   if (inquire.unprepared) {  // P4: what was never prepared is not presumed about; it may have committed by C6

@@ -31,7 +31,7 @@ void Resends::ScheduleAfter(const Peer& peer, const TxnId& txn, uint64_t now_us,
   uint64_t backoff = times_.resend_first_us;
   for (uint32_t i = 0; i < resends && backoff < times_.resend_max_us; ++i) backoff *= 2;
   backoff = std::min(backoff, times_.resend_max_us);
-  // Jitter of a quarter either way: what was sent together does not come again together.
+  // Jitter of a quarter either way: messages that were sent together do not come again together.
   const uint64_t spread = backoff / 2;
   ScheduleAt(peer, txn, now_us + backoff - spread / 2 + (spread == 0 ? 0 : Random() % spread));
 }

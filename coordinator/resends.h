@@ -30,7 +30,7 @@ class Resends {
   // After the backoff that follows `resends` resends.
   void ScheduleAfter(const Peer& peer, const TxnId& txn, uint64_t now_us, uint32_t resends);
   void Cancel(const Peer& peer, const TxnId& txn);
-  // All that waits for this peer is due now: what was sent to it may be lost.
+  // All that waits for this peer is due now: messages sent to it may be lost.
   void Hasten(const Peer& peer, uint64_t now_us);
 
   // Takes out what is due and within the budget, peer by peer, oldest first.

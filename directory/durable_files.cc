@@ -30,7 +30,7 @@ Status Failed(int error, const std::string& doing, const std::string& path) {
   return Status(code, doing + " " + path + ": " + std::strerror(error));
 }
 
-// Said by the file system before it does anything; of others, EIO say, who knows.
+// True for errors that the file system returns before it does anything; after others (EIO, say) nobody knows.
 bool IsRefusal(int error) {
   switch (error) {
     case EEXIST:

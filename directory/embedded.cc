@@ -119,7 +119,7 @@ Result<std::unique_ptr<EmbeddedDirectory>> EmbeddedDirectory::Open(const Embedde
 
 Status EmbeddedDirectory::MakeSuccessor(const std::string& path, const DirectoryIdentity& identity,
                                         const Placement& placement, const std::vector<View>& views) {
-  // Under a name of its own first: what has the identity has all the rest.
+  // Under a name of its own first: a directory that has the identity has all the rest.
   const std::string making = path + ".adopting." + Hex16(Raw(identity.incarnation));
   ASSENT_RETURN_IF_ERROR(MakeDirectories(making + "/groups"));
   ASSENT_RETURN_IF_ERROR(CreateFileOnce(making + "/identity", EncodeIdentity(identity)));
@@ -262,7 +262,7 @@ Result<std::optional<View>> EmbeddedDirectory::ReadView(GroupId group) {
     if (!text.ok() && text.status().code() == StatusCode::kNotFound) continue;
     if (!text.ok()) return text.status();
     const auto view = DecodeView(*text);
-    // Never an older one instead: its epoch was given away, and what was agreed after it would
+    // Never an older one instead: its epoch was given away, and all that was agreed after it would
     // be forgotten (I-R4).
     if (!view.ok() || view->group != group || view->epoch != epoch) {
       const std::string why = view.ok() ? "it names another group or epoch" : view.status().message();
@@ -318,7 +318,7 @@ CasResult EmbeddedDirectory::CompareAndSwap(const View& next) {
       return {CasOutcome::kWon, std::nullopt, {}};
     }
     // I-R2: this process stood still between its look and its link for so long that the epoch's file may have
-    // been pruned in between. Won or not, it is over: what holds now is far above.
+    // been pruned in between. Won or not, it is over: the current epoch is far above.
   } else if (status.code() != StatusCode::kConflict) {
     return may_be_there ? Unknown(status) : Failed(status);
   }

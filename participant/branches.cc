@@ -293,7 +293,7 @@ void ParticipantCore::Withhold(Lsn lsn, GroupId to, const TxnId& txn, Message me
     return;
   }
   const WithheldKey key(lsn, to, message.index(), txn);
-  // G8: whoever misses an answer asks again.
+  // G8: a peer that misses an answer asks again.
   if (withheld_bytes_ > config_.work_bytes_max && !withheld_.contains(key)) return;
   WithheldMessage& place = withheld_[key];
   withheld_bytes_ -= place.bytes;

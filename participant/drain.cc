@@ -3,8 +3,8 @@
 #include "common/coverage.h"
 #include "participant/participant.h"
 
-// The group is being handed over (R3): what only this primary's memory holds comes to its end first, so that
-// no transaction fails by the change.
+// The group is being handed over (R3): work that only this primary's memory holds comes to its end first, so
+// that no transaction fails by the change.
 namespace assent::participant {
 namespace {
 

@@ -69,7 +69,7 @@ class LockTable {
   std::vector<Lock> HeldBy(const TxnId& owner) const;  // keys in order, then ranges in order
   size_t owner_count() const { return owners_.size(); }
   size_t waiter_count() const { return waiters_.size(); }
-  // Owners, keys and ranges looked at so far by all calls: what they took, whatever the machine.
+  // Owners, keys and ranges looked at so far by all calls: their cost, on any machine.
   uint64_t steps() const { return steps_; }
 
   // Aborts the process unless the indexes agree, no conflicting locks are held, each waiter is blocked, and

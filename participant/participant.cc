@@ -60,7 +60,7 @@ void ParticipantCore::OnServing(const Serving& event) {
     }
     return;
   }
-  // The same process leads a new view. P3: a branch lives in one epoch; what has voted does not depend on it.
+  // The same process leads a new view. P3: a branch lives in one epoch, unless it has voted.
   std::vector<TxnId> working;
   for (const auto& [txn, branch] : branches_) {
     if (branch.state == BranchState::kWorking) working.push_back(txn);

@@ -70,7 +70,7 @@ class ShardState {
   const Overlay& overlay() const { return overlay_; }
   const std::map<TxnId, InDoubt>& in_doubt() const { return in_doubt_; }
   std::optional<Decided> DecidedOf(const TxnId& txn) const;
-  // As appended; who promises something on its ground waits until its record is replicated.
+  // As appended; a promise that is made on its ground waits until its record is replicated.
   Mark MarkOf(GroupId coordinator) const;
   const std::map<GroupId, Mark>& marks() const { return marks_; }
   bool IsBelowMark(const TxnId& txn) const { return txn < MarkOf(txn.coordinator).mark; }

@@ -41,8 +41,8 @@ class LogLines {
 
   const int fd_;
   const size_t bytes_max_;
-  // Lines added, and of them those that the thread is done with. Atomic for the handler of an abort, which
-  // may not wait for a mutex.
+  // Lines added, and the number that the thread is done with. Atomic for the handler of an abort, which may
+  // not wait for a mutex.
   std::atomic<uint64_t> added_{0};
   std::atomic<uint64_t> done_{0};
 

@@ -9,7 +9,7 @@
 namespace assent {
 namespace {
 
-// Between two tries of what lacked a descriptor.
+// The pause between two tries of a call that lacked a descriptor.
 constexpr std::chrono::milliseconds kPause{50};
 
 }  // namespace

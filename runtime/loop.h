@@ -58,8 +58,7 @@ class Loop {
   // Before Run(). Called on the loop thread after each slice of posts and after timers ran, before it sleeps.
   void SetIdleHook(Task hook);
 
-  // Runs until Stop(): what was posted before it still runs, timers that are not due by then do
-  // not. Once only.
+  // Runs until Stop(): posts from before it still run, timers that are not due by then do not. Once only.
   void Run();
   void Stop();  // any thread
 

@@ -175,7 +175,7 @@ class Node final : public ReplicaHost {
   std::unique_ptr<Registrar> registrar_;  // after the replicas
   CrashPoints crash_points_;
 
-  // Directory thread: what keeps the directory from answering, and when that was said.
+  // Directory thread: the reason that keeps the directory from answering, and when it was told.
   std::string directory_trouble_;
   uint64_t directory_trouble_us_ = 0;
 

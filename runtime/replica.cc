@@ -461,7 +461,7 @@ void Replica::Perform(CallForeign& effect) {
   Leave(std::move(effect));
 }
 
-// R5: whatever leaves may depend on what was read here, and so on nobody else leading meanwhile. The lease is
+// R5: all that leaves may depend on what was read here, and so on nobody else leading meanwhile. The lease is
 // looked at after the step, by the clock as it is then.
 void Replica::Leave(Leaving effect) {
   if (waiting_.empty() && replication_.LeaseHolds(LeaseClock())) return LetGo(effect);

@@ -193,8 +193,8 @@ class Replica {
 
   HeardLeaders heard_leaders_;
 
-  // R5: what the role core says while its lease does not hold. It goes out if the lease comes back in the
-  // same epoch, and is lost with the epoch.
+  // R5: messages and answers of the role core while its lease does not hold. They go out if the lease comes
+  // back in the same epoch, and are lost with the epoch.
   std::deque<Leaving> waiting_;
 
   // Came for this epoch before it was served. Its sender would wait long: the longer, the oftener it

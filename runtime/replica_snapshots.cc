@@ -1,6 +1,6 @@
 // A replica's snapshots: out to a learner, a few pages a slice, and in from a primary (R6). Both are scratch
-// files: that one cannot be written is no failure of the replica, and what of it takes long (to sync, check,
-// put in place or end a large file) is done off the loop, which has beacons to answer (R11).
+// files: it is no failure of the replica if one cannot be written, and the long parts (to sync, check, put in
+// place or end a large file) are done off the loop, which has beacons to answer (R11).
 
 #include <memory>
 #include <utility>

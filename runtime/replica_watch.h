@@ -10,8 +10,8 @@
 // A line for each change of a group's view and service, for the log of a node that holds a replica of it.
 namespace assent {
 
-// The new view, and what it says of who leads, came and went. Reasons are given as far as views tell them:
-// they name whom an operator took out; who left otherwise had fallen silent, or said that it stops.
+// The new view: who leads in it, and which nodes came and went. Reasons are given as far as views tell them:
+// they name nodes that an operator took out; others that left had fallen silent, or said that they stop.
 std::string DescribeChange(const std::optional<View>& before, const View& after);
 
 // Looks at one replica again and again, and says what changed since.

@@ -27,7 +27,7 @@ class StateMachine {
 
   // Everything up to `replicated`, a record of `log` or of before its base, is replicated. `force` applies
   // all of it now; else a part of it, once enough has gathered or it has waited, and the next part at the
-  // next call: what a group that had lost its backup has kept back is seconds of work for the loop.
+  // next call: the backlog of a group that had lost its backup is seconds of work for the loop.
   Status ApplyReplicated(const LogView& log, Lsn replicated, uint64_t now_us, bool force);
   // When ApplyReplicated wants to be called again; UINT64_MAX = not.
   uint64_t ApplyDeadline() const { return apply_deadline_us_; }

@@ -71,7 +71,7 @@ Status CheckpointMark::Read() {
   const int code = file()->pMethods->xRead(file(), words.data(), kMarkBytes, 0);
   if (code != SQLITE_OK) return Failed(file(), code, "reading");
   if (XXH3_64bits(words.data(), 2 * sizeof(uint64_t)) == words[2]) wal_ = {words[0], words[1]};
-  // R7: what was read may be an earlier process's writing that the disk does not have yet. Were it lost
+  // R7: the mark read may be an earlier process's writing that the disk does not have yet. Were it lost
   // later, the mark before it would name another -wal.
   return Sync(file());
 }

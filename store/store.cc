@@ -280,7 +280,7 @@ Result<LogPosition> Store::CheckSnapshot(const std::string& snapshot_path, const
   const auto exists = files.Exists(snapshot_path);
   if (!exists.ok()) return exists.status();
   if (!*exists) return Status(StatusCode::kNotFound, snapshot_path + ": no snapshot there");
-  // It came as one file; what lies beside it under these names is not its own.
+  // The snapshot came as one file; files that lie beside it under these names are not its own.
   ASSENT_RETURN_IF_ERROR(RemoveFilesBeside(files, snapshot_path));
   auto db = OpenSqlite(snapshot_path, *vfs, false);
   if (!db.ok()) return db.status();

@@ -44,7 +44,7 @@ Log::Log(FileSystem& files, std::string directory, LogOptions options)
       options_(std::move(options)),
       segment_files_(files_, directory_, options_.segment_bytes, options_.spare_segments_max) {}
 
-// R7: what failed is no write and no sync, and left nothing behind: the same call may succeed later.
+// R7: the call that failed was no write and no sync, and left nothing behind: it may succeed later.
 bool Log::MayRepeat(const Status& failed) {
   return failed.code() == StatusCode::kDiskFull || failed.code() == StatusCode::kUnavailable;
 }

@@ -64,7 +64,7 @@ class PosixFile final : public File {
     return Status();
   }
 
-  // Not retried after an interruption either: what an interrupted fdatasync has reported is lost (R7).
+  // Not retried after an interruption either: an error that an interrupted fdatasync reported is lost (R7).
   Status Sync() override {
     if (::fdatasync(descriptor_) != 0) return ErrnoStatus("fdatasync", path_, errno);
     return Status();
@@ -152,8 +152,7 @@ Status PosixFileSystem::SyncDirectory(const std::string& directory) {
   return Status();
 }
 
-// Once opened it stays: what was created, renamed or removed must not wait for a descriptor
-// to be synced (R7).
+// Once opened it stays: a creation, rename or removal must not wait for a descriptor to be synced (R7).
 Result<int> PosixFileSystem::OpenDirectory(const std::string& path) {
   const std::lock_guard lock(mutex_);
   const auto held = directories_.find(path);

@@ -52,7 +52,7 @@ class SegmentFiles {
   uint64_t next_number() const { return next_number_; }
 
   // Turns a spare into the live segment that `header` describes, durably. REQUIRES: EnsureSpares(); the
-  // header has next_number(); what was recycled is durably so. The segment's appearance in the directory is
+  // header has next_number(); recycled segments are durably so. The segment's appearance in the directory is
   // the moment at which a truncation or a reset has happened.
   Result<std::unique_ptr<File>> MakeLive(const SegmentHeader& header);
 

@@ -39,7 +39,7 @@ Result<DescriptorPlan> PlanDescriptors(const NodeConfig& config, uint64_t limit)
   plan.limit = limit;
   plan.reserved = kBase + kPerReplica * config.OwnGroups().size() + kPerLink * peers +
                   kPerResourceManager * config.resource_managers.size();
-  // A link, its successor, and what a peer that restarts again and again leaves behind.
+  // A link, its successor, and the remains of a peer that restarts again and again.
   plan.peers_max = 4 * peers + 4;
   if (const uint64_t least = Fill(plan, kClientsMin); least > limit) {
     return Status(StatusCode::kInvalid,

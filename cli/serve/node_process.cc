@@ -220,7 +220,7 @@ Status RunNode(const NodeProcessOptions& options) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGHUP, SIG_IGN);  // the terminal that it was started from may go
 
-  // Before anything is opened: what does not fit is told of now, and not by whatever opens the last file.
+  // Before anything is opened: a want of descriptors is told now, and not by the opening of the last file.
   auto descriptors = PlanDescriptors(options.config, RaiseDescriptorLimit());
   if (!descriptors.ok()) return descriptors.status();
   LogLines::TakeOver(STDERR_FILENO);

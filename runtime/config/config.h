@@ -9,8 +9,8 @@
 #include "common/status.h"
 #include "runtime/transport/address.h"
 
-// The configuration of one node, as a TOML file. It says who is who; what was agreed at run time (views,
-// placement) lives in the directory, and wins. All nodes of a cluster have the same file but for [node].
+// The configuration of one node, as a TOML file. It says who is who; the directory holds what was agreed at
+// run time (views, placement), and wins. All nodes of a cluster have the same file but for [node].
 //
 //   cluster = "7b0c..."                 # any uuid; the same on all nodes
 //   [node]

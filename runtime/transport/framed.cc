@@ -24,7 +24,7 @@ using apache::thrift::transport::TTransportException;
 namespace {
 
 constexpr size_t kLengthBytes = 4;
-// Read-ahead, and what an idle connection keeps: larger buffers go back after each message, so that a
+// Read-ahead, and the buffer that an idle connection keeps: larger ones go back after each message, so that a
 // thousand idle connections hold tens of MiB and not a frame each.
 constexpr size_t kIdleBytes = 16 << 10;
 // Lists so short cost nothing, whatever their elements are: so what is merely wrong is answered as such.

@@ -138,7 +138,7 @@ void Server::Accept() {
     SetConnectionOptions(fd.get());
     silent_.push_back({std::move(fd), Clock::now()});
     std::lock_guard lock(mutex_);
-    // A crowd that says nothing keeps nobody out who does: whoever came first had longest to speak.
+    // A crowd that says nothing keeps out nobody who speaks: the oldest of it had longest to do so.
     while (silent_.size() + seated_[static_cast<size_t>(Seat::kUnclaimed)] > options_.unclaimed_max) {
       evicted_.fetch_add(1, std::memory_order_relaxed);
       silent_.pop_front();
