@@ -113,6 +113,7 @@ CORE_TEXT = [
 
 SOURCE = (".h", ".cc", ".py", ".sh", ".cmake", "CMakeLists.txt")  # not the IDL, which is mostly documentation
 LINES_MAX = 600  # beyond it, a file has a seam to be cut at
+COLUMNS_MAX = 110  # .clang-format's ColumnLimit: the formatter leaves lists and diagrams in comments as they are
 # Words in pieces, so that this file does not flag itself.
 TEXT = [
     (re.compile(r"\b(TO" r"DO|FIX" r"ME)\b"), "unfinished", "finish it, or write down what is missing as an issue"),
@@ -214,6 +215,8 @@ def check_file(root, path, files, generated):
                 yield number, rule, why
         if not is_cpp:
             continue
+        if line.lstrip().startswith("//") and len(line) > COLUMNS_MAX:
+            yield number, "too-wide", f"{len(line)} columns, more than {COLUMNS_MAX}"
         include = INCLUDE.match(line)
         if include:
             broken = check_include(path, include[2], include[1] == '"', files, generated)
@@ -356,6 +359,7 @@ PLANTED = [
     ("docs/a.md", "see sha" + "red/design.md\n", "foreign-path"),
     ("scripts/a", "cd /wo" + "rk/main\n", "foreign-path"),
     ("common/a.h", "//\n" * (LINES_MAX + 1), "too-long"),
+    ("common/a.h", "//   " + "x" * COLUMNS_MAX + "\n", "too-wide"),
     ("docs/a.bin", "a\0b", "binary"),
     ("thrift/gen-cpp/Peer.h", "int x;\n", "generated"),
     ("thrift/Peer.cc", "/**\n * " + GENERATED_TEXT.decode() + " (0.17.0)\n", "generated"),
