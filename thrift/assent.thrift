@@ -18,9 +18,9 @@
  *    group's own, which may differ from it; durations carry their unit in the name.
  *  - Keys and values are bytes. Text is UTF-8.
  *  - Placement: a key lies on the shard of its slot, SlotOf(key) = h(FNV-1a of 64 bits over the key) with
- *    h(x) = (x xor x >> 32) mod 1024. Of a key with a tag only the tag counts: the bytes between its first '{' and the
- *    next '}', if there are any between them. So `{alice}/cart` and `{alice}/orders` lie on one shard, and a transaction
- *    over them alone is committed by that shard in one phase. Which shard has which slot: Admin.placement. No client
+ *    h(x) = (x xor x >> 32) mod 1024. Where a key has a tag only that counts: the bytes between its first '{' and the
+ *    next '}', if there are any between them. So `{alice}/cart` and `{alice}/orders` lie on one shard, and that shard
+ *    alone commits a transaction over them, in one phase. Admin.placement tells which shard has which slot. No client
  *    needs to know.
  */
 cpp_include "thrift/shared_bytes.h"
@@ -47,7 +47,7 @@ const i32 RETENTION_MS = 3600000           // outcomes are kept for so long afte
 
 /** A replicated group: kind * 65536 + number. Kind 1: coordinator group ("c1" = 65537), kind 2: shard ("s1" = 131073). */
 typedef i32 GroupId
-/** Of a group's view; rises by one at each view change, from the second (since 2020) of the cluster's birth. 0: unknown. */
+/** A view's number, from the second (since 2020) of the cluster's birth on; rises by one with each view. 0: unknown. */
 typedef i64 Epoch
 /** Number of a record in a group's log; the first is 1. */
 typedef i64 Lsn
@@ -118,7 +118,7 @@ struct ResultRow {
                       // 0: written by this transaction itself
 }
 
-/** Of one operation. GET: the row, if found. SCAN: its rows. ADD: the sum. Others: nothing set. */
+/** The result of one operation. GET: the row, if found. SCAN: its rows. ADD: the sum. Others: nothing set. */
 struct OperationResult {
   1: optional list<ResultRow> rows
   2: optional i64 number
@@ -180,25 +180,25 @@ struct Refusal {
 }
 
 /**
- * Age of a transaction: the older goes first where two need the same lock. Opaque: copy it from a reply. Of several, for
- * attempts at the same thing, keep the one with the least begin_us: that is its place in line.
+ * Age of a transaction: the older goes first where two need the same lock. Opaque: copy it from a reply. Where attempts
+ * at the same thing gave several, keep the one with the least begin_us: that is its place in line.
  */
 struct Age {
   1: i64 begin_us
   2: TxnId txn
 }
 
-/** What a resource manager outside Assent contributes to the transaction. */
+/** The part of a resource manager outside Assent in the transaction. */
 struct ForeignWork {
   1: string resource_manager   // its configured name
   2: binary payload            // handed to its prepare; up to FOREIGN_PAYLOAD_BYTES_MAX
 }
 
 /**
- * What makes a commit request safe to repeat. It may be repeated as long as its content is the same: of execute,
- * `operations`, in their order, and `foreign`; of commit, `txn` and `foreign`. `sent_to`, `acked_below`, `retry_of`,
- * `shards` and `key` are not content. After ABORTED a new attempt may have other content; the token then stands for that,
- * and an older attempt with the old content is refused as TOKEN_MISMATCH once the new one has committed.
+ * Makes a commit request safe to repeat. It may be repeated as long as its content is the same: for execute,
+ * `operations`, in their order, and `foreign`; for commit, `txn` and `foreign`. `sent_to`, `acked_below`, `retry_of`,
+ * `shards` and `key` are not content. After ABORTED a new attempt may have other content; the token then stands for
+ * that, and an older attempt with the old content is refused as TOKEN_MISMATCH once the new one has committed.
  */
 struct CommitTag {
   1: Token token            // must be set
@@ -348,7 +348,7 @@ struct RollbackReply {
  *    earlier, unanswered send of the same attempt may still have done something, which only COMMITTED or ABORTED can
  *    tell: a request that is refused for good after an unanswered send has ended as UNKNOWN. For good are INVALID,
  *    NO_SUCH_TXN, TOKEN_EXPIRED, TOKEN_MISMATCH, WRONG_CLUSTER; after the others the same request is sent again.
- *  - open_session, begin_txn: call again. What was opened and never heard of costs nothing, and idles out.
+ *  - open_session, begin_txn: call again. A session or transaction opened unheard costs nothing, and idles out.
  *  - work: it may have run, so do not repeat it, nor commit: roll back, and begin anew. The same after UNKNOWN.
  *  - rollback: repeat it, to the current leader, until it is answered, RollbackReply or NO_SUCH_TXN; or leave it: the
  *    locks of the transaction are then held until it idles out.
@@ -453,7 +453,7 @@ struct RecoverReply {
  *
  *  1. Durable before yes. YES is answered only when the branch can be committed *and* rolled back after any crash,
  *     kill -9 and power loss included. It stays so until commit or rollback: no timeout of its own ends it.
- *  2. Isolation. What a prepared branch changed is not seen, nor can anything else change it, until it ends.
+ *  2. Isolation. Changes of a prepared branch are not seen, nor can anything else change the same, until it ends.
  *  3. Idempotence. A repeated prepare of a prepared branch is YES again; of a committed one YES; a repeated commit
  *     or rollback is done. Requests may be repeated, and come late or out of order.
  *  4. A rollback that comes before its prepare, or for a transaction that is not known, is done, and leaves a durable
@@ -942,7 +942,7 @@ struct PlacementReply {
 struct ArmCrashRequest {
   1: string cluster
   2: string point
-  3: i64 count                  // the how-manieth time from now: 1 = the next. Of a fault: for so many calls
+  3: i64 count                  // a place: it fires at the count-th time from now, 1 = the next; a fault: so many calls
 }
 
 struct ArmCrashReply {

@@ -71,7 +71,7 @@ class Journal:
                 break
             records.append(record)
             offset += len(line)
-        # What was read may not have been forced by the process that wrote it, and answers will depend on it.
+        # The process that wrote these records may not have forced them, and answers will depend on them.
         os.fsync(self._fd)
         return records
 

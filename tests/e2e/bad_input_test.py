@@ -78,7 +78,7 @@ class OverTheWire(ClusterTest):
         self.pids = {node: self.cluster.pid(node) for node in (1, 2, 3)}
 
     def tearDown(self):
-        # Whatever came: all nodes are up, serve, hold what was there, and did not grow.
+        # After any input all nodes are up, serve, hold what was there, and did not grow.
         self.assertEqual(self.check(OK, "get", "kept"), "1\n")
         self.check(OK, "exec", "put after/1 1", "put after/2 1", "put after/3 1")
         self.check(OK, "status")

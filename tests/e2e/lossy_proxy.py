@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 
-# What may become of a call, and how often in 1,000 (at a rate of 1).
+# The fates of a call, and how often each comes in 1,000 (at a rate of 1).
 FATES = {
     "request lost": 10,   # the node never hears of it
     "reply lost": 25,     # it was done

@@ -37,7 +37,7 @@ class ReplicaTest(NodesTest):
         row = self.nodes.status()["s1", "n1"]
         self.assertIn("the replica cannot be opened: damaged", row["state"])
         self.assertIsNone(self.nodes.processes["n1"].poll())
-        # What it says to do: the replica is made anew from the others.
+        # As the message says: the replica is made anew from the others.
         self.nodes.stop("n1")
         os.rename(self.nodes.path("n1", "s1"), self.nodes.path("away"))
         self.nodes.start("n1")

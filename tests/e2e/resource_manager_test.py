@@ -30,7 +30,7 @@ EPOCHS_SINCE = 1_577_836_800  # 2020
 
 
 class Bank:
-    """In memory. What it answers a prepare or a commit is the test's: (status, vote or done, detail)."""
+    """In memory. The test decides its answer to a prepare or a commit: (status, vote or done, detail)."""
 
     def __init__(self, port):
         self.lock = threading.Lock()

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 
-# What an #include can name, beside a path of our own. A name is in the first class that lists it.
+# The names that an #include can have, beside a path of our own. A name is in the first class that lists it.
 LIBRARIES = {
     "clock, thread, I/O, randomness": """chrono thread mutex shared_mutex condition_variable future atomic semaphore latch
         barrier stop_token random iostream fstream istream ostream sstream streambuf filesystem cstdio ctime csignal

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 
-# What has a twin for the simulator (assent_library(... TWIN)).
+# The folders that have a twin for the simulator (assent_library(... TWIN)).
 FOLDERS = ["common", "wal", "store", "backup", "participant", "coordinator", "runtime"]
 HOME = {"common/mutant.h", "common/coverage.h", "common/coverage.cc"}
 SIMULATOR_SYMBOLS = ["active_mutant", "situation_counts"]
