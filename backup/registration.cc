@@ -87,6 +87,17 @@ void Registration::Judge(uint64_t now_us, const NodeRegister& seen, EarlierLife 
                   " (R3). If newer files of this node exist, put those in their place. Otherwise move these "
                   "aside: the node joins again, as a new replica of each group");
   }
+  // Replicas of this node, but not the files that it is registered with: those took their place once. What
+  // was confirmed of them last is known as of a renewal, which their last process may have outlived.
+  if (seen.files != own_.files && SharesReplicas(seen) && !Mutated(Mutant::kFloorIgnored)) {
+    Reached(Situation::kOldFilesRefused);
+    return Refuse(
+        "other files took the place of these: with those " + ToString(own_.node) +
+        " was registered last, at " + UtcTime(seen.wall_us) +
+        " (R3). Nothing tells whether these are the last ones from before, or an older copy. If those "
+        "exist, put them back. Otherwise move these aside: the node joins again, as a new replica of "
+        "each group");
+  }
   if (!seen.stopped && earlier != EarlierLife::kGone) {
     if (watched_ && seen.version != watched_->version) return RefuseForARunningOne(seen);
     if (!IsWatchOver(now_us, seen)) return;

@@ -41,11 +41,13 @@ struct OwnReplica {
 //
 //   Looking --nobody's, or of a process that is gone--> Claiming --won--> Held --names another life--> Lost
 //      | '--another life runs, or may run on the original of these files--> Refused
-//      '----a later process ran on these files than they know of----------> Refused
+//      '----a later process ran on these files than they know of, or
+//           other files have taken the place of these-------------------------> Refused
 //
 // Guarantees, as far as the register shows it (docs/PROTOCOL.md, R3, says what it cannot show):
 //   - Held only after every earlier life of the node was gone, or an operator vouched for that.
-//   - Held only if no later process than this one was ever registered with these files.
+//   - Held only if no later process than this one was ever registered with these files, or with files that took
+//     their place.
 //   - A position confirmed of an incarnation never falls. A replica that is a member and lacks it has older
 //     files (ReplicationCore halts it).
 class Registration {

@@ -139,6 +139,28 @@ TEST_F(RegistrationOldFiles, NewDataDirectoryCountsAnew) {
   EXPECT_EQ(ConfirmedOf(process, 12), Lsn{});
 }
 
+// Of the time before others took their place: the last ones, or a copy. The register may not know of their
+// last second, nor of their last start.
+TEST_F(RegistrationOldFiles, FilesThatOthersTookThePlaceOfStayOut) {
+  WasHeld(1, 5, Position(10));
+  Registration others(Own(2, 1, /*files=*/78), {Replica(12)});
+  Run(others);
+  ASSERT_EQ(others.state(), State::kHeld);
+  for (const bool stopped : {false, true}) {
+    if (stopped) held_ = others.Farewell(held_);
+    for (const unsigned starts : {1u, 5u, 6u}) {
+      Registration back(Own(3, starts), {Replica(11)});
+      Run(back);
+      EXPECT_EQ(back.state(), State::kRefused);
+      EXPECT_NE(back.text().find("other files took the place of these"), std::string::npos) << back.text();
+    }
+  }
+  EXPECT_EQ(held_->life, 2u);
+  Registration again(Own(4, 2, /*files=*/78), {Replica(12)});
+  Run(again);
+  EXPECT_EQ(again.state(), State::kHeld);
+}
+
 TEST_F(RegistrationOldFiles, WhatWasConfirmedIsOwed) {
   WasHeld(1, 1, Position(10));
   Registration process(Own(2, 2), {Replica(), Replica(21, kS2)});
