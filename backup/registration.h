@@ -46,8 +46,8 @@ struct OwnReplica {
 //
 // Guarantees, as far as the register shows it (docs/PROTOCOL.md, R3, says what it cannot show):
 //   - Held only after every earlier life of the node was gone, or an operator vouched for that.
-//   - Held only if no later process than this one was ever registered with these files, or with files that took
-//     their place.
+//   - Held only if no later process than this one was ever registered with these files, or with files that
+//     took their place.
 //   - A position confirmed of an incarnation never falls. A replica that is a member and lacks it has older
 //     files (ReplicationCore halts it).
 class Registration {

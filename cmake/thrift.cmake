@@ -41,7 +41,6 @@ function(assent_thrift target idl)
     DEPENDS ${idl} VERBATIM)
   add_library(${target} STATIC ${sources} ${headers})
   target_include_directories(${target} SYSTEM PUBLIC ${out})
-  target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR})  # for cpp_include
   target_link_libraries(${target} PUBLIC PkgConfig::THRIFT)
   target_compile_options(${target} PRIVATE -w -fno-omit-frame-pointer)
   if(ASSENT_SANITIZE)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -16,30 +17,37 @@ enum class RequestId : uint64_t {};  // of one call at one node, for its reply; 
 // Work for a foreign resource manager in a one-shot or interactive commit: `payload` is what
 // its prepare gets.
 struct ForeignWork {
+  static constexpr size_t kFields = 2;
   std::string resource_manager;
   std::string payload;
 };
 
 // C5: which epoch the request was sent to, which attempt it is, and which sequences the client has done with.
 struct CommitTag {
+  static constexpr size_t kFields = 4;
   Token token;
   Epoch sent_to{};
   uint32_t attempt = 1;
   uint64_t acked_below = 0;
 };
 
-struct OpenSession {};
+struct OpenSession {
+  static constexpr size_t kFields = 0;
+};
 struct Execute {  // one-shot
+  static constexpr size_t kFields = 4;
   CommitTag tag;
   std::vector<Operation> operations;
   std::vector<ForeignWork> foreign;
   Age retry_of;  // age of the attempt that this one repeats (P2), if retry_of.begin_us != 0
 };
 struct Begin {
+  static constexpr size_t kFields = 1;
   Age retry_of;
 };
 // `key`, here and below: as Begun gave it, so that nobody ends a transaction whose id he has guessed.
 struct Work {  // read and write
+  static constexpr size_t kFields = 3;
   TxnId txn;
   std::vector<Operation> operations;
   uint64_t key = 0;
@@ -47,6 +55,7 @@ struct Work {  // read and write
 // Ends an interactive transaction. `shards`: those that the replies to Work named, in any order; the first to
 // ask where this coordinator knows nothing of the transaction any more (C3, C6).
 struct Commit {
+  static constexpr size_t kFields = 5;
   CommitTag tag;
   TxnId txn;
   std::vector<ForeignWork> foreign;
@@ -54,6 +63,7 @@ struct Commit {
   uint64_t key = 0;
 };
 struct Rollback {
+  static constexpr size_t kFields = 2;
   TxnId txn;
   uint64_t key = 0;
 };
@@ -63,11 +73,13 @@ using ClientRequest = std::variant<OpenSession, Execute, Begin, Work, Commit, Ro
 enum class Outcome : uint8_t { kCommitted = 1, kAborted, kUnknown };
 
 struct SessionOpened {
+  static constexpr size_t kFields = 3;
   ClientId client{};
   uint64_t birth_us = 0;
   Epoch epoch{};
 };
 struct Begun {
+  static constexpr size_t kFields = 5;
   TxnId txn;
   Age age;
   uint64_t key = 0;      // not 0; the owner's alone
@@ -75,6 +87,7 @@ struct Begun {
   uint64_t life_us = 0;  // and so long after it began in any case
 };
 struct WorkDone {
+  static constexpr size_t kFields = 2;
   std::vector<OperationResult> results;
   std::vector<GroupId> shards;  // all that the transaction has touched so far
 };
@@ -83,6 +96,7 @@ struct WorkDone {
 // became of the token is forgotten, and asking again brings nothing (C5). `age` is not valid where it
 // is not known.
 struct Ending {
+  static constexpr size_t kFields = 8;
   Outcome outcome = Outcome::kUnknown;
   TxnId txn;
   Age age;
@@ -105,12 +119,15 @@ enum class RefusalCode : uint8_t {
   kBusy,           // another call of the transaction runs: wait for its answer, or for its end
 };
 struct Refusal {
+  static constexpr size_t kFields = 4;
   RefusalCode code = RefusalCode::kInvalid;
   std::string detail;
   Epoch epoch{};
   std::vector<GroupId> shards{};  // of Work on a live transaction: all that it has touched so far
 };
-struct RolledBack {};
+struct RolledBack {
+  static constexpr size_t kFields = 0;
+};
 
 using ClientReply = std::variant<SessionOpened, Begun, WorkDone, Ending, Refusal, RolledBack>;
 

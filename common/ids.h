@@ -1,12 +1,15 @@
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 // Strong identifiers. Text forms are for people and logs; Parse* accepts exactly what ToString prints.
+// kFields, RangeOf: see common/fields.h and common/encoding.h.
 namespace assent {
 
 enum class Epoch : uint64_t {};  // of a group's view; 0 = none. Rises by one at each view change (R3).
@@ -30,9 +33,13 @@ constexpr Id Previous(Id id) {
 }
 
 enum class GroupKind : uint8_t { kCoordinator = 1, kShard = 2 };
+constexpr std::pair<GroupKind, GroupKind> RangeOf(GroupKind) {
+  return {GroupKind::kCoordinator, GroupKind::kShard};
+}
 
 // A replicated log and the state machine above it. Text: "c1" (coordinator group 1), "s2" (shard 2).
 struct GroupId {
+  static constexpr size_t kFields = 2;
   GroupKind kind = GroupKind::kShard;
   uint16_t number = 0;
   auto operator<=>(const GroupId&) const = default;
@@ -40,6 +47,7 @@ struct GroupId {
 
 // Where a record stands: which epoch wrote it, and its number. (0, 0) stands before the first record.
 struct LogPosition {
+  static constexpr size_t kFields = 2;
   Epoch epoch{};
   Lsn lsn{};
   auto operator<=>(const LogPosition&) const = default;
@@ -48,6 +56,7 @@ struct LogPosition {
 // (coordinator group, epoch, sequence): unique for ever, since an epoch belongs to one process lifetime (R3)
 // and sequences start at 1 in each. Ordered by (epoch, seq) within a coordinator group (C3, C8).
 struct TxnId {
+  static constexpr size_t kFields = 3;
   GroupId coordinator{GroupKind::kCoordinator, 0};
   Epoch epoch{};
   uint64_t seq = 0;
@@ -58,6 +67,7 @@ struct TxnId {
 // Transaction age for wound-wait (P2): begin time by the coordinator's wall clock in microseconds, then the
 // id. Smaller is older. A retry keeps the age of the attempt that it names.
 struct Age {
+  static constexpr size_t kFields = 2;
   uint64_t begin_us = 0;
   TxnId txn;
   auto operator<=>(const Age&) const = default;
@@ -68,6 +78,7 @@ enum class ClientId : uint64_t {};  // handed out by a coordinator group: (epoch
 // Names one commit request of one client for ever (C5). `birth_us` is a time the coordinator
 // group handed out.
 struct Token {
+  static constexpr size_t kFields = 4;
   GroupId coordinator{GroupKind::kCoordinator, 0};
   ClientId client{};
   uint64_t seq = 0;  // rises by one with each new request of the client; first is 1; 0 = no token

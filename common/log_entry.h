@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -11,6 +12,7 @@ namespace assent {
 // common/records.h) is immutable and shared: the same bytes go to the log writer and to each link
 // without a copy.
 struct LogEntry {
+  static constexpr size_t kFields = 2;
   LogPosition position;
   std::shared_ptr<const std::string> payload;
 };

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -34,14 +36,21 @@ enum class AbortReason : uint8_t {
   kTokenExpired,    // below its client's floor or the horizon: what became of it may be forgotten, so this is
                     // no proof of an abort (C5). In an OnePhaseReply; to clients with UNKNOWN only
 };
+constexpr std::pair<AbortReason, AbortReason> RangeOf(AbortReason) {
+  return {AbortReason::kNone, AbortReason::kTokenExpired};
+}
 std::string_view ToString(AbortReason reason);
 // True where the same request may well succeed if simply tried again.
 bool IsTransient(AbortReason reason);
 
 enum class Vote : uint8_t { kYes = 1, kNo, kReadOnly };
+constexpr std::pair<Vote, Vote> RangeOf(Vote) {
+  return {Vote::kYes, Vote::kReadOnly};
+}
 
 // Beside its own business, each message of a coordinator about a transaction says this.
 struct TxnHeader {
+  static constexpr size_t kFields = 5;
   TxnId txn;
   Age age;
   bool has_foreign = false;  // the transaction has branches outside: lock waits here are bounded (P2)
@@ -54,6 +63,7 @@ struct TxnHeader {
 // Log records after `prev` (R1, R4). `replicated`: the highest LSN that is durable on every replica of the
 // view. Without entries it is a probe, or news of `replicated`.
 struct Ship {
+  static constexpr size_t kFields = 3;
   LogPosition prev;
   std::vector<LogEntry> entries;
   Lsn replicated{};
@@ -61,6 +71,7 @@ struct Ship {
 // `durable`: the last record that is durable here and was matched against this epoch's primary (R4); (0, 0) =
 // none yet. On `mismatch`, `hint` is the last position here that may match, at or below the probe's prev.
 struct ShipAck {
+  static constexpr size_t kFields = 4;
   LogPosition durable;
   Incarnation incarnation{};
   bool mismatch = false;
@@ -69,27 +80,33 @@ struct ShipAck {
 // A primary's sign of life (R5). `sent_us`: its own clock, for the answer to name. `force_age_us`: for how
 // long its oldest open force has been going on (R11); 0 = none is open.
 struct Beacon {
+  static constexpr size_t kFields = 2;
   uint64_t sent_us = 0;
   uint64_t force_age_us = 0;
 };
 // The replica will not try to lead before a grace period has passed since it took the beacon in.
 struct BeaconAck {
+  static constexpr size_t kFields = 3;
   uint64_t sent_us = 0;
   uint64_t force_age_us = 0;
   Incarnation incarnation{};
 };
 // A primary to the backup that is to lead in its place, its lease given up for good (R5); or a backup that is
 // about to stop to its primary: go on without. Repeated, since nothing answers it but a new view.
-struct HandOver {};
+struct HandOver {
+  static constexpr size_t kFields = 0;
+};
 // A learner's snapshot (R6): a piece of the group's SQLite file as of `at`. Pieces come in order; `done`
 // on the last.
 struct SnapshotPiece {
+  static constexpr size_t kFields = 4;
   LogPosition at;
   uint64_t offset = 0;
   std::string bytes;
   bool done = false;
 };
 struct SnapshotAck {
+  static constexpr size_t kFields = 4;
   LogPosition at;
   uint64_t received = 0;  // bytes held so far: where to go on
   bool installed = false;
@@ -102,6 +119,7 @@ struct SnapshotAck {
 // and take a repeated first message for the beginning of another, which knows nothing of what
 // the first has done.
 struct BranchId {
+  static constexpr size_t kFields = 2;
   Epoch epoch{};        // of the shard, when it opened the branch; 0 = not known yet
   uint64_t number = 0;  // rises with each branch that the shard opens in that epoch, from 1
   auto operator<=>(const BranchId&) const = default;
@@ -110,6 +128,7 @@ struct BranchId {
 // Work of an interactive transaction. Operations are numbered from 1 within the branch; `first` is the number
 // of the first one here. `branch` is empty in the branch's first message, then what OperateReply said (P3).
 struct Operate {
+  static constexpr size_t kFields = 4;
   TxnHeader header;
   BranchId branch;
   uint32_t first = 1;
@@ -119,6 +138,7 @@ struct Operate {
 // and `last` is the number of the last operation sent (P3). `may_release`: every lock of the transaction was
 // granted before the first prepare was sent, so a branch without writes may vote read-only and let go (P9).
 struct Prepare {
+  static constexpr size_t kFields = 7;
   TxnHeader header;
   BranchId branch;
   uint32_t last = 0;
@@ -130,6 +150,7 @@ struct Prepare {
 // The whole commit, where there is one participant (C6). Fields as in Prepare and OnePhaseCommitted. A branch
 // without writes is read-only and leaves no record.
 struct CommitOnePhase {
+  static constexpr size_t kFields = 8;
   TxnHeader header;
   BranchId branch;
   uint32_t last = 0;
@@ -141,12 +162,14 @@ struct CommitOnePhase {
 };
 // Phase two, the answer to Inquire, and the end of a branch that was never prepared.
 struct Decide {
+  static constexpr size_t kFields = 2;
   TxnHeader header;
   Decision decision = Decision::kAbort;
 };
 // Asks what became of this token here. Ends what is still running of it up to `attempt`, and refuses
 // those attempts (C6).
 struct SettleToken {
+  static constexpr size_t kFields = 3;
   TxnHeader header;
   Token token;
   uint32_t attempt = 0;
@@ -154,6 +177,7 @@ struct SettleToken {
 // Marks for a participant that no other message goes to; and the answer to Inquire about a transaction that
 // is undecided, which `live` names.
 struct MarkNews {
+  static constexpr size_t kFields = 3;
   TxnId mark;
   uint64_t horizon_us = 0;
   TxnId live = {};
@@ -163,6 +187,7 @@ struct MarkNews {
 
 // `last`: number of the last operation done. `results` are those of this Operate's operations.
 struct OperateReply {
+  static constexpr size_t kFields = 4;
   TxnId txn;
   BranchId branch;
   uint32_t last = 0;
@@ -171,11 +196,13 @@ struct OperateReply {
 // The branch ended without a vote having been asked for, or asked for too late: wounded, check
 // failed, timed out.
 struct BranchAborted {
+  static constexpr size_t kFields = 3;
   TxnId txn;
   AbortReason reason = AbortReason::kNone;
   std::string detail;
 };
 struct VoteReply {
+  static constexpr size_t kFields = 5;
   TxnId txn;
   Vote vote = Vote::kNo;
   AbortReason reason = AbortReason::kNone;  // of a no
@@ -185,6 +212,7 @@ struct VoteReply {
 // Answers CommitOnePhase and SettleToken. Not `committed`: attempts up to `attempt` are refused
 // here for good.
 struct OnePhaseReply {
+  static constexpr size_t kFields = 9;
   TxnId txn;  // of the request
   Token token;
   uint32_t attempt = 0;
@@ -196,36 +224,43 @@ struct OnePhaseReply {
   std::vector<OperationResult> results;  // empty if it is an earlier attempt's outcome
 };
 struct DecideAck {
+  static constexpr size_t kFields = 2;
   TxnId txn;
   Decision decision = Decision::kAbort;
 };
 // In doubt: what was decided? (P8) `unprepared`: not in doubt, and nothing was heard of the transaction for
 // long: is it live still? (P4) Only a live one is answered; nothing is presumed.
 struct Inquire {
+  static constexpr size_t kFields = 2;
   TxnId txn;
   bool unprepared = false;
 };
 // An older transaction needs a lock that `txn`, which has voted here, holds (P2).
 struct WoundRequest {
+  static constexpr size_t kFields = 1;
   TxnId txn;
 };
 // A shard that is being handed over, before it lets go: some of what it said (results, read-only votes) only
 // this primary can say again. Messages between two nodes arrive in the order sent while their connection
 // lasts, so whoever answers this has all replies `through` this one, counted per coordinator.
 struct ConfirmReplies {
+  static constexpr size_t kFields = 1;
   uint64_t through = 0;
 };
 struct RepliesConfirmed {
+  static constexpr size_t kFields = 1;
   uint64_t through = 0;
 };
 
 // ---- Shard to shard (P8) ----
 
 struct PeerInquire {
+  static constexpr size_t kFields = 1;
   TxnId txn;
 };
 // nullopt: do not know.
 struct PeerOutcome {
+  static constexpr size_t kFields = 2;
   TxnId txn;
   std::optional<Decision> decision;
 };
@@ -233,7 +268,9 @@ struct PeerOutcome {
 // Any group to any: my epoch is this envelope's `from_epoch`. Answers a message that named an older one of
 // mine, or reached no primary, and was dropped. A primary that begins to serve sends it to all other groups,
 // unasked (R3). The driver consumes it; cores never see it.
-struct EpochNews {};
+struct EpochNews {
+  static constexpr size_t kFields = 0;
+};
 
 using Message = std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck, HandOver, Operate,
                              Prepare, CommitOnePhase, Decide, SettleToken, MarkNews, OperateReply,
@@ -244,6 +281,7 @@ using Message = std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, 
 // to be `to_epoch`: a receiver whose own is higher drops the message and answers with its own, in EpochNews.
 // 0 in `to_epoch` = not known yet; receivers answer that with their epoch, too, and do nothing else.
 struct Envelope {
+  static constexpr size_t kFields = 6;
   GroupId from_group;
   NodeId from_node{};
   Epoch from_epoch{};

@@ -42,6 +42,26 @@ const char* ProblemOf(const ScanOp& op) {
   return nullptr;
 }
 
+const char* ProblemOf(const Operation& operation) {
+  const auto* scan = std::get_if<ScanOp>(&operation);
+  const std::string& key = KeyOf(operation);
+  if (key.size() > kKeyBytesMax) return "key over 1,024 bytes";
+  if (key.empty() && scan == nullptr) return "empty key";
+  if (scan != nullptr && scan->limit > kScanRowsMax) return "scan limit out of range";
+  if (scan != nullptr && ProblemOf(*scan) != nullptr) return ProblemOf(*scan);
+  return SizeOf(operation) - key.size() > kValueBytesMax ? "value over 262,144 bytes" : nullptr;
+}
+
+const char* ProblemOf(const OperationResult& result) {
+  if (result.rows.size() > kScanRowsMax) return "too many rows in a result";
+  for (const ResultRow& row : result.rows) {
+    if (row.key.empty() || row.key.size() > kKeyBytesMax || row.value.size() > kValueBytesMax) {
+      return "row with an impossible size";
+    }
+  }
+  return nullptr;
+}
+
 std::string ScanStart(const ScanOp& op) {
   return op.after.empty() ? op.prefix : op.after + '\0';
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -20,18 +21,25 @@ inline constexpr size_t kScanRowsMax = 4096;            // rows that one scan re
 inline constexpr size_t kResultBytesMax = 1536 * 1024;  // all results of one request; fits a client frame
 
 struct GetOp {
+  static constexpr size_t kFields = 1;
   std::string key;
 };
 struct PutOp {
+  static constexpr size_t kFields = 2;
   std::string key;
   std::string value;
 };
 struct DeleteOp {
+  static constexpr size_t kFields = 1;
   std::string key;
 };
 // Aborts the transaction unless the key is as stated. A version is the one that a read returned.
 enum class CheckKind : uint8_t { kExists = 1, kAbsent, kValue, kVersion };
+constexpr std::pair<CheckKind, CheckKind> RangeOf(CheckKind) {
+  return {CheckKind::kExists, CheckKind::kVersion};
+}
 struct CheckOp {
+  static constexpr size_t kFields = 4;
   std::string key;
   CheckKind kind = CheckKind::kExists;
   std::string value;
@@ -40,6 +48,7 @@ struct CheckOp {
 // Adds to the decimal integer that leads the value (common/number.h); an absent key counts as 0. Aborts if
 // the sum is below `floor` or does not fit 64 bits.
 struct AddOp {
+  static constexpr size_t kFields = 3;
   std::string key;
   int64_t delta = 0;
   std::optional<int64_t> floor;
@@ -48,6 +57,7 @@ struct AddOp {
 // empty, starts with `prefix` too: only what comes behind it, so that a scan can go on where
 // one was truncated.
 struct ScanOp {
+  static constexpr size_t kFields = 3;
   std::string prefix;
   uint32_t limit = 0;
   std::string after = {};
@@ -56,6 +66,7 @@ struct ScanOp {
 using Operation = std::variant<GetOp, PutOp, DeleteOp, CheckOp, AddOp, ScanOp>;
 
 struct ResultRow {
+  static constexpr size_t kFields = 3;
   std::string key;
   std::string value;
   uint64_t version =
@@ -65,6 +76,7 @@ struct ResultRow {
 
 // get: the row, if found. scan: its rows. add: the sum in `number`. Others: empty.
 struct OperationResult {
+  static constexpr size_t kFields = 3;
   std::vector<ResultRow> rows;
   int64_t number = 0;
   bool truncated = false;
@@ -73,6 +85,7 @@ struct OperationResult {
 
 // One resulting write of a branch, as it is logged: blind deltas are logged as results (P7).
 struct Write {
+  static constexpr size_t kFields = 2;
   std::string key;
   std::optional<std::string> value;  // nullopt = delete
   bool operator==(const Write&) const = default;
@@ -81,6 +94,7 @@ struct Write {
 // A read lock that a PREPARED record carries (P1, P3): one key, or the half-open range [key, end); an empty
 // `end` of a range means "to the last key".
 struct ReadLock {
+  static constexpr size_t kFields = 3;
   std::string key;
   bool is_range = false;
   std::string end;
@@ -94,8 +108,10 @@ const std::string& KeyOf(const Operation& operation);
 size_t SizeOf(const Operation& operation);
 // Bytes that count against kResultBytesMax: what the row takes in memory, which is more than on the wire.
 size_t SizeOf(const ResultRow& row);
-// The problem with `op.after`; nullptr = none.
+// What is wrong with `op.after`, or with sizes and limits; nullptr = nothing.
 const char* ProblemOf(const ScanOp& op);
+const char* ProblemOf(const Operation& operation);
+const char* ProblemOf(const OperationResult& result);
 // The smallest key that the scan may return. REQUIRES: ProblemOf(op) is nullptr.
 std::string ScanStart(const ScanOp& op);
 // The smallest string above all that start with `prefix`; empty if there is none.

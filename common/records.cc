@@ -1,321 +1,68 @@
 #include "common/records.h"
 
-#include <algorithm>
+#include <type_traits>
 #include <utility>
 
-// The encodings of docs/FORMAT.md, "Records". One function per type and direction; the decoder checks each
-// length against what is left before it takes anything, so damage cannot make it allocate.
+#include "common/check.h"
+#include "common/encoding.h"
+
+// The encodings of docs/FORMAT.md, "Records".
 namespace assent {
 namespace {
 
-enum class RecordType : uint8_t {
-  kEpochBegan = 1,
-  kPrepared = 2,
-  kBranchDecided = 3,
-  kOnePhaseCommitted = 4,
-  kAttemptRefused = 5,
-  kMarkRaised = 6,
-  kCommittedWithoutBegin = 7,  // read, no longer written
-  kEnded = 8,
-  kHorizonRaised = 9,
-  kTokenCommitted = 10,
-  kCommitted = 11,
-};
+// The type byte of each record. A number is not used again for another one.
+template <typename Record>
+constexpr uint8_t kType = 0;
+template <>
+constexpr uint8_t kType<EpochBegan> = 1;
+template <>
+constexpr uint8_t kType<Prepared> = 2;
+template <>
+constexpr uint8_t kType<BranchDecided> = 3;
+template <>
+constexpr uint8_t kType<OnePhaseCommitted> = 4;
+template <>
+constexpr uint8_t kType<AttemptRefused> = 5;
+template <>
+constexpr uint8_t kType<MarkRaised> = 6;
+template <>
+constexpr uint8_t kType<Ended> = 8;
+template <>
+constexpr uint8_t kType<HorizonRaised> = 9;
+template <>
+constexpr uint8_t kType<TokenCommitted> = 10;
+template <>
+constexpr uint8_t kType<Committed> = 11;
 
-class Writer {
- public:
-  template <typename Number>
-  void Int(Number number) {
-    auto rest = static_cast<uint64_t>(number);
-    for (size_t i = 0; i < sizeof(Number); ++i, rest >>= 8) bytes_ += static_cast<char>(rest & 0xff);
-  }
-  void Bytes(std::string_view bytes) {
-    Int(static_cast<uint32_t>(bytes.size()));
-    bytes_ += bytes;
-  }
-  void Group(GroupId group) {
-    Int(Raw(group.kind));
-    Int(group.number);
-  }
-  void Txn(const TxnId& txn) {
-    Group(txn.coordinator);
-    Int(Raw(txn.epoch));
-    Int(txn.seq);
-  }
-  void TokenOf(const Token& token) {
-    Group(token.coordinator);
-    Int(Raw(token.client));
-    Int(token.seq);
-    Int(token.birth_us);
-  }
-  template <typename Items, typename One>
-  void List(const Items& items, One one) {
-    Int(static_cast<uint32_t>(items.size()));
-    for (const auto& item : items) one(item);
-  }
-  void Participants(const std::vector<Participant>& participants) {
-    List(participants, [this](const Participant& p) {
-      Bytes(p.foreign);
-      Group(p.group);
-      Int(static_cast<uint8_t>(p.writing));
-    });
-  }
-  void Writes(const std::vector<Write>& writes) {
-    List(writes, [this](const Write& write) {
-      Bytes(write.key);
-      Int(static_cast<uint8_t>(write.value.has_value()));
-      if (write.value) Bytes(*write.value);
-    });
-  }
-  std::string Take() { return std::move(bytes_); }
+// A Committed that lacks its last field, `begin_us`: an older version wrote it.
+constexpr uint8_t kCommittedWithoutBegin = 7;
 
- private:
-  std::string bytes_;
-};
+template <typename Row>
+std::string EncodeStruct(const Row& row) {
+  Writer out;
+  out.Reserve(EncodedSize(row));
+  out.Put(row);
+  return out.Take();
+}
 
-// Reads until something does not fit; from then on failed() and every value is empty.
-class Reader {
- public:
-  explicit Reader(std::string_view bytes) : rest_(bytes) {}
+template <typename Row>
+Result<Row> DecodeStruct(std::string_view bytes, const char* what) {
+  Reader in(bytes);
+  auto row = in.Get<Row>();
+  if (!in.complete()) return Status(StatusCode::kDamaged, what);
+  return row;
+}
 
-  template <typename Number>
-  Number Int() {
-    if (rest_.size() < sizeof(Number)) return Fail(), Number{};
-    uint64_t number = 0;
-    for (size_t i = sizeof(Number); i-- > 0;) number = number << 8 | static_cast<unsigned char>(rest_[i]);
-    rest_.remove_prefix(sizeof(Number));
-    return static_cast<Number>(number);
+template <size_t kIndex = 0>
+void GetRecord(uint8_t type, Reader& in, LogRecord& record) {
+  if constexpr (kIndex == std::variant_size_v<LogRecord>) {
+    in.Fail();
+  } else {
+    using Record = std::variant_alternative_t<kIndex, LogRecord>;
+    static_assert(kType<Record> != 0, "give the record a type byte");
+    if (type != kType<Record>) return GetRecord<kIndex + 1>(type, in, record);
+    in.Get(record.emplace<kIndex>());
   }
-  uint64_t NonZero() {
-    const auto number = Int<uint64_t>();
-    if (number == 0) Fail();
-    return number;
-  }
-  bool Flag() {
-    const auto byte = Int<uint8_t>();
-    if (byte > 1) Fail();
-    return byte == 1;
-  }
-  template <typename Enum>
-  Enum Choice(Enum first, Enum last) {
-    const auto byte = Int<uint8_t>();
-    if (byte < Raw(first) || byte > Raw(last)) return Fail(), first;
-    return static_cast<Enum>(byte);
-  }
-  std::string Bytes() {
-    const auto size = Int<uint32_t>();
-    if (size > rest_.size()) return Fail(), std::string();
-    std::string bytes(rest_.substr(0, size));
-    rest_.remove_prefix(size);
-    return bytes;
-  }
-  GroupId Group() {
-    const auto kind = Choice(GroupKind::kCoordinator, GroupKind::kShard);
-    return GroupId{kind, Int<uint16_t>()};
-  }
-  TxnId Txn() {
-    TxnId txn;
-    txn.coordinator = Group();
-    txn.epoch = Epoch{Int<uint64_t>()};
-    txn.seq = Int<uint64_t>();
-    return txn;
-  }
-  Token TokenOf() {
-    Token token;
-    token.coordinator = Group();
-    token.client = ClientId{Int<uint64_t>()};
-    token.seq = Int<uint64_t>();
-    token.birth_us = Int<uint64_t>();
-    return token;
-  }
-  // `one` reads an item, which takes at least one byte: so a count above what is left is damage.
-  template <typename One>
-  auto List(One one) {
-    std::vector<decltype(one())> items;
-    const auto count = Int<uint32_t>();
-    if (count > rest_.size()) return Fail(), items;
-    for (uint32_t i = 0; i < count && !failed_; ++i) items.push_back(one());
-    return items;
-  }
-  std::vector<Participant> Participants() {
-    return List([this] {
-      Participant participant;
-      participant.foreign = Bytes();
-      participant.group = Group();
-      participant.writing = Flag();
-      return participant;
-    });
-  }
-  std::vector<Write> Writes() {
-    return List([this] {
-      Write write;
-      write.key = Bytes();
-      if (Flag()) write.value = Bytes();
-      return write;
-    });
-  }
-
-  bool complete() const { return !failed_ && rest_.empty(); }
-
- private:
-  void Fail() {
-    failed_ = true;
-    rest_ = {};
-  }
-
-  std::string_view rest_;
-  bool failed_ = false;
-};
-
-struct Encoder {
-  Writer& out;
-
-  void operator()(const EpochBegan&) { out.Int(Raw(RecordType::kEpochBegan)); }
-  void operator()(const Prepared& r) {
-    out.Int(Raw(RecordType::kPrepared));
-    out.Txn(r.txn);
-    out.Int(r.age.begin_us);
-    out.Txn(r.age.txn);
-    out.Int(Raw(r.mode));
-    out.Participants(r.participants);
-    out.Writes(r.writes);
-    out.List(r.read_locks, [this](const ReadLock& lock) {
-      out.Bytes(lock.key);
-      out.Int(static_cast<uint8_t>(lock.is_range));
-      out.Bytes(lock.end);
-    });
-  }
-  void operator()(const BranchDecided& r) {
-    out.Int(Raw(RecordType::kBranchDecided));
-    out.Txn(r.txn);
-    out.Int(Raw(r.decision));
-  }
-  void operator()(const OnePhaseCommitted& r) {
-    out.Int(Raw(RecordType::kOnePhaseCommitted));
-    out.Txn(r.txn);
-    out.TokenOf(r.token);
-    out.Int(r.attempt);
-    out.Int(r.content);
-    out.Int(r.acked_below);
-    out.Writes(r.writes);
-  }
-  void operator()(const AttemptRefused& r) {
-    out.Int(Raw(RecordType::kAttemptRefused));
-    out.TokenOf(r.token);
-    out.Int(r.attempt);
-    out.Int(r.acked_below);
-  }
-  void operator()(const MarkRaised& r) {
-    out.Int(Raw(RecordType::kMarkRaised));
-    out.Txn(r.mark);
-    out.Int(r.horizon_us);
-  }
-  void operator()(const Committed& r) {
-    out.Int(Raw(r.begin_us != 0 ? RecordType::kCommitted : RecordType::kCommittedWithoutBegin));
-    out.Txn(r.txn);
-    out.Participants(r.participants);
-    out.TokenOf(r.token);
-    out.Int(r.attempt);
-    out.Int(r.content);
-    out.Int(r.acked_below);
-    if (r.begin_us != 0) out.Int(r.begin_us);
-  }
-  void operator()(const Ended& r) {
-    out.Int(Raw(RecordType::kEnded));
-    out.Txn(r.txn);
-  }
-  void operator()(const HorizonRaised& r) {
-    out.Int(Raw(RecordType::kHorizonRaised));
-    out.Int(r.horizon_us);
-  }
-  void operator()(const TokenCommitted& r) {
-    out.Int(Raw(RecordType::kTokenCommitted));
-    out.Txn(r.txn);
-    out.TokenOf(r.token);
-    out.Int(r.attempt);
-    out.Int(r.content);
-    out.Int(r.acked_below);
-  }
-};
-
-LogRecord ReadRecord(Reader& in) {
-  const auto type = in.Choice(RecordType::kEpochBegan, RecordType::kCommitted);
-  switch (type) {
-    case RecordType::kEpochBegan:
-      return EpochBegan{};
-    case RecordType::kPrepared: {
-      Prepared r;
-      r.txn = in.Txn();
-      r.age.begin_us = in.Int<uint64_t>();
-      r.age.txn = in.Txn();
-      r.mode = in.Choice(CommitMode::kCoordinator, CommitMode::kCoordinator);
-      r.participants = in.Participants();
-      r.writes = in.Writes();
-      r.read_locks = in.List([&in] {
-        ReadLock lock;
-        lock.key = in.Bytes();
-        lock.is_range = in.Flag();
-        lock.end = in.Bytes();
-        return lock;
-      });
-      return r;
-    }
-    case RecordType::kBranchDecided: {
-      BranchDecided r;
-      r.txn = in.Txn();
-      r.decision = in.Choice(Decision::kCommit, Decision::kAbort);
-      return r;
-    }
-    case RecordType::kOnePhaseCommitted: {
-      OnePhaseCommitted r;
-      r.txn = in.Txn();
-      r.token = in.TokenOf();
-      r.attempt = in.Int<uint32_t>();
-      r.content = in.Int<uint64_t>();
-      r.acked_below = in.Int<uint64_t>();
-      r.writes = in.Writes();
-      return r;
-    }
-    case RecordType::kAttemptRefused: {
-      AttemptRefused r;
-      r.token = in.TokenOf();
-      r.attempt = in.Int<uint32_t>();
-      r.acked_below = in.Int<uint64_t>();
-      return r;
-    }
-    case RecordType::kMarkRaised: {
-      MarkRaised r;
-      r.mark = in.Txn();
-      r.horizon_us = in.Int<uint64_t>();
-      return r;
-    }
-    case RecordType::kCommittedWithoutBegin:
-    case RecordType::kCommitted: {
-      Committed r;
-      r.txn = in.Txn();
-      r.participants = in.Participants();
-      r.token = in.TokenOf();
-      r.attempt = in.Int<uint32_t>();
-      r.content = in.Int<uint64_t>();
-      r.acked_below = in.Int<uint64_t>();
-      if (type == RecordType::kCommitted) r.begin_us = in.NonZero();
-      return r;
-    }
-    case RecordType::kEnded:
-      return Ended{in.Txn()};
-    case RecordType::kHorizonRaised:
-      return HorizonRaised{in.Int<uint64_t>()};
-    case RecordType::kTokenCommitted: {
-      TokenCommitted r;
-      r.txn = in.Txn();
-      r.token = in.TokenOf();
-      r.attempt = in.Int<uint32_t>();
-      r.content = in.Int<uint64_t>();
-      r.acked_below = in.Int<uint64_t>();
-      return r;
-    }
-  }
-  return EpochBegan{};  // unreachable: Choice stays within the enum
 }
 
 template <typename Number>
@@ -346,54 +93,58 @@ std::string Names(const std::vector<Participant>& participants) {
 }  // namespace
 
 std::string EncodeRecord(const LogRecord& record) {
-  Writer out;
-  std::visit(Encoder{out}, record);
-  return out.Take();
+  return std::visit(
+      [](const auto& one) {
+        Writer out;
+        out.Reserve(1 + EncodedSize(one));
+        out.Put(kType<std::decay_t<decltype(one)>>);
+        out.Put(one);
+        std::string bytes = out.Take();
+        if constexpr (std::is_same_v<decltype(one), const Committed&>) {
+          if (one.begin_us == 0) {
+            bytes.front() = static_cast<char>(kCommittedWithoutBegin);
+            bytes.resize(bytes.size() - sizeof one.begin_us);
+          }
+        }
+        return bytes;
+      },
+      record);
 }
 
 Result<LogRecord> DecodeRecord(std::string_view bytes) {
+  LogRecord record;
   Reader in(bytes);
-  LogRecord record = ReadRecord(in);
-  if (!in.complete()) return Status(StatusCode::kDamaged, "not a log record: bad type, length or value");
+  const auto type = in.Get<uint8_t>();
+  bool complete = false;
+  if (type == kCommittedWithoutBegin) {
+    const std::string with_begin =
+        std::string(bytes.substr(1)) + std::string(sizeof Committed::begin_us, '\0');
+    Reader whole(with_begin);
+    whole.Get(record.emplace<Committed>());
+    complete = whole.complete() && std::get<Committed>(record).begin_us == 0;
+  } else {
+    GetRecord(type, in, record);
+    const auto* committed = std::get_if<Committed>(&record);
+    complete = in.complete() && (committed == nullptr || committed->begin_us != 0);
+  }
+  if (!complete) return Status(StatusCode::kDamaged, "not a log record: bad type, length or value");
   return record;
 }
 
 std::string EncodeRow(const TokenOutcome& row) {
-  Writer out;
-  out.Int(static_cast<uint8_t>(row.committed));
-  out.Txn(row.txn);
-  out.Int(row.content);
-  out.Int(row.refused);
-  out.Int(row.birth_us);
-  return out.Take();
+  return EncodeStruct(row);
 }
 
 std::string EncodeRow(const ClientFloor& row) {
-  Writer out;
-  out.Int(row.floor);
-  out.Int(row.last_birth_us);
-  return out.Take();
+  return EncodeStruct(row);
 }
 
 Result<TokenOutcome> DecodeTokenOutcome(std::string_view bytes) {
-  Reader in(bytes);
-  TokenOutcome row;
-  row.committed = in.Flag();
-  row.txn = in.Txn();
-  row.content = in.Int<uint64_t>();
-  row.refused = in.Int<uint32_t>();
-  row.birth_us = in.Int<uint64_t>();
-  if (!in.complete()) return Status(StatusCode::kDamaged, "not a token outcome");
-  return row;
+  return DecodeStruct<TokenOutcome>(bytes, "not a token outcome");
 }
 
 Result<ClientFloor> DecodeClientFloor(std::string_view bytes) {
-  Reader in(bytes);
-  ClientFloor row;
-  row.floor = in.Int<uint64_t>();
-  row.last_birth_us = in.Int<uint64_t>();
-  if (!in.complete()) return Status(StatusCode::kDamaged, "not a client floor");
-  return row;
+  return DecodeStruct<ClientFloor>(bytes, "not a client floor");
 }
 
 std::string Describe(const LogRecord& record) {

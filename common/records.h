@@ -10,17 +10,25 @@
 #include "common/operations.h"
 #include "common/status.h"
 
-// The records of a group's log, and the small rows that its tables hold (docs/FORMAT.md gives the bytes).
+// The records of a group's log, and the small rows that its tables hold. docs/FORMAT.md gives the bytes: the
+// fields in the order of their declaration (common/encoding.h).
 namespace assent {
 
 enum class Decision : uint8_t { kCommit = 1, kAbort = 2 };
+constexpr std::pair<Decision, Decision> RangeOf(Decision) {
+  return {Decision::kCommit, Decision::kAbort};
+}
 
 // How the decision comes about. Only kCoordinator exists; PREPARED carries it so that an implicit commit,
 // where "all prepared" is the decision, can be added without a new log format.
 enum class CommitMode : uint8_t { kCoordinator = 1 };
+constexpr std::pair<CommitMode, CommitMode> RangeOf(CommitMode) {
+  return {CommitMode::kCoordinator, CommitMode::kCoordinator};
+}
 
 // A part of a transaction: a shard of ours, or a foreign resource manager by its configured name.
 struct Participant {
+  static constexpr size_t kFields = 3;
   std::string foreign;  // empty: `group` is one of ours
   GroupId group;
   bool writing = false;
@@ -31,6 +39,7 @@ struct Participant {
 
 // The first record of an epoch: once it is replicated, the whole log is (R4).
 struct EpochBegan {
+  static constexpr size_t kFields = 0;
   bool operator==(const EpochBegan&) const = default;
 };
 
@@ -38,6 +47,7 @@ struct EpochBegan {
 
 // A yes vote (P3). It says all that the branch needs to be finished after any restart.
 struct Prepared {
+  static constexpr size_t kFields = 6;
   TxnId txn;
   Age age;
   CommitMode mode = CommitMode::kCoordinator;
@@ -50,6 +60,7 @@ struct Prepared {
 // The end of a branch: a decision (P5), a tombstone that an abort left before its prepare came (P6), or a
 // refusal given to a shard in doubt (P8). The last two are aborts of a branch that has no PREPARED.
 struct BranchDecided {
+  static constexpr size_t kFields = 2;
   TxnId txn;
   Decision decision = Decision::kAbort;
   bool operator==(const BranchDecided&) const = default;
@@ -57,6 +68,7 @@ struct BranchDecided {
 
 // One-phase commit: this record is the decision (C6).
 struct OnePhaseCommitted {
+  static constexpr size_t kFields = 6;
   TxnId txn;
   Token token;
   uint32_t attempt = 0;
@@ -69,6 +81,7 @@ struct OnePhaseCommitted {
 // No attempt up to `attempt` of this token may commit here any more (C6). A coordinator group writes the same
 // record when it has told the client ABORTED for that attempt (C5).
 struct AttemptRefused {
+  static constexpr size_t kFields = 3;
   Token token;
   uint32_t attempt = 0;
   uint64_t acked_below = 0;
@@ -78,6 +91,7 @@ struct AttemptRefused {
 // The mark of a coordinator group rose (C8): rows of kDecided below it go in the same SQLite transaction.
 // `horizon_us`: tokens born before it are refused, and their outcomes dropped (C5).
 struct MarkRaised {
+  static constexpr size_t kFields = 2;
   TxnId mark;  // names the coordinator group too
   uint64_t horizon_us = 0;
   bool operator==(const MarkRaised&) const = default;
@@ -87,6 +101,7 @@ struct MarkRaised {
 
 // The commit decision (C1).
 struct Committed {
+  static constexpr size_t kFields = 7;
   TxnId txn;
   std::vector<Participant> participants;  // those that voted yes: the ones phase two is for
   Token token;
@@ -100,12 +115,14 @@ struct Committed {
 
 // Every participant acknowledged (C4).
 struct Ended {
+  static constexpr size_t kFields = 1;
   TxnId txn;
   bool operator==(const Ended&) const = default;
 };
 
 // Tokens of the group born before `horizon_us` are refused from here on (C5).
 struct HorizonRaised {
+  static constexpr size_t kFields = 1;
   uint64_t horizon_us = 0;
   bool operator==(const HorizonRaised&) const = default;
 };
@@ -113,6 +130,7 @@ struct HorizonRaised {
 // A shard committed the token in one phase (C6): its record is the decision, this one only tells another use
 // of the token apart (C5), and is not waited for.
 struct TokenCommitted {
+  static constexpr size_t kFields = 5;
   TxnId txn;
   Token token;
   uint32_t attempt = 0;
@@ -128,6 +146,7 @@ using LogRecord = std::variant<EpochBegan, Prepared, BranchDecided, OnePhaseComm
 
 // kOutcome: what became of a token. Attempts up to `refused` ended without effect; if `committed`, `txn` did.
 struct TokenOutcome {
+  static constexpr size_t kFields = 5;
   bool committed = false;
   TxnId txn;
   uint64_t content = 0;
@@ -139,12 +158,13 @@ struct TokenOutcome {
 // kFloor: sequences below `floor` of this client are acknowledged. Dropped once `last_birth_us`
 // is below the horizon.
 struct ClientFloor {
+  static constexpr size_t kFields = 2;
   uint64_t floor = 0;
   uint64_t last_birth_us = 0;
   bool operator==(const ClientFloor&) const = default;
 };
 
-// Encodings: little-endian, length-prefixed, a type byte first (docs/FORMAT.md). Decoding never trusts its
+// A record's encoding has a type byte first. Decoding never trusts its
 // input: kDamaged for anything that EncodeRecord could not have written.
 std::string EncodeRecord(const LogRecord& record);
 Result<LogRecord> DecodeRecord(std::string_view bytes);

@@ -23,7 +23,6 @@
  *    alone commits a transaction over them, in one phase. Admin.placement tells which shard has which slot. No client
  *    needs to know.
  */
-cpp_include "thrift/shared_bytes.h"
 
 namespace cpp assent.wire
 namespace py assent
@@ -53,8 +52,6 @@ typedef i64 Epoch
 typedef i64 Lsn
 /** A process of the cluster, from 1. */
 typedef i32 NodeId
-/** Bytes that the C++ side shares between log, links and messages without a copy. */
-typedef binary (cpp.type = "::assent::SharedBytes") Payload
 
 /** Unique for ever within a cluster, also if that is made anew. Text form: c<number>.<epoch>.<seq in hex>. */
 struct TxnId {
@@ -482,248 +479,12 @@ service Participant {
 
 // ---------------------------------------------------------------------------------- Peer: messages between nodes
 
-enum CommitMode {
-  UNSPECIFIED = 0
-  COORDINATOR = 1
-}
-
-struct Branch {
-  1: optional GroupId group      // one of ours
-  2: optional string foreign     // or a resource manager by its configured name
-  3: bool writing                // it has something to commit
-}
-
-/** Beside its own business, each message of a coordinator about a transaction says this. */
-struct TxnHeader {
-  1: TxnId txn
-  2: i64 begin_us                // age: this, and the id of
-  3: optional TxnId age_txn      // the first attempt; unset: `txn` itself
-  4: optional bool has_foreign
-  5: optional TxnId mark         // all of the group's ids below it are settled at the receiver; unset: none
-  6: i64 horizon_us              // tokens born before it are refused
-}
-
-// ---- Replication
-
-struct LogEntry {
-  1: Epoch epoch
-  2: Lsn lsn
-  3: Payload payload             // a log record as it is stored (docs/FORMAT.md)
-}
-
-struct Ship {
-  1: LogPosition prev            // the record before the first entry
-  2: list<LogEntry> entries      // without gaps; none: a probe
-  3: Lsn replicated              // durable on every replica of the view
-}
-
-struct ShipAck {
-  1: LogPosition durable         // last record that is durable here and was matched against this epoch's primary
-  2: i64 incarnation             // of the replica's data directory
-  3: optional bool mismatch      // `prev` is not here
-  4: optional LogPosition hint   // of a mismatch: the last position that may match
-}
-
-struct SnapshotPiece {
-  1: LogPosition at              // what the snapshot holds
-  2: i64 offset
-  3: binary bytes
-  4: bool done                   // the last piece
-}
-
-struct SnapshotAck {
-  1: LogPosition at
-  2: i64 received                // bytes held
-  3: bool installed
-  4: i64 incarnation
-}
-
-struct Beacon {
-  1: i64 sent_us                 // by the primary's clock
-  2: i64 force_age_us            // of its oldest open force; 0: none
-}
-
-struct BeaconAck {
-  1: i64 sent_us                 // as the beacon said
-  2: i64 force_age_us
-  3: i64 incarnation
-}
-
-/** From the primary, which has given up its lease for good: lead at once. From a backup, which stops: go on without. */
-struct HandOver {
-  1: bool given_up               // true
-}
-
-// ---- Coordinator to participant
-
-/** Which of the branches that a shard has opened for the transaction. */
-struct BranchId {
-  1: Epoch epoch                 // of the shard, when it opened the branch
-  2: i64 number                  // rises with each that it opens in that epoch, from 1
-}
-
-struct Operate {
-  1: TxnHeader header
-  2: optional BranchId branch    // as OperateReply said; unset: the branch's first message
-  3: i32 first
-  4: list<Operation> operations
-}
-
-struct Prepare {
-  1: TxnHeader header
-  2: optional BranchId branch    // as in Operate
-  3: optional i32 last
-  4: list<Operation> operations
-  5: list<Branch> participants
-  6: CommitMode mode
-  7: optional bool may_release
-}
-
-struct CommitOnePhase {
-  1: TxnHeader header
-  2: optional BranchId branch    // as in Operate
-  3: optional i32 last
-  4: list<Operation> operations
-  5: optional Token token
-  6: i32 attempt
-  7: i64 content
-  8: i64 acked_below
-}
-
-struct Decide {
-  1: TxnHeader header
-  2: Decision decision
-}
-
-struct SettleToken {
-  1: TxnHeader header
-  2: Token token
-  3: i32 attempt
-}
-
-struct MarkNews {
-  1: TxnId mark
-  2: i64 horizon_us
-  3: optional TxnId live         // what Inquire asked about, if that is undecided
-}
-
-// ---- Participant to coordinator
-
-struct OperateReply {
-  1: TxnId txn
-  2: BranchId branch
-  3: i32 last
-  4: list<OperationResult> results
-}
-
-struct BranchAborted {
-  1: TxnId txn
-  2: optional AbortReason reason
-  3: optional string detail
-}
-
-struct VoteReply {
-  1: TxnId txn
-  2: Vote vote
-  3: optional AbortReason reason
-  4: optional string detail
-  5: optional list<OperationResult> results
-}
-
-struct OnePhaseReply {
-  1: TxnId txn
-  2: optional Token token
-  3: i32 attempt
-  4: bool committed
-  5: optional TxnId committed_txn
-  6: i64 content
-  7: optional AbortReason reason
-  8: optional string detail
-  9: optional list<OperationResult> results
-}
-
-struct DecideAck {
-  1: TxnId txn
-  2: Decision decision
-}
-
-struct Inquire {
-  1: TxnId txn
-  2: optional bool unprepared    // not in doubt: only whether it is live still
-}
-
-struct WoundRequest {
-  1: TxnId txn
-}
-
-/** Have you all of my replies up to this one? Asked before the shard is handed over. */
-struct ConfirmReplies {
-  1: i64 through
-}
-
-struct RepliesConfirmed {
-  1: i64 through
-}
-
-// ---- Shard to shard
-
-struct PeerInquire {
-  1: TxnId txn
-}
-
-struct PeerOutcome {
-  1: TxnId txn
-  2: optional Decision decision  // unset: not known
-}
-
-// ---- Any group to any
-
-/**
- * My epoch is this envelope's `from_epoch`. Answers a message that named an older one of mine, or reached no primary,
- * and was dropped. A primary that begins to serve sends it to all other groups, unasked.
- */
-struct EpochNews {
-  1: bool news                   // true
-}
-
-/** One message, and the epochs of the groups it goes between. Exactly one of the fields from 10 on is set. */
-struct Envelope {
-  1: GroupId from_group
-  2: Epoch from_epoch
-  3: GroupId to_group
-  4: Epoch to_epoch              // as the sender believes; 0: not known
-  10: optional Ship & ship
-  11: optional ShipAck & ship_ack
-  12: optional SnapshotPiece & snapshot_piece
-  13: optional SnapshotAck & snapshot_ack
-  14: optional Operate & operate
-  15: optional Prepare & prepare
-  16: optional CommitOnePhase & commit_one_phase
-  17: optional Decide & decide
-  18: optional SettleToken & settle_token
-  19: optional MarkNews & mark_news
-  20: optional OperateReply & operate_reply
-  21: optional BranchAborted & branch_aborted
-  22: optional VoteReply & vote_reply
-  23: optional OnePhaseReply & one_phase_reply
-  24: optional DecideAck & decide_ack
-  25: optional Inquire & inquire
-  26: optional WoundRequest & wound_request
-  27: optional PeerInquire & peer_inquire
-  28: optional PeerOutcome & peer_outcome
-  29: optional EpochNews & epoch_news
-  30: optional Beacon & beacon
-  31: optional BeaconAck & beacon_ack
-  32: optional HandOver & hand_over
-  33: optional ConfirmReplies & confirm_replies
-  34: optional RepliesConfirmed & replies_confirmed
-}
-
 struct DeliverRequest {
   1: string cluster
   2: NodeId from_node
   3: NodeId to_node              // a node that is another one takes none of it
-  4: list<Envelope> envelopes    // at most 4,096, in the order sent
+  5: i32 format                  // of the messages; a node that speaks another one takes none of them
+  6: list<binary> messages       // at most 4,096, in the order sent; common/messages.h gives their fields
 }
 
 enum DeliverStatus {
@@ -733,6 +494,7 @@ enum DeliverStatus {
   WRONG_NODE = 3
   INVALID = 4                    // some of it was malformed and dropped; `detail` says what. The rest was taken
   OVERLOADED = 5                 // dropped; the sender's timers repeat it
+  WRONG_FORMAT = 6               // the two nodes run versions that do not understand each other
 }
 
 struct DeliverReply {
@@ -740,7 +502,10 @@ struct DeliverReply {
   2: optional string detail
 }
 
-/** Between nodes. Pipelined; delivery promises nothing: the protocols repeat by timer. */
+/**
+ * Between nodes, and between nobody else: its messages are of this version, as bytes. Pipelined; delivery promises
+ * nothing: the protocols repeat by timer.
+ */
 service Peer {
   DeliverReply deliver(1: DeliverRequest request)
 }
@@ -848,6 +613,12 @@ struct TransactionsRequest {
   1: string cluster
   2: TxnFilter filter
   3: i32 limit                  // 0: 1,000, which is also the most
+}
+
+struct Branch {
+  1: optional GroupId group      // one of ours
+  2: optional string foreign     // or a resource manager by its configured name
+  3: bool writing                // it has something to commit
 }
 
 /** A transaction as one group of this node knows it. */

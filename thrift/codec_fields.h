@@ -9,6 +9,7 @@
 #include "assent_types.h"
 #include "common/client_api.h"
 #include "common/ids.h"
+#include "common/message_codec.h"
 #include "common/messages.h"
 #include "common/operations.h"
 #include "common/records.h"
@@ -92,15 +93,13 @@ bool Decode(wire::RefusalCode::type in, RefusalCode& out, Fault& fault);
 
 // ---- Texts
 
-inline constexpr size_t kDetailBytesMax = 1024;  // constants of assent.thrift, which a test compares
+// Constants of assent.thrift, which a test compares.
+using assent::CutDetail;
+using assent::kDetailBytesMax;
+using assent::kNameBytesMax;
+using assent::kParticipantsMax;
 inline constexpr size_t kForeignPayloadBytesMax = 64 * 1024;
-inline constexpr size_t kNameBytesMax = 128;
-inline constexpr size_t kParticipantsMax =
-    2048;  // of one transaction: one for each slot, and as many foreign ones
 inline constexpr size_t kForeignWorkMax = 64;  // resource managers in one request
-
-// Cut to kDetailBytesMax, at a character's boundary.
-std::string CutDetail(std::string detail);
 
 // ---- Operations
 

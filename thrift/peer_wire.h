@@ -12,8 +12,7 @@ namespace assent {
 // Most envelopes of one request; both sides keep to it.
 inline constexpr size_t kDeliverEnvelopesMax = 4096;
 
-// The bytes that it adds to a request, at most: for a link's accounting (PipelinedLink::Post). Somewhat
-// above the truth.
+// The bytes that it adds to a request: for a link's accounting (PipelinedLink::Post).
 size_t WireBytes(const Envelope& envelope);
 
 // Both ends of a delivery.
@@ -23,7 +22,7 @@ struct PeerRoute {
   NodeId to{};
 };
 
-// Moves the first envelopes of the batch into a request: as many as fit `bytes_max`, at least one. The others
+// Takes the first envelopes of the batch into a request: as many as fit `bytes_max`, at least one. The others
 // stay, in order. REQUIRES: not empty; all are from `route.from`.
 wire::DeliverRequest TakeDeliverRequest(const PeerRoute& route, std::vector<Envelope>& batch,
                                         size_t bytes_max);
@@ -36,8 +35,8 @@ struct Delivery {
   std::string detail;               // of the first of them, or why nothing was taken
 };
 
-// At the receiving node `self`. Consumes the request. Whatever the bytes, this does not throw or abort.
-Delivery OpenDeliverRequest(const std::string& cluster, NodeId self, wire::DeliverRequest&& request);
+// At the receiving node `self`. Whatever the bytes, this does not throw or abort.
+Delivery OpenDeliverRequest(const std::string& cluster, NodeId self, const wire::DeliverRequest& request);
 
 wire::DeliverReply MakeDeliverReply(const Delivery& delivery);
 

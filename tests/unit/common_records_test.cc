@@ -1,87 +1,19 @@
 #include <gtest/gtest.h>
 
-#include <random>
 #include <set>
 
 #include "common/records.h"
+#include "samples.h"
 
 namespace assent {
 namespace {
 
+using samples::Coin;
+using samples::Random;
+using samples::RandomRecord;
+
 constexpr GroupId kCoordinator{GroupKind::kCoordinator, 3};
 constexpr GroupId kShard{GroupKind::kShard, 9};
-
-// Records and parts of them, with every field drawn at random.
-class Draw {
- public:
-  explicit Draw(uint64_t seed) : random_(seed) {}
-
-  uint64_t Number() { return random_() >> (random_() % 64); }
-  bool Flip() { return random_() % 2 == 0; }
-  std::string Bytes(size_t length_max = 20) {
-    std::string bytes;
-    for (size_t n = random_() % (length_max + 1); n > 0; --n) bytes += static_cast<char>(random_());
-    return bytes;
-  }
-  GroupId Group() {
-    return {Flip() ? GroupKind::kCoordinator : GroupKind::kShard, static_cast<uint16_t>(Number())};
-  }
-  TxnId Txn() { return {Group(), Epoch{Number()}, Number()}; }
-  Token AToken() { return {Group(), ClientId{Number()}, Number(), Number()}; }
-  template <typename Item, typename Make>
-  std::vector<Item> List(const Make& make) {
-    std::vector<Item> items;
-    for (size_t n = random_() % 4; n > 0; --n) items.push_back(make());
-    return items;
-  }
-  std::vector<Participant> Participants() {
-    return List<Participant>([this] { return Participant{Flip() ? "" : Bytes(), Group(), Flip()}; });
-  }
-  std::vector<Write> Writes() {
-    return List<Write>([this] {
-      return Write{Bytes(), Flip() ? std::nullopt : std::optional<std::string>(Bytes())};
-    });
-  }
-  Decision ADecision() { return Flip() ? Decision::kCommit : Decision::kAbort; }
-  uint32_t Attempt() { return static_cast<uint32_t>(Number()); }
-
-  // A record of each type in turn.
-  LogRecord Record(size_t type) {
-    switch (type % std::variant_size_v<LogRecord>) {
-      case 0:
-        return EpochBegan{};
-      case 1: {
-        Prepared r;
-        r.txn = Txn();
-        r.age = {Number(), Txn()};
-        r.participants = Participants();
-        r.writes = Writes();
-        r.read_locks = List<ReadLock>([this] { return ReadLock{Bytes(), Flip(), Bytes()}; });
-        return r;
-      }
-      case 2:
-        return BranchDecided{Txn(), ADecision()};
-      case 3:
-        return OnePhaseCommitted{Txn(), AToken(), Attempt(), Number(), Number(), Writes()};
-      case 4:
-        return AttemptRefused{AToken(), Attempt(), Number()};
-      case 5:
-        return MarkRaised{Txn(), Number()};
-      case 6:
-        return Committed{Txn(),    Participants(),       AToken(), Attempt(), Number(),
-                         Number(), Flip() ? Number() : 0};
-      case 7:
-        return Ended{Txn()};
-      case 8:
-        return HorizonRaised{Number()};
-      default:
-        return TokenCommitted{Txn(), AToken(), Attempt(), Number(), Number()};
-    }
-  }
-
- private:
-  std::mt19937_64 random_;
-};
 
 // Bytes that decode are those that the record encodes to: so nothing that decodes was misread, whatever
 // it was before.
@@ -95,10 +27,10 @@ void ExpectRefusedOrExact(const std::string& bytes) {
 }
 
 TEST(Records, EveryTypeRoundTrips) {
-  Draw draw(1);
+  Random random(1);
   std::set<size_t> types;
   for (size_t i = 0; i < 3000; ++i) {
-    const LogRecord record = draw.Record(i);
+    const LogRecord record = RandomRecord(i % samples::kRecordTypes, random);
     types.insert(record.index());
     const auto again = DecodeRecord(EncodeRecord(record));
     ASSERT_TRUE(again.ok()) << Describe(record);
@@ -123,9 +55,9 @@ TEST(Records, CommittedWithoutItsBeginIsRead) {
 }
 
 TEST(Records, EveryTruncationAndExtensionIsDamage) {
-  Draw draw(2);
+  Random random(2);
   for (size_t i = 0; i < 200; ++i) {
-    const std::string bytes = EncodeRecord(draw.Record(i));
+    const std::string bytes = EncodeRecord(RandomRecord(i % samples::kRecordTypes, random));
     for (size_t length = 0; length < bytes.size(); ++length) {
       ASSERT_EQ(DecodeRecord(bytes.substr(0, length)).status().code(), StatusCode::kDamaged)
           << i << " " << length;
@@ -135,9 +67,9 @@ TEST(Records, EveryTruncationAndExtensionIsDamage) {
 }
 
 TEST(Records, EveryBitFlipIsDamageOrReadAsItStands) {
-  Draw draw(3);
+  Random random(3);
   for (size_t i = 0; i < 100; ++i) {
-    const std::string bytes = EncodeRecord(draw.Record(i));
+    const std::string bytes = EncodeRecord(RandomRecord(i % samples::kRecordTypes, random));
     for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
       std::string bad = bytes;
       bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
@@ -147,9 +79,9 @@ TEST(Records, EveryBitFlipIsDamageOrReadAsItStands) {
 }
 
 TEST(Records, NoBytesMakeTheDecoderCrashOrAllocateBeyondThem) {
-  Draw draw(4);
+  Random random(4);
   for (int i = 0; i < 100'000; ++i) {
-    std::string bytes = draw.Bytes(60);
+    std::string bytes = samples::Bytes(random, 0, 60);
     if (!bytes.empty()) bytes[0] = static_cast<char>(1 + i % 9);  // a known type gets further
     ExpectRefusedOrExact(bytes);
   }
@@ -178,12 +110,13 @@ TEST(Records, UnknownTypesModesAndFlagsAreDamage) {
 }
 
 TEST(Rows, RoundTripAndRefuseAllElse) {
-  Draw draw(5);
+  Random random(5);
   for (int i = 0; i < 200; ++i) {
-    const TokenOutcome outcome{draw.Flip(), draw.Txn(), draw.Number(), draw.Attempt(), draw.Number()};
+    const TokenOutcome outcome{Coin(random), samples::RandomTxn(random), samples::Big(random),
+                               static_cast<uint32_t>(random()), samples::Big(random)};
     const std::string outcome_bytes = EncodeRow(outcome);
     ASSERT_EQ(*DecodeTokenOutcome(outcome_bytes), outcome);
-    const ClientFloor floor{draw.Number(), draw.Number()};
+    const ClientFloor floor{samples::Big(random), samples::Big(random)};
     const std::string floor_bytes = EncodeRow(floor);
     ASSERT_EQ(*DecodeClientFloor(floor_bytes), floor);
     for (size_t length = 0; length < outcome_bytes.size(); ++length) {
@@ -198,18 +131,18 @@ TEST(Rows, RoundTripAndRefuseAllElse) {
 }
 
 TEST(TableKeys, SortAsTheirIdsDo) {  // C3, C8: scans below a mark rely on it
-  Draw draw(6);
+  Random random(6);
   for (int i = 0; i < 20'000; ++i) {
-    const TxnId a = draw.Txn();
-    TxnId b = draw.Txn();
-    if (draw.Flip()) b.coordinator = a.coordinator;
-    if (draw.Flip()) b.epoch = a.epoch;
+    const TxnId a = samples::RandomTxn(random);
+    TxnId b = samples::RandomTxn(random);
+    if (Coin(random)) b.coordinator = a.coordinator;
+    if (Coin(random)) b.epoch = a.epoch;
     ASSERT_EQ(TxnKey(a) < TxnKey(b), a < b);
     ASSERT_EQ(ParseTxnKey(TxnKey(a)), a);
     ASSERT_TRUE(TxnKey(a).starts_with(GroupKey(a.coordinator)));
-    const Token s = draw.AToken();
+    const Token s = samples::RandomToken(random);
     Token t = s;
-    t.seq = draw.Number();
+    t.seq = samples::Big(random);
     ASSERT_EQ(OutcomeKey(s) < OutcomeKey(t), s.seq < t.seq);
     ASSERT_TRUE(OutcomeKey(s).starts_with(ClientKey(s)));
     ASSERT_TRUE(ClientKey(s).starts_with(GroupKey(s.coordinator)));
@@ -222,9 +155,9 @@ TEST(Describe, IsOneLineWithoutValues) {
   prepared.writes = {{"key", "secret value"}};
   prepared.participants = {{"", kShard, true}, {"ledger", {}, false}};
   EXPECT_EQ(Describe(prepared), "prepared c3.4.93e4 writes=1 reads=0 participants=s9,ledger(r)");
-  Draw draw(7);
+  Random random(7);
   for (size_t i = 0; i < 90; ++i) {
-    const std::string text = Describe(draw.Record(i));
+    const std::string text = Describe(RandomRecord(i % samples::kRecordTypes, random));
     EXPECT_FALSE(text.empty());
     EXPECT_LT(text.size(), 1000u);
   }

@@ -1,12 +1,12 @@
-foreach(part codec_client codec_message fuzz peer_wire)
+foreach(part codec_client fuzz peer_wire)
   assent_test(thrift_${part}_test ${CMAKE_CURRENT_LIST_DIR}/thrift_${part}_test.cc
-    ${CMAKE_CURRENT_LIST_DIR}/thrift_samples.cc LINK assent_thrift_codec assent_transport)
+    ${CMAKE_CURRENT_LIST_DIR}/thrift_samples.cc ${CMAKE_CURRENT_LIST_DIR}/samples.cc LINK assent_thrift_codec assent_transport)
   target_include_directories(thrift_${part}_test PRIVATE ${CMAKE_CURRENT_LIST_DIR})
 endforeach()
 
 # The services' handlers and callers beside the coordinator's core.
 assent_test(coordinator_server_test ${CMAKE_CURRENT_LIST_DIR}/coordinator_server_test.cc
-  ${CMAKE_CURRENT_LIST_DIR}/thrift_samples.cc LINK assent_coordinator_server)
+  ${CMAKE_CURRENT_LIST_DIR}/thrift_samples.cc ${CMAKE_CURRENT_LIST_DIR}/samples.cc LINK assent_coordinator_server)
 target_include_directories(coordinator_server_test PRIVATE ${CMAKE_CURRENT_LIST_DIR})
 assent_test(coordinator_foreign_caller_test ${CMAKE_CURRENT_LIST_DIR}/coordinator_foreign_caller_test.cc
   LINK assent_coordinator_server LABELS unit tsan)

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <thrift/Thrift.h>
 
+#include "common/message_codec.h"
 #include "runtime/transport/framed.h"
 #include "thrift/codec_client.h"
 #include "thrift/codec_fields.h"
@@ -66,7 +67,8 @@ int DecodeAsEverything(const std::string& bytes) {
   if (Read(bytes, deliver)) {
     deliver.cluster = "cluster";
     deliver.to_node = 8;
-    Delivery delivery = OpenDeliverRequest("cluster", NodeId{8}, std::move(deliver));
+    deliver.format = kMessageFormat;
+    Delivery delivery = OpenDeliverRequest("cluster", NodeId{8}, deliver);
     accepted += static_cast<int>(delivery.envelopes.size());
     // Accepted messages can be sent on.
     if (!delivery.envelopes.empty()) {
@@ -214,7 +216,7 @@ TEST(CodecFuzz, HostileSizes) {
   for (const std::string& size : {huge, negative}) {
     wire::DeliverRequest request;
     EXPECT_FALSE(Read(field(11, 1) + size, request));                            // string cluster
-    EXPECT_FALSE(Read(field(15, 4) + std::string(1, '\x0c') + size, request));   // list<Envelope> envelopes
+    EXPECT_FALSE(Read(field(15, 6) + std::string(1, '\x0b') + size, request));   // list<binary> messages
     EXPECT_FALSE(Read(field(15, 99) + std::string(1, '\x02') + size, request));  // skipped list<bool>
   }
   std::string deep;

@@ -5,34 +5,18 @@
 
 #include <cstdint>
 #include <memory>
-#include <random>
 #include <string>
-#include <vector>
 
 #include "common/client_api.h"
-#include "common/messages.h"
+#include "samples.h"
 
-// Random messages and requests for the codec's tests, and texts of them that show every field, so that two
-// that differ anywhere have different texts.
+// Random requests and replies of clients, and wire structs as bytes.
 namespace assent::samples {
 
-using Random = std::mt19937_64;
-
-inline constexpr size_t kMessageTypes = std::variant_size_v<Message>;
-
-Message RandomMessage(size_t type, Random& random);
-Envelope RandomEnvelope(size_t type, Random& random);
-std::vector<Operation> RandomOperations(Random& random);
-std::vector<OperationResult> RandomResults(Random& random);
 CommitTag RandomTag(Random& random);
-TxnId RandomTxn(Random& random);
 Age RandomAge(Random& random);
 ClientRequest RandomRequest(size_t type, Random& random);
 Ending RandomEnding(Random& random);
-
-std::string TextOf(const Envelope& envelope);
-std::string TextOf(const ClientRequest& request);
-std::string TextOf(const ClientReply& reply);
 
 // A number that an enum does not have, as a peer may send it.
 template <typename Enum>
