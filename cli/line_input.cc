@@ -176,6 +176,7 @@ LineInput::Line LineInput::NextTyped(const char* prompt) {
   prompt_ = prompt;
   signal_ = 0;
   int count = 0;
+  el_set(editor_.get(), EL_PREP_TERM, 1);  // before the prompt is shown: a ^D behind it is for the editor
   const char* const typed = el_gets(editor_.get(), &count);
   if (signal_ != 0) {
     std::fputs(signal_ == SIGINT ? "^C\n" : "\n", out_);
