@@ -96,11 +96,10 @@ constexpr std::array kMutants = {
                "I-D1 I-D3", ""},
     MutantInfo{Mutant::kNoBackoff, "no backoff",
                "a coordinator sends what is not answered again at once, without end", "I-Q1", ""},
+    // A changed LSN no longer continues its batch, and a changed epoch falls again at the next record: only
+    // the last record of the log, or of an epoch, can hide it.
     MutantInfo{Mutant::kChecksumOmitsPosition, "checksum omits position",
-               "a frame whose LSN or epoch went bad still has a sound checksum", "I-D3 I-R1",
-               "a changed LSN no longer continues its batch and a changed epoch falls again at the next "
-               "record, so only "
-               "the last record of the log, or of an epoch, can hide it"},
+               "a frame whose LSN or epoch went bad still has a sound checksum", "I-D3 I-R1", ""},
     MutantInfo{Mutant::kRestartedPrimaryKeepsEpoch, "restarted primary keeps epoch",
                "a primary that restarts goes on in the epoch of its earlier life", "I-R1 I-R2 I-R4", ""},
     MutantInfo{Mutant::kLearnerAdmittedWithGap, "learner admitted with gap",
