@@ -43,16 +43,13 @@ wire::TxnId Encode(const TxnId& txn) {
   return out;
 }
 
-bool DecodeAnyTxnId(const wire::TxnId& in, TxnId& out, Fault& fault) {
+bool Decode(const wire::TxnId& in, TxnId& out, Fault& fault) {
   if (!Decode(in.group, out.coordinator, fault) || !DecodeNumber(in.epoch, out.epoch, fault) ||
       !DecodeNumber(in.seq, out.seq, fault)) {
     return false;
   }
-  return out.coordinator.kind == GroupKind::kCoordinator || fault.Set("transaction id of a shard");
-}
-
-bool Decode(const wire::TxnId& in, TxnId& out, Fault& fault) {
-  return DecodeAnyTxnId(in, out, fault) && (out.valid() || fault.Set("transaction id without a sequence"));
+  if (out.coordinator.kind != GroupKind::kCoordinator) return fault.Set("transaction id of a shard");
+  return out.valid() || fault.Set("transaction id without a sequence");
 }
 
 wire::Token Encode(const Token& token) {
@@ -89,10 +86,6 @@ wire::LogPosition Encode(const LogPosition& position) {
   out.epoch = Number(position.epoch);
   out.lsn = Number(position.lsn);
   return out;
-}
-
-bool Decode(const wire::LogPosition& in, LogPosition& out, Fault& fault) {
-  return DecodeNumber(in.epoch, out.epoch, fault) && DecodeNumber(in.lsn, out.lsn, fault);
 }
 
 // Switches rather than casts: a new enumerator is a compile error here, not an unreadable message.
@@ -145,18 +138,6 @@ bool Decode(wire::AbortReason::type in, AbortReason& out, Fault& fault) {
   return fault.Set("unknown abort reason");
 }
 
-wire::Vote::type Encode(Vote vote) {
-  switch (vote) {
-    case Vote::kYes:
-      return wire::Vote::YES;
-    case Vote::kNo:
-      return wire::Vote::NO;
-    case Vote::kReadOnly:
-      return wire::Vote::READ_ONLY;
-  }
-  return wire::Vote::UNSPECIFIED;
-}
-
 bool Decode(wire::Vote::type in, Vote& out, Fault& fault) {
   switch (in) {
     case wire::Vote::YES:
@@ -172,30 +153,6 @@ bool Decode(wire::Vote::type in, Vote& out, Fault& fault) {
       break;
   }
   return fault.Set("unknown vote");
-}
-
-wire::Decision::type Encode(Decision decision) {
-  switch (decision) {
-    case Decision::kCommit:
-      return wire::Decision::COMMIT;
-    case Decision::kAbort:
-      return wire::Decision::ABORT;
-  }
-  return wire::Decision::UNSPECIFIED;
-}
-
-bool Decode(wire::Decision::type in, Decision& out, Fault& fault) {
-  switch (in) {
-    case wire::Decision::COMMIT:
-      out = Decision::kCommit;
-      return true;
-    case wire::Decision::ABORT:
-      out = Decision::kAbort;
-      return true;
-    case wire::Decision::UNSPECIFIED:
-      break;
-  }
-  return fault.Set("unknown decision");
 }
 
 wire::Outcome::type Encode(Outcome outcome) {

@@ -53,11 +53,6 @@ bool DecodeSmallNumber(int32_t in, T& out, Fault& fault) {
   out = static_cast<T>(in);
   return true;
 }
-// Random or hashed bits: every value is possible.
-template <typename T>
-T Bits(int64_t in) {
-  return static_cast<T>(static_cast<uint64_t>(in));
-}
 
 // ---- Ids
 
@@ -66,8 +61,7 @@ bool Decode(int32_t in, GroupId& out, Fault& fault);
 bool DecodeGroups(const std::vector<int32_t>& in, std::vector<GroupId>& out, Fault& fault);
 
 wire::TxnId Encode(const TxnId& txn);
-bool Decode(const wire::TxnId& in, TxnId& out, Fault& fault);          // a whole id: seq from 1
-bool DecodeAnyTxnId(const wire::TxnId& in, TxnId& out, Fault& fault);  // a bound such as a mark: seq may be 0
+bool Decode(const wire::TxnId& in, TxnId& out, Fault& fault);  // a whole id: seq from 1
 
 wire::Token Encode(const Token& token);
 bool Decode(const wire::Token& in, Token& out, Fault& fault);
@@ -76,16 +70,12 @@ wire::Age Encode(const Age& age);
 bool Decode(const wire::Age& in, Age& out, Fault& fault);
 
 wire::LogPosition Encode(const LogPosition& position);
-bool Decode(const wire::LogPosition& in, LogPosition& out, Fault& fault);
 
 // ---- Enums
 
 wire::AbortReason::type Encode(AbortReason reason);
 bool Decode(wire::AbortReason::type in, AbortReason& out, Fault& fault);
-wire::Vote::type Encode(Vote vote);
 bool Decode(wire::Vote::type in, Vote& out, Fault& fault);
-wire::Decision::type Encode(Decision decision);
-bool Decode(wire::Decision::type in, Decision& out, Fault& fault);
 wire::Outcome::type Encode(Outcome outcome);
 bool Decode(wire::Outcome::type in, Outcome& out, Fault& fault);
 wire::RefusalCode::type Encode(RefusalCode code);
