@@ -8,29 +8,33 @@
 
 namespace assent {
 
+namespace {
+
+constexpr size_t kLengthBytes = 4;  // before each message
+
+}  // namespace
+
 size_t WireBytes(const Envelope& envelope) {
-  constexpr size_t kLengthBytes = 4;
   return kLengthBytes + EncodedMessageSize(envelope);
 }
 
 wire::DeliverRequest TakeDeliverRequest(const PeerRoute& route, std::vector<Envelope>& batch,
                                         size_t bytes_max) {
-  size_t count = 0;
-  for (size_t bytes = 0; count < batch.size() && count < kDeliverEnvelopesMax; ++count) {
-    bytes += WireBytes(batch[count]);
-    if (count > 0 && bytes > bytes_max) break;
-  }
   wire::DeliverRequest request;
   request.cluster = route.cluster;
   request.from_node = codec::SmallNumber(route.from);
   request.to_node = codec::SmallNumber(route.to);
   request.format = kMessageFormat;
-  request.messages.reserve(count);
-  for (size_t i = 0; i < count; ++i) {
-    ASSENT_CHECK(batch[i].from_node == route.from, Raw(batch[i].from_node), Raw(route.from));
-    request.messages.push_back(EncodeMessage(batch[i]));
+  size_t bytes = 0;
+  for (const Envelope& envelope : batch) {
+    ASSENT_CHECK(envelope.from_node == route.from, Raw(envelope.from_node), Raw(route.from));
+    if (request.messages.size() == kDeliverEnvelopesMax) break;
+    std::string message = EncodeMessage(envelope);
+    bytes += kLengthBytes + message.size();
+    if (!request.messages.empty() && bytes > bytes_max) break;
+    request.messages.push_back(std::move(message));
   }
-  batch.erase(batch.begin(), batch.begin() + static_cast<std::ptrdiff_t>(count));
+  batch.erase(batch.begin(), batch.begin() + static_cast<std::ptrdiff_t>(request.messages.size()));
   return request;
 }
 
