@@ -12,6 +12,10 @@ namespace {
 
 constexpr size_t kParticipantsMax = 1024;  // keeps a Prepared well below a peer frame
 
+Failure BelowMark() {
+  return Failure{AbortReason::kBelowMark, "the transaction is below the mark: it ended before"};
+}
+
 }  // namespace
 
 bool ParticipantCore::IsKnownCommitted(const TxnId& txn) const {
@@ -29,7 +33,7 @@ std::optional<Failure> ParticipantCore::WhyNotOpen(const TxnId& txn, const Branc
   }
   if (IsBelowAnyMark(txn)) {
     Reached(Situation::kBelowMarkRefused);
-    return Failure{AbortReason::kBelowMark, "the transaction is below the mark: it ended before"};
+    return BelowMark();
   }
   if (const auto ended = ended_.find(txn);
       ended != ended_.end() && !Mutated(Mutant::kDuplicateCommitAppliedAgain)) {
@@ -131,6 +135,11 @@ void ParticipantCore::OnPrepare(Prepare message) {
 // All operations are done and their locks held.
 void ParticipantCore::Vote(Branch& branch) {
   const TxnId txn = branch.txn;
+  if (IsBelowAnyMark(txn)) {  // C8: aborted while this branch waited for a lock; the mark may answer for it
+    Reached(Situation::kBelowMarkRefused);
+    EndBranch(branch, BelowMark());
+    return;
+  }
   Prepare& prepare = *branch.prepare;
   const bool named_writing = std::any_of(
       prepare.participants.begin(), prepare.participants.end(), [this](const Participant& participant) {

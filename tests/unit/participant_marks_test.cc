@@ -63,6 +63,18 @@ TEST(ParticipantMarks, BelowItNewWorkIsRefused) {  // C8
   EXPECT_EQ(shard.Prepare(5, {Put("a", "x")}), Lines{"3:Prepared(5) w=a"});
 }
 
+TEST(ParticipantMarks, WorkThatWaitsWhileItPassesVotesNo) {  // C8, P6: a second abort is answered by the mark
+  Shard shard;
+  shard.Prepare(4, {Put("a", "x")});
+  shard.Replicate();
+  EXPECT_EQ(shard.Prepare(5, {Put("a", "y")}), Lines{}) << "waits for the key";
+  shard.News(6);
+  EXPECT_EQ(shard.Wait(kSecond), Lines{"3:Mark(6)"});
+  shard.Replicate();
+  EXPECT_EQ(shard.Abort(4), (Lines{"4:Decided(4) abort", "c1<No(5) below mark"}));
+  EXPECT_EQ(shard.Abort(5), Lines{"c1<Ack(5) abort"});
+}
+
 TEST(ParticipantMarks, BelowItAnUnknownCommitIsAcknowledgedOnceTheMarkIsReplicated) {  // P6, C8
   Shard shard;
   CommitOne(shard, 1);
