@@ -13,7 +13,7 @@
 #include "cli/interrupts.h"
 #include "cli/program.h"
 #include "cli/usage.h"
-#include "cli/version.h"
+#include "server/version.h"
 
 namespace {
 

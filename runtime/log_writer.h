@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "runtime/log_port.h"
+#include "driver/log_port.h"
 #include "wal/log.h"
 
 namespace assent {

@@ -12,6 +12,8 @@
 
 #include "common/placement.h"
 #include "directory/directory.h"
+#include "driver/replica.h"
+#include "driver/replica_host.h"
 #include "runtime/call_gate.h"
 #include "runtime/config/config.h"
 #include "runtime/config/data_directory.h"
@@ -22,8 +24,6 @@
 #include "runtime/loop.h"
 #include "runtime/peer_link.h"
 #include "runtime/registrar.h"
-#include "runtime/replica.h"
-#include "runtime/replica_host.h"
 #include "runtime/replica_watch.h"
 #include "runtime/worker.h"
 #include "wal/posix_file.h"

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "runtime/disk_reserve.h"
+#include "driver/disk_reserve.h"
 #include "runtime/node.h"
 #include "runtime/process_trace.h"
 #include "runtime/random_number.h"

@@ -16,7 +16,7 @@
 
 #include "common/node_register.h"
 #include "common/placement.h"
-#include "runtime/replica.h"
+#include "driver/replica.h"
 #include "sim/foreign.h"
 #include "sim/map_state.h"
 #include "sim/memory_file.h"

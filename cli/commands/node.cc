@@ -2,7 +2,7 @@
 #include <string>
 
 #include "cli/commands/commands.h"
-#include "cli/serve/node_process.h"
+#include "server/node_process.h"
 
 namespace assent::cli {
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 # The folders that have a twin for the simulator (assent_library(... TWIN)).
-FOLDERS = ["common", "wal", "store", "backup", "participant", "coordinator", "runtime"]
+FOLDERS = ["common", "wal", "store", "backup", "participant", "coordinator", "driver"]
 HOME = {"common/mutant.h", "common/coverage.h", "common/coverage.cc"}
 SIMULATOR_SYMBOLS = ["active_mutant", "situation_counts"]
 PRODUCT_SYMBOL = "assent::Replica::"  # a program without it was stripped, or is another one: nm proves nothing

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "runtime/disk_reserve.h"
+#include "driver/disk_reserve.h"
 
 namespace assent {
 namespace {

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/log_view.h"
+#include "driver/log_view.h"
 #include "tests/unit/wal_test_util.h"
 
 namespace assent {

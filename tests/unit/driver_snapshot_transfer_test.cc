@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/snapshot_transfer.h"
+#include "driver/snapshot_transfer.h"
 #include "tests/unit/temp_directory.h"
 #include "wal/posix_file.h"
 

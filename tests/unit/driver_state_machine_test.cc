@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/state_machine.h"
+#include "driver/state_machine.h"
 #include "tests/unit/temp_directory.h"
 #include "tests/unit/wal_test_util.h"
 

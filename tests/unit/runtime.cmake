@@ -8,3 +8,7 @@ endforeach()
 # It watches every allocation of its program.
 target_sources(runtime_framed_test PRIVATE runtime_allocations.cc)
 assent_test(runtime_process_trace_test runtime_process_trace_test.cc LINK assent_runtime)
+assent_test(runtime_parts_test runtime_crash_points_test.cc runtime_directory_faults_test.cc
+  runtime_limited_log_test.cc runtime_replica_watch_test.cc LINK assent_runtime)
+assent_test(runtime_threads_test runtime_log_writer_test.cc runtime_worker_test.cc
+  LINK assent_runtime assent_simulated_disk LABELS unit tsan)

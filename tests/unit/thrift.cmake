@@ -4,13 +4,6 @@ foreach(part codec_client fuzz peer_wire)
   target_include_directories(thrift_${part}_test PRIVATE ${CMAKE_CURRENT_LIST_DIR})
 endforeach()
 
-# The services' handlers and callers beside the coordinator's core.
-assent_test(coordinator_server_test ${CMAKE_CURRENT_LIST_DIR}/coordinator_server_test.cc
-  ${CMAKE_CURRENT_LIST_DIR}/thrift_samples.cc ${CMAKE_CURRENT_LIST_DIR}/samples.cc LINK assent_coordinator_server)
-target_include_directories(coordinator_server_test PRIVATE ${CMAKE_CURRENT_LIST_DIR})
-assent_test(coordinator_foreign_caller_test ${CMAKE_CURRENT_LIST_DIR}/coordinator_foreign_caller_test.cc
-  LINK assent_coordinator_server LABELS unit tsan)
-
 # Debian's Python: the one that python3-thrift is for.
 add_test(NAME example_ledger_test
   COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_LIST_DIR}/example_ledger_test.py)

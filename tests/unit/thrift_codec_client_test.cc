@@ -2,7 +2,7 @@
 
 #include "assent_constants.h"
 #include "coordinator/config.h"
-#include "coordinator/server.h"
+#include "server/transaction_manager.h"
 #include "thrift/codec_client.h"
 #include "thrift/codec_fields.h"
 #include "thrift_samples.h"

@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "common/ids.h"
-#include "runtime/replica_host.h"
+#include "driver/replica_host.h"
 
 namespace assent {
 

@@ -15,14 +15,14 @@
 
 #include "backup/replication.h"
 #include "common/role.h"
-#include "runtime/disk_reserve.h"
-#include "runtime/heard_leaders.h"
-#include "runtime/log_port.h"
-#include "runtime/log_view.h"
-#include "runtime/replica_files.h"
-#include "runtime/replica_host.h"
-#include "runtime/snapshot_transfer.h"
-#include "runtime/state_machine.h"
+#include "driver/disk_reserve.h"
+#include "driver/heard_leaders.h"
+#include "driver/log_port.h"
+#include "driver/log_view.h"
+#include "driver/replica_files.h"
+#include "driver/replica_host.h"
+#include "driver/snapshot_transfer.h"
+#include "driver/state_machine.h"
 
 namespace assent {
 

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "cli/serve/descriptors.h"
+#include "server/descriptors.h"
 
 namespace assent::cli {
 namespace {

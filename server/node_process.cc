@@ -1,4 +1,4 @@
-#include "cli/serve/node_process.h"
+#include "server/node_process.h"
 
 #include <glog/logging.h>
 #include <poll.h>
@@ -19,19 +19,19 @@
 
 #include "Admin.h"
 #include "Peer.h"
-#include "cli/serve/admin_service.h"
-#include "cli/serve/descriptors.h"
 #include "common/check.h"
 #include "coordinator/coordinator.h"
-#include "coordinator/foreign_caller.h"
-#include "coordinator/server.h"
 #include "participant/participant.h"
 #include "runtime/log_lines.h"
 #include "runtime/node.h"
-#include "runtime/peer_service.h"
 #include "runtime/transport/server.h"
+#include "server/admin_service.h"
+#include "server/descriptors.h"
+#include "server/foreign_caller.h"
+#include "server/peer_service.h"
+#include "server/transaction_manager.h"
 
-namespace assent::cli {
+namespace assent {
 namespace {
 
 // Calls that may wait in a node at once; each has a connection's thread anyway.
@@ -229,4 +229,4 @@ Status RunNode(const NodeProcessOptions& options) {
   return status;
 }
 
-}  // namespace assent::cli
+}  // namespace assent

@@ -1,4 +1,4 @@
-#include "coordinator/server.h"
+#include "server/transaction_manager.h"
 
 #include <atomic>
 #include <utility>

@@ -6,7 +6,7 @@
 #include "common/status.h"
 #include "runtime/config/config.h"
 
-namespace assent::cli {
+namespace assent {
 
 struct NodeProcessOptions {
   NodeConfig config;
@@ -19,4 +19,4 @@ struct NodeProcessOptions {
 // before, ignores SIGHUP, and takes over what the process logs (runtime/log_lines.h).
 Status RunNode(const NodeProcessOptions& options);
 
-}  // namespace assent::cli
+}  // namespace assent

@@ -1,4 +1,4 @@
-#include "runtime/snapshot_transfer.h"
+#include "driver/snapshot_transfer.h"
 
 #include <algorithm>
 #include <span>

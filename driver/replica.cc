@@ -1,4 +1,4 @@
-#include "runtime/replica.h"
+#include "driver/replica.h"
 
 #include <algorithm>
 #include <type_traits>

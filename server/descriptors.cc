@@ -1,11 +1,11 @@
-#include "cli/serve/descriptors.h"
+#include "server/descriptors.h"
 
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <string>
 
-namespace assent::cli {
+namespace assent {
 namespace {
 
 // Standard descriptors, the data directory's lock, the listener, event descriptors, files of the directory
@@ -62,4 +62,4 @@ uint64_t RaiseDescriptorLimit() {
   return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : before;
 }
 
-}  // namespace assent::cli
+}  // namespace assent

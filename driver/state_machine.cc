@@ -1,4 +1,4 @@
-#include "runtime/state_machine.h"
+#include "driver/state_machine.h"
 
 #include <utility>
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <utility>
 
-#include "runtime/replica.h"
+#include "driver/replica.h"
 
 namespace assent {
 

@@ -7,7 +7,7 @@
 
 #include "backup/log_reader.h"
 #include "common/log_entry.h"
-#include "runtime/log_port.h"
+#include "driver/log_port.h"
 
 namespace assent {
 

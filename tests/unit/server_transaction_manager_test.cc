@@ -4,9 +4,9 @@
 #include <mutex>
 
 #include "TransactionManager.h"
-#include "coordinator/server.h"
 #include "runtime/transport/client.h"
 #include "runtime/transport/server.h"
+#include "server/transaction_manager.h"
 #include "thrift/codec_client.h"
 #include "thrift/codec_fields.h"
 #include "thrift_samples.h"

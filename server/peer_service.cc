@@ -1,4 +1,4 @@
-#include "runtime/peer_service.h"
+#include "server/peer_service.h"
 
 #include <glog/logging.h>
 

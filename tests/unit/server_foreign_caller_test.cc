@@ -6,8 +6,8 @@
 #include <stdexcept>
 
 #include "Participant.h"
-#include "coordinator/foreign_caller.h"
 #include "runtime/transport/server.h"
+#include "server/foreign_caller.h"
 #include "thrift/codec_fields.h"
 
 namespace assent {

@@ -6,8 +6,8 @@
 
 #include "common/log_entry.h"
 #include "common/role.h"
-#include "runtime/log_view.h"
-#include "runtime/replica_host.h"
+#include "driver/log_view.h"
+#include "driver/replica_host.h"
 #include "store/store.h"
 
 namespace assent {

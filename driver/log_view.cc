@@ -1,4 +1,4 @@
-#include "runtime/log_view.h"
+#include "driver/log_view.h"
 
 #include <algorithm>
 #include <iterator>

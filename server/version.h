@@ -1,7 +1,7 @@
 #pragma once
 
-namespace assent::cli {
+namespace assent {
 
 inline constexpr char kVersion[] = ASSENT_VERSION;
 
-}  // namespace assent::cli
+}  // namespace assent

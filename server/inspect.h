@@ -5,10 +5,10 @@
 
 #include "assent_types.h"
 #include "common/ids.h"
-#include "runtime/replica.h"
+#include "driver/replica.h"
 
 // The operators' view of a replica's role core, as wire structs. Loop thread.
-namespace assent::cli {
+namespace assent {
 
 struct RoleGauges {
   size_t live = 0;
@@ -22,4 +22,4 @@ std::vector<wire::TxnSummary> SummariesOf(const Replica& replica, const Instant&
                                           wire::TxnFilter::type filter, size_t count_max);
 std::optional<wire::TxnDetail> DetailOf(const Replica& replica, const Instant& now, const TxnId& txn);
 
-}  // namespace assent::cli
+}  // namespace assent

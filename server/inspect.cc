@@ -1,4 +1,4 @@
-#include "cli/serve/inspect.h"
+#include "server/inspect.h"
 
 #include <algorithm>
 #include <string>
@@ -7,7 +7,7 @@
 #include "participant/participant.h"
 #include "thrift/codec_fields.h"
 
-namespace assent::cli {
+namespace assent {
 namespace {
 
 wire::TxnState::type StateOf(coordinator::TxnState state) {
@@ -155,4 +155,4 @@ std::optional<wire::TxnDetail> DetailOf(const Replica& replica, const Instant& n
   return std::nullopt;
 }
 
-}  // namespace assent::cli
+}  // namespace assent

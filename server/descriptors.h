@@ -7,7 +7,7 @@
 
 // How a node shares out the descriptors that its process may have. Logs, stores and links come first: a
 // connection that finds none is refused, a log that finds none stands still (G8).
-namespace assent::cli {
+namespace assent {
 
 struct DescriptorPlan {
   uint64_t limit = 0;          // that it was made for
@@ -24,4 +24,4 @@ Result<DescriptorPlan> PlanDescriptors(const NodeConfig& config, uint64_t limit)
 // Raises this process's limit of open files to what the system lets it have, and returns it.
 uint64_t RaiseDescriptorLimit();
 
-}  // namespace assent::cli
+}  // namespace assent

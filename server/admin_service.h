@@ -6,7 +6,7 @@
 #include "runtime/call_gate.h"
 #include "runtime/node.h"
 
-namespace assent::cli {
+namespace assent {
 
 // The Admin service of a node. Server threads; what it shows of replicas it reads on the loop thread.
 class AdminService final : public wire::AdminIf {
@@ -40,4 +40,4 @@ class AdminService final : public wire::AdminIf {
   CallGate& gate_;
 };
 
-}  // namespace assent::cli
+}  // namespace assent

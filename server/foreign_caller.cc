@@ -1,4 +1,4 @@
-#include "coordinator/foreign_caller.h"
+#include "server/foreign_caller.h"
 
 #include <algorithm>
 #include <chrono>

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "common/mutant.h"
-#include "runtime/replica.h"
+#include "driver/replica.h"
 
 namespace assent {
 namespace {

@@ -1,4 +1,4 @@
-#include "cli/serve/admin_service.h"
+#include "server/admin_service.h"
 
 #include <unistd.h>
 
@@ -6,11 +6,11 @@
 #include <optional>
 #include <utility>
 
-#include "cli/serve/inspect.h"
-#include "cli/version.h"
+#include "server/inspect.h"
+#include "server/version.h"
 #include "thrift/codec_fields.h"
 
-namespace assent::cli {
+namespace assent {
 namespace {
 
 constexpr uint64_t kAnswerUs = 5'000'000;
@@ -380,4 +380,4 @@ void AdminService::arm_crash(wire::ArmCrashReply& reply, const wire::ArmCrashReq
   });
 }
 
-}  // namespace assent::cli
+}  // namespace assent

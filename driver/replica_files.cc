@@ -1,4 +1,4 @@
-#include "runtime/replica_files.h"
+#include "driver/replica_files.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,0 +1,4 @@
+assent_test(server_transaction_manager_test server_transaction_manager_test.cc thrift_samples.cc samples.cc
+  LINK assent_server)
+assent_test(server_foreign_caller_test server_foreign_caller_test.cc LINK assent_server LABELS unit tsan)
+assent_test(server_descriptors_test server_descriptors_test.cc LINK assent_server)
