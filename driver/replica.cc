@@ -14,25 +14,8 @@ namespace {
 // Records that nobody waits for share a force with those that come within this time (R10 is about records
 // that somebody waits for).
 constexpr uint64_t kAppendDelayUs = 5'000;
-// Messages that wait for a lease: what a busy group says in a moment.
-constexpr size_t kWaitingMax = 4'096;
 // Messages that wait for this primary to serve: as many as a coordinator repeats to a shard at once (C7).
 constexpr size_t kEarlyMax = 256;
-
-// The answer to a client if the core that it asked is gone: a commit may have happened or not; work that was
-// not committed, and cannot be any more, did not.
-ClientReply ReplyIfLost(const ClientRequest& request) {
-  if (std::holds_alternative<Execute>(request) || std::holds_alternative<Commit>(request)) {
-    Ending ending;
-    ending.outcome = Mutated(Mutant::kTimeoutToldAsAborted) ? Outcome::kAborted : Outcome::kUnknown;
-    return ending;
-  }
-  const bool of_a_transaction =
-      std::holds_alternative<Work>(request) || std::holds_alternative<Rollback>(request);
-  return Refusal{of_a_transaction ? RefusalCode::kNoSuchTxn : RefusalCode::kNotServing,
-                 "the coordinator stopped serving; begin again",
-                 {}};
-}
 
 // True where no message, lock or client waits for the record to be replicated, so that it may share
 // the next force.
@@ -85,16 +68,17 @@ Replica::Replica(ReplicaConfig config, ReplicaHost& host, LogPort& log, std::uni
     : config_(std::move(config)),
       host_(host),
       port_(log),
-      install_note_(std::move(install_note)),
       log_(log),
       state_(config_.replication.group, std::move(make_role), std::move(store), config_.checkpoint_bytes),
-      replication_(config_.replication, log_) {}
+      replication_(config_.replication, log_),
+      snapshots_(config_.snapshots, config_.replication.group, *this, host_, port_, state_,
+                 std::move(install_note)),
+      outbox_(host_, config_.replication.group, [this] { return replication_.LeaseHolds(LeaseClock()); }) {}
 
 void Replica::Start(const LogPosition& confirmed, const std::string& confirmed_by) {
   if (halted_) return;
   started_ = true;
-  // The part of a snapshot that a learner received before it died: the next one begins anew.
-  (void)config_.snapshot_files->Remove(config_.snapshot_path);
+  snapshots_.RemoveLeftovers();
   // A core that could not take the log in must not take part as if it were empty: halt (G7).
   HaltUnless(state_.Rebuild(log_));
   if (halted_) return;
@@ -205,13 +189,13 @@ void Replica::OnClient(RequestId id, ClientRequest request) {
     host_.AnswerClient(id, Refusal{RefusalCode::kOverloaded, disk_low_, replication_.epoch()});
     return;
   }
-  open_calls_.emplace(id, ReplyIfLost(request));
+  outbox_.Open(id, request);
   Enqueue(RoleEvent(ClientCall{id, std::move(request)}));
   Run();
 }
 
 void Replica::OnClientGone(RequestId id) {
-  if (open_calls_.erase(id) == 0 || halted_) return;  // answered, as far as the core is concerned
+  if (!outbox_.Close(id) || halted_) return;  // answered, as far as the core is concerned
   Enqueue(RoleEvent(ClientGone{id}));
   Run();
 }
@@ -281,9 +265,7 @@ void Replica::OnLogDone(const LogDone& done) {
     case LogDone::What::kReset:
       log_.Reset();
       HaltUnless(state_.Rebuild(log_));
-      HaltUnless(install_note_.remove());
-      host_.Report(group(), "installed a snapshot, the state at " + ToString(installing_), /*halted=*/false);
-      Enqueue(backup::Event(backup::SnapshotInstalled{installing_}));
+      Enqueue(backup::Event(backup::SnapshotInstalled{snapshots_.FinishInstallation()}));
       break;
   }
   Run();
@@ -313,7 +295,7 @@ uint64_t Replica::ReplicationDeadline() const {
 
 uint64_t Replica::NextDeadline() const {
   if (halted_ || !started_) return UINT64_MAX;
-  if (HasSnapshotWork()) return 0;
+  if (snapshots_.HasWork()) return 0;
   uint64_t deadline = std::min(
       {ReplicationDeadline(), append_deadline_us_, persist_at_us_, propose_at_us_, state_.ApplyDeadline()});
   if (role_serves_) deadline = std::min(deadline, state_.find_role()->NextDeadline());
@@ -327,16 +309,12 @@ void Replica::Flush() {
     FlushAppends();
     Run();
   }
-  StepSnapshotSource();
+  snapshots_.Step();
   ApplyToStore(/*force=*/false);
   CheckpointAndTrim();
 }
 
 // ---- Events and effects ----
-
-void Replica::Enqueue(std::variant<RoleEvent, backup::Event> event) {
-  queue_.push_back(std::move(event));
-}
 
 void Replica::Run() {
   if (running_) return;  // an effect came back to us: the loop below is at work
@@ -376,7 +354,8 @@ void Replica::StepReplication(const backup::Event& event) {
     if (halted_) return;
     std::visit([this](auto& e) { Perform(e); }, effect);
   }
-  LetGoWhatWaited();
+  outbox_.LetGoWhatWaited();
+  TellIfQuiet();
 }
 
 void Replica::Halt(const std::string& why, bool for_room) {
@@ -395,9 +374,8 @@ void Replica::Halt(const std::string& why, bool for_room) {
 void Replica::StopServing() {
   role_serves_ = false;
   draining_ = false;
-  waiting_.clear();
   early_.clear();
-  for (auto& [id, reply] : std::exchange(open_calls_, {})) host_.AnswerClient(id, std::move(reply));
+  outbox_.Lose();
 }
 
 void Replica::HaltUnless(const Status& status) {
@@ -449,53 +427,21 @@ void Replica::Perform(Send& effect) {
   envelope.to_group = effect.to;
   envelope.to_epoch = leader->epoch;
   envelope.message = std::move(effect.message);
-  Leave(std::pair(leader->node, std::move(envelope)));
+  outbox_.Leave(std::pair(leader->node, std::move(envelope)));
 }
 
 void Replica::Perform(Answer& effect) {
-  Leave(std::move(effect));
+  outbox_.Leave(std::move(effect));
 }
 
 void Replica::Perform(CallForeign& effect) {
   effect.epoch = replication_.epoch();
-  Leave(std::move(effect));
-}
-
-// R5: all that leaves may depend on what was read here, and so on nobody else leading meanwhile. The lease is
-// looked at after the step, by the clock as it is then.
-void Replica::Leave(Leaving effect) {
-  if (waiting_.empty() && replication_.LeaseHolds(LeaseClock())) return LetGo(effect);
-  Reached(Situation::kMessageWaitedForLease);
-  // Messages beyond the bound are lost, and repeated by the cores; of answers there is one
-  // for each open call.
-  if (waiting_.size() < kWaitingMax || std::holds_alternative<Answer>(effect)) {
-    waiting_.push_back(std::move(effect));
-  }
-}
-
-void Replica::LetGo(Leaving& effect) {
-  if (auto* message = std::get_if<std::pair<NodeId, Envelope>>(&effect)) {
-    host_.Transmit(message->first, std::move(message->second));
-  } else if (auto* answer = std::get_if<Answer>(&effect)) {
-    open_calls_.erase(answer->id);
-    host_.AnswerClient(answer->id, std::move(answer->reply));
-  } else {
-    host_.PerformForeign(group(), std::get<CallForeign>(effect));
-  }
-}
-
-void Replica::LetGoWhatWaited() {
-  while (!waiting_.empty() && replication_.LeaseHolds(LeaseClock())) {
-    Reached(Situation::kMessageLeftWithLease);
-    LetGo(waiting_.front());
-    waiting_.pop_front();
-  }
-  TellIfQuiet();
+  outbox_.Leave(std::move(effect));
 }
 
 // Messages that wait for the lease would be lost with it.
 void Replica::TellIfQuiet() {
-  if (!draining_ || !waiting_.empty() || !state_.role().IsQuiet()) return;
+  if (!draining_ || !outbox_.IsEmpty() || !state_.role().IsQuiet()) return;
   draining_ = false;
   if (proposal_) return LetGoProposal();
   Enqueue(backup::Event(backup::Drained{}));
@@ -560,6 +506,23 @@ void Replica::Perform(backup::OperatorReply& effect) {
   host_.AnswerOperator(effect.id, effect.status);
 }
 
+void Replica::Perform(backup::StartSnapshot& effect) {
+  ApplyToStore(/*force=*/true);
+  if (!halted_) snapshots_.Start(effect.to);
+}
+
+void Replica::Perform(backup::ReadSnapshot& effect) {
+  snapshots_.Read(effect);
+}
+
+void Replica::Perform(backup::StopSnapshot&) {
+  snapshots_.StopSource();
+}
+
+void Replica::Perform(backup::WriteSnapshot& effect) {
+  snapshots_.Write(effect.piece);
+}
+
 // ---- The store ----
 
 void Replica::ApplyToStore(bool force) {
@@ -579,7 +542,7 @@ void Replica::CheckpointAndTrim() {
     Reached(Situation::kCheckpointWithPrepared);
   }
   // R13: the log goes only below what is synced; R6: nor while a learner, or a snapshot for one, needs it.
-  if (!*done || snapshot_out_ != nullptr) return;
+  if (!*done || snapshots_.IsSending()) return;
   const Store& store = state_.store();
   const Lsn kept = (Mutated(Mutant::kTrimBelowUnsyncedCheckpoint) ? store.applied() : store.synced()).lsn;
   const Lsn keep_after = std::min(kept, replication_.TrimLimit());

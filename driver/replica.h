@@ -15,13 +15,13 @@
 
 #include "backup/replication.h"
 #include "common/role.h"
-#include "driver/disk_reserve.h"
 #include "driver/heard_leaders.h"
 #include "driver/log_port.h"
 #include "driver/log_view.h"
+#include "driver/outbox.h"
 #include "driver/replica_files.h"
 #include "driver/replica_host.h"
-#include "driver/snapshot_transfer.h"
+#include "driver/snapshot_exchange.h"
 #include "driver/state_machine.h"
 
 namespace assent {
@@ -29,16 +29,8 @@ namespace assent {
 struct ReplicaConfig {
   backup::ReplicationConfig replication;
   backup::Started started;  // `last` and `applied` are filled in from log and store
-  // Beside the store, on the same file system.
-  std::string store_path;
-  std::string snapshot_path;
-  wal::FileSystem* snapshot_files = nullptr;  // where snapshot_path lies; outlives the replica
-  StoreIdentity store_identity;
-  StoreOptions store_options;
+  SnapshotConfig snapshots;
   uint64_t checkpoint_bytes = 0;  // of SQLite's -wal file, between two checkpoints
-  // The disk that the store lies on, and the bytes of it that a snapshot leaves free.
-  DiskSpaceFn disk_space = [] { return DiskSpace{UINT64_MAX, UINT64_MAX}; };
-  uint64_t disk_reserve_bytes = 0;
 };
 
 // The driver of one replica: feeds its two cores (replication below, the role above) one event at a time, and
@@ -54,7 +46,7 @@ struct ReplicaConfig {
 // Events that one core's effects cause in the other are queued, so all effects of a step are performed before
 // the next step. Loop thread only. It is the same under the simulator: all it touches comes
 // in through the constructor.
-class Replica {
+class Replica final : private SnapshotExchange::Owner {
  public:
   // `log` and `store` were opened from the same directory; `log` outlives this.
   Replica(ReplicaConfig config, ReplicaHost& host, LogPort& log, std::unique_ptr<Store> store,
@@ -87,7 +79,7 @@ class Replica {
 
   GroupId group() const { return config_.replication.group; }
   bool serving() const { return !halted_ && replication_.serving(); }
-  bool halted() const { return halted_; }
+  bool halted() const override { return halted_; }
   // After backup::Leave: nobody counts on this replica any more, or nobody can be helped.
   bool MayStop() const { return halted_ || !started_ || replication_.MayStop(); }
   const std::string& halt_reason() const { return halt_reason_; }
@@ -99,43 +91,30 @@ class Replica {
   const LogView& log() const { return log_; }
 
  private:
-  // An effect that tells others what this replica knows.
-  using Leaving = std::variant<std::pair<NodeId, Envelope>, Answer, CallForeign>;
   // A message for the role core, and the node that it came from.
   struct Early {
     NodeId node{};
     assent::Received received;
   };
 
+  // As SnapshotExchange's owner, too.
+  void Enqueue(backup::Event event) override { queue_.push_back(std::move(event)); }
+  void Run() override;  // until no event is queued
+  void HaltUnless(const Status& status) override;
+
   void StepRole(const RoleEvent& event);
   void StepReplication(const backup::Event& event);
-  void Enqueue(std::variant<RoleEvent, backup::Event> event);
-  void Run();  // until no event is queued
+  void Enqueue(RoleEvent event) { queue_.push_back(std::move(event)); }
   void CountLogBytes(std::span<const LogEntry> entries);
   void FlushAppends();
-  void Leave(Leaving effect);
-  void LetGo(Leaving& effect);
-  void LetGoWhatWaited();
   void TellIfQuiet();
   void LetGoProposal();
   void EndQuiet(backup::CasOutcome outcome);
   void SeeToViews(uint64_t now_us);
   void StopServing();
-  void HaltUnless(const Status& status);
   void ApplyToStore(bool force);
   void CheckpointAndTrim();
-  Status RoomForSnapshot(uint64_t bytes) const;
-  Status TakePiece(const SnapshotPiece& piece);
-  void RefuseSnapshot(LogPosition at, const Status& status);
-  void CheckSnapshot(LogPosition at);
-  void InstallSnapshot(LogPosition at);
-  void FinishInstallation(LogPosition at, Result<std::unique_ptr<Store>> store);
-  void StopSnapshotSource();
-  void StopSnapshotSink();
-  void EndOffLoop(std::unique_ptr<wal::File> file);
   bool IsLastToServe() const;
-  void StepSnapshotSource();
-  bool HasSnapshotWork() const;
   void GiveToRole(Early message);
   void AnswerWith(const Envelope& envelope, Message message);
   void Tell(GroupId to, const Leader& leader, Message message);
@@ -172,10 +151,11 @@ class Replica {
   const ReplicaConfig config_;
   ReplicaHost& host_;
   LogPort& port_;
-  const InstallNote install_note_;
   LogView log_;
   StateMachine state_;
   backup::ReplicationCore replication_;
+  SnapshotExchange snapshots_;
+  Outbox outbox_;
 
   bool started_ = false;
   bool running_ = false;  // inside Run()
@@ -187,15 +167,9 @@ class Replica {
   bool halted_for_room_ = false;
   std::string disk_low_;
 
-  // Open client calls, and the reply each gets if the role core never gives one.
-  std::map<RequestId, ClientReply> open_calls_;
   std::set<RequestId> open_changes_;  // of operators, that the replication core has not answered
 
   HeardLeaders heard_leaders_;
-
-  // R5: messages and answers of the role core while its lease does not hold. They go out if the lease comes
-  // back in the same epoch, and are lost with the epoch.
-  std::deque<Leaving> waiting_;
 
   // Came for this epoch before it was served. Its sender would wait long: the longer, the oftener it
   // asked in vain.
@@ -222,12 +196,6 @@ class Replica {
   bool quieted_for_view_ = false;  // the role core takes nothing new on until the change's fate is known
 
   std::optional<LogPosition> truncating_;  // the log thread has not answered yet
-
-  std::unique_ptr<SnapshotSource> snapshot_out_;
-  std::vector<backup::ReadSnapshot> snapshot_reads_;  // wait for the copy to be complete
-  NodeId snapshot_to_{};
-  std::unique_ptr<SnapshotSink> snapshot_in_;
-  LogPosition installing_;
 };
 
 }  // namespace assent

@@ -31,7 +31,7 @@ void Replica::Perform(backup::PersistView& effect) {
 void Replica::Perform(backup::BecomePrimary& effect) {
   host_.LearnView(effect.view);
   StopServing();
-  StopSnapshotSink();
+  snapshots_.StopSink();
 }
 
 void Replica::Perform(backup::Serve& effect) {
@@ -55,7 +55,7 @@ void Replica::Perform(backup::Serve& effect) {
 void Replica::Perform(backup::BecomeFollower& effect) {
   host_.LearnView(effect.view);
   StopServing();
-  StopSnapshotSink();
+  snapshots_.StopSink();
   if (!role_is_fresh_) HaltUnless(state_.Rebuild(log_));
   role_is_fresh_ = true;
 }

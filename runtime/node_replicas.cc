@@ -89,14 +89,14 @@ void Node::Host(const GroupEntry& group, OpenedGroup opened, uint64_t life) {
   replica.replication.replicas_min = config.replicas_min;
   replica.started.seen_epoch = opened.identity.highest_epoch;
   replica.started.directory_incarnation = Incarnation{Raw(opened.identity.directory)};
-  replica.store_path = data_->StorePath(group.id);
-  replica.snapshot_path = data_->SnapshotPath(group.id);
-  replica.store_identity = {config.cluster, group.id};
-  replica.store_options.created_wall_us = Loop::Now().wall_us;
-  replica.snapshot_files = &files_;
+  replica.snapshots.store_path = data_->StorePath(group.id);
+  replica.snapshots.snapshot_path = data_->SnapshotPath(group.id);
+  replica.snapshots.store_identity = {config.cluster, group.id};
+  replica.snapshots.store_options.created_wall_us = Loop::Now().wall_us;
+  replica.snapshots.files = &files_;
   replica.checkpoint_bytes = config.checkpoint_bytes;
-  replica.disk_space = [this] { return SpaceOn(options_.config.data); };
-  replica.disk_reserve_bytes = config.disk_reserve_bytes;
+  replica.snapshots.disk_space = [this] { return SpaceOn(options_.config.data); };
+  replica.snapshots.disk_reserve_bytes = config.disk_reserve_bytes;
   hosted.replica = std::make_unique<Replica>(
       std::move(replica), *this, *hosted.log, std::move(opened.files.store),
       [this](GroupId id, const StateReader& state) { return options_.make_role(id, placement_, state); },

@@ -175,13 +175,13 @@ void World::Node::Start() {
     config.started.directory_incarnation = disk.directory;
     config.replication.replicas_min = world_.options_.replicas_min;
     config.replication.snapshot_piece_bytes = world_.options_.snapshot_piece_bytes;
-    config.store_path = disk.store_path();
-    config.snapshot_path = disk.root + "/snapshot";
-    config.snapshot_files = &disk.store_files;
-    config.store_identity = {kCluster, spec.id};
-    config.store_options.cache_bytes = 1 << 20;
-    config.store_options.vfs = SimulatedVfs();
-    config.store_options.files = &disk.mount;
+    config.snapshots.store_path = disk.store_path();
+    config.snapshots.snapshot_path = disk.root + "/snapshot";
+    config.snapshots.files = &disk.store_files;
+    config.snapshots.store_identity = {kCluster, spec.id};
+    config.snapshots.store_options.cache_bytes = 1 << 20;
+    config.snapshots.store_options.vfs = SimulatedVfs();
+    config.snapshots.store_options.files = &disk.mount;
     config.checkpoint_bytes = world_.options_.checkpoint_bytes;
 
     wal::LogOptions log_options;
@@ -191,7 +191,7 @@ void World::Node::Start() {
     log_options.spare_segments_max = world_.options_.spare_segments_max;
     log_options.random = [this] { return world_.next_random_++; };
     disk.is_faulty = disk.is_limited;
-    config.store_options.verify = world_.may_be_damaged_.contains({slot_, spec.id});
+    config.snapshots.store_options.verify = world_.may_be_damaged_.contains({slot_, spec.id});
     disk.files.set_before_effect([this](bool is_sync) {
       if (is_sync && std::exchange(doom_in_force_, false)) {
         doom_in_ = 1;
@@ -200,8 +200,9 @@ void World::Node::Start() {
       return Effect();
     });
     disk.store_files.set_before_effect([this](bool) { return Effect(); });
-    auto opened = OpenReplicaFiles(disk.files, {disk.root, disk.root + "/log", disk.store_path()},
-                                   config.store_identity, config.store_options, log_options);
+    auto opened =
+        OpenReplicaFiles(disk.files, {disk.root, disk.root + "/log", disk.store_path()},
+                         config.snapshots.store_identity, config.snapshots.store_options, log_options);
     // R7, R8: what was durable is there; and rot below the last batch is damage, which a sound batch behind
     // it tells. (An empty log is that of a snapshot, whose installation was finished just now.)
     const Lsn expected = disk.log_bits_flipped == 0   ? disk.durable
@@ -213,7 +214,7 @@ void World::Node::Start() {
         opened->log->last().lsn, expected);
     // Rot in the last batch of a log looks like a torn tail to who has this disk alone (R8; docs/BUGS.md has
     // it among what is open). A scrub against the peers would find it: the simulator does as that would.
-    if (opened.ok() && config.store_options.verify && opened->log->last().lsn < disk.durable) {
+    if (opened.ok() && config.snapshots.store_options.verify && opened->log->last().lsn < disk.durable) {
       ++world_.counts_.tails_lost;
       opened = Status(StatusCode::kDamaged, "the log ends below what was durable");
     }
