@@ -8,21 +8,16 @@
 #include <thread>
 #include <utility>
 
-#include "Participant.h"
 #include "coordinator/config.h"
-#include "runtime/transport/client.h"
-#include "thrift/codec_fields.h"
+#include "rm/resource_manager.h"
 
 namespace assent {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-using ParticipantConnection = Connection<wire::ParticipantClient>;
-
-constexpr size_t kRecoverPageMax = 4096;  // as assent.thrift bounds RecoverReply
 
 // Each call has its reply before the core counts it as lost and makes another.
-static_assert(kForeignWaitMaxMs + kForeignConnectMs + kForeignListMs + kForeignCallMs <
+static_assert(kForeignWaitMaxMs + kForeignConnectMs + rm::kListMs + kForeignCallMs <
               static_cast<int>(CoordinatorTimes{}.foreign_call_us / 1'000));
 
 ForeignReply BlankReply(const CallForeign& call) {
@@ -34,140 +29,6 @@ ForeignReply BlankReply(const CallForeign& call) {
   return reply;
 }
 
-// The answers of one resource manager. Each Ask takes one call through a connection and fills in `reply`:
-// `reached` only for an answer to this very request that says something for good.
-class Asker {
- public:
-  Asker(const ForeignCallerOptions& options, ParticipantConnection& connection)
-      : options_(options), connection_(connection) {}
-
-  void Ask(GroupId group, const CallForeign& call, ForeignReply& reply) {
-    switch (call.verb) {
-      case ForeignVerb::kPrepare:
-        return Prepare(call, reply);
-      case ForeignVerb::kCommit:
-      case ForeignVerb::kRollback:
-        return Finish(call, reply);
-      case ForeignVerb::kRecover:
-        return Recover(group, reply);
-    }
-  }
-
- private:
-  void Prepare(const CallForeign& call, ForeignReply& reply) {
-    wire::PrepareRequest request;
-    request.cluster = options_.cluster;
-    request.txn = codec::Encode(call.txn);
-    request.payload = call.payload;
-    wire::PrepareReply answer;
-    const CallStatus called =
-        connection_.Call([&](wire::ParticipantClient& client) { client.prepare(answer, request); });
-    if (called.ok() && answer.status != wire::ParticipantStatus::OK &&
-        answer.status != wire::ParticipantStatus::UNAVAILABLE) {  // it will say the same the next time
-      Refused(answer.status, answer.detail, reply);
-      reply.reached = true;
-      return;
-    }
-    if (!Usable(called, answer, call.txn, reply)) return;
-    reply.reached = true;
-    codec::Fault fault;
-    if (codec::Decode(answer.vote, reply.vote, fault)) return;
-    reply.vote = Vote::kNo;
-    reply.detail = std::string("gave no vote: ") + fault.what;
-  }
-
-  void Finish(const CallForeign& call, ForeignReply& reply) {
-    wire::FinishRequest request;
-    request.cluster = options_.cluster;
-    request.txn = codec::Encode(call.txn);
-    wire::FinishReply answer;
-    const CallStatus called = connection_.Call([&](wire::ParticipantClient& client) {
-      call.verb == ForeignVerb::kCommit ? client.commit(answer, request) : client.rollback(answer, request);
-    });
-    if (!Usable(called, answer, call.txn, reply)) return;
-    reply.reached = true;
-    reply.done = answer.done;
-  }
-
-  // All pages, or nothing: a list that ended early would show branches as finished that are not.
-  void Recover(GroupId group, ForeignReply& reply) {
-    wire::RecoverRequest request;
-    request.cluster = options_.cluster;
-    request.group = codec::Encode(group);
-    std::vector<TxnId> prepared;
-    const auto until = Clock::now() + std::chrono::milliseconds(kForeignListMs);
-    for (bool more = true; more && prepared.size() < options_.recovered_max;) {
-      if (Clock::now() > until) {
-        reply.detail = "its list of what it holds in doubt takes too long";
-        return;
-      }
-      wire::RecoverReply answer;
-      const CallStatus called =
-          connection_.Call([&](wire::ParticipantClient& client) { client.recover(answer, request); });
-      if (!called.ok()) return Failed(called, reply);
-      if (answer.status != wire::ParticipantStatus::OK) return Refused(answer.status, answer.detail, reply);
-      more = answer.more;
-      if (answer.prepared.size() > kRecoverPageMax || (more && answer.prepared.empty())) {
-        reply.detail = "malformed recover reply";
-        return;
-      }
-      for (const wire::TxnId& one : answer.prepared) {
-        TxnId txn;
-        codec::Fault fault;
-        // Ascending, so that a resource manager which repeats itself cannot keep this going for ever. Another
-        // group's branches are not ours to touch (Citus #8855).
-        if (!codec::Decode(one, txn, fault) || txn.coordinator != group ||
-            (!prepared.empty() && txn <= prepared.back())) {
-          reply.detail = "recover named a transaction that was not asked for";
-          return;
-        }
-        prepared.push_back(txn);
-      }
-      if (more) request.__set_after(codec::Encode(prepared.back()));
-    }
-    reply.reached = true;
-    reply.prepared = std::move(prepared);
-  }
-
-  template <typename Answer>
-  bool Usable(const CallStatus& called, const Answer& answer, const TxnId& asked, ForeignReply& reply) {
-    if (!called.ok()) {
-      Failed(called, reply);
-      return false;
-    }
-    if (answer.status != wire::ParticipantStatus::OK) {
-      Refused(answer.status, answer.detail, reply);
-      return false;
-    }
-    TxnId echoed;
-    codec::Fault fault;
-    if (!codec::Decode(answer.txn, echoed, fault) || echoed != asked) {
-      // Out of step: later bytes on this connection cannot be trusted either.
-      connection_.Close();
-      reply.detail = "answer about another transaction";
-      return false;
-    }
-    reply.detail = codec::CutDetail(answer.detail);
-    return true;
-  }
-
-  static void Failed(const CallStatus& called, ForeignReply& reply) {
-    reply.unsent = !called.maybe_executed;
-    reply.detail = called.status.message();
-  }
-
-  static void Refused(wire::ParticipantStatus::type status, const std::string& detail, ForeignReply& reply) {
-    const char* what = "unusable answer";
-    if (status == wire::ParticipantStatus::WRONG_CLUSTER) what = "belongs to another cluster";
-    if (status == wire::ParticipantStatus::INVALID) what = "found the request invalid";
-    if (status == wire::ParticipantStatus::UNAVAILABLE) what = "unavailable";
-    reply.detail = codec::CutDetail(std::string(what) + (detail.empty() ? "" : ": ") + detail);
-  }
-
-  const ForeignCallerOptions& options_;
-  ParticipantConnection& connection_;
-};
-
 }  // namespace
 
 // A bounded queue and the threads that empty it, each with a connection of its own.
@@ -176,15 +37,9 @@ class ForeignCaller::Lane {
   Lane(const ForeignCallerOptions& options, const ForeignTarget& target, int timeout_ms, size_t connections,
        const Done& done)
       : options_(options), done_(done) {
-    ConnectionOptions connection;
-    connection.peer = target.address;
-    connection.service = "Participant";
-    connection.connect_timeout_ms = options.connect_timeout_ms;
-    connection.send_timeout_ms = timeout_ms;
-    connection.recv_timeout_ms = timeout_ms;
-    for (size_t i = 0; i < connections; ++i) {
-      connections_.push_back(std::make_unique<ParticipantConnection>(connection));
-    }
+    rm::Target how{options.cluster, target.address, options.connect_timeout_ms, timeout_ms,
+                   options.recovered_max};
+    for (size_t i = 0; i < connections; ++i) connections_.push_back(target.kind->make(how));
     for (auto& one : connections_) {
       threads_.emplace_back([this, &one] { Main(*one); });
     }
@@ -217,8 +72,7 @@ class ForeignCaller::Lane {
     Clock::time_point since;
   };
 
-  void Main(ParticipantConnection& connection) {
-    Asker asker(options_, connection);
+  void Main(rm::ResourceManager& connection) {
     std::unique_lock lock(mutex_);
     while (true) {
       wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
@@ -241,13 +95,27 @@ class ForeignCaller::Lane {
         reply.detail = opened.message();
         Pause(opened.message());
       } else {
-        asker.Ask(group, call, reply);
+        Ask(connection, group, call, reply);
       }
       lock.lock();
       if (stopping_) return;
       lock.unlock();
       done_(group, std::move(reply));
       lock.lock();
+    }
+  }
+
+  static void Ask(rm::ResourceManager& connection, GroupId group, const CallForeign& call,
+                  ForeignReply& reply) {
+    switch (call.verb) {
+      case ForeignVerb::kPrepare:
+        return connection.Prepare(call, reply);
+      case ForeignVerb::kCommit:
+        return connection.Commit(call, reply);
+      case ForeignVerb::kRollback:
+        return connection.Rollback(call, reply);
+      case ForeignVerb::kRecover:
+        return connection.Recover(group, reply);
     }
   }
 
@@ -259,7 +127,7 @@ class ForeignCaller::Lane {
 
   const ForeignCallerOptions options_;
   const Done& done_;
-  std::vector<std::unique_ptr<ParticipantConnection>> connections_;
+  std::vector<std::unique_ptr<rm::ResourceManager>> connections_;
   std::vector<std::thread> threads_;
 
   std::mutex mutex_;

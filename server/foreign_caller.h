@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "common/role.h"
-#include "runtime/transport/socket.h"
+#include "rm/resource_manager.h"
 
-// Performs a coordinator core's CallForeign effects against the configured resource managers, over the
-// Participant service of assent.thrift, and hands back a ForeignReply for each. It repeats nothing and
+// Performs a coordinator core's CallForeign effects against the configured resource managers (rm/), and hands
+// back a ForeignReply for each. It repeats nothing and
 // decides nothing: a call that brought no usable answer is reported as not reached, and the core's timers do
 // the rest (C7).
 //
@@ -32,10 +32,10 @@ namespace assent {
 inline constexpr int kForeignWaitMaxMs = 5'000;
 inline constexpr int kForeignConnectMs = 1'000;
 inline constexpr int kForeignCallMs = 5'000;
-inline constexpr int kForeignListMs = 8'000;  // all pages of a kRecover but the last
 
 struct ForeignTarget {
   std::string name;  // as transactions name it
+  const rm::Kind* kind = nullptr;
   Address address;
   // Until an answer begins; of the order of the core's vote timeout, since a later vote is of no use.
   int prepare_timeout_ms = kForeignCallMs;

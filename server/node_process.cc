@@ -22,6 +22,7 @@
 #include "common/check.h"
 #include "coordinator/coordinator.h"
 #include "participant/participant.h"
+#include "rm/resource_manager.h"
 #include "runtime/log_lines.h"
 #include "runtime/node.h"
 #include "runtime/transport/server.h"
@@ -146,8 +147,23 @@ class StopSignals {
   std::thread thread_;
 };
 
+Result<std::vector<ForeignTarget>> TargetsOf(const NodeConfig& config) {
+  std::vector<ForeignTarget> targets;
+  for (const ResourceManagerEntry& manager : config.resource_managers) {
+    const auto kind = rm::FindKind(manager.kind);
+    if (!kind.ok()) {
+      return Status(kind.status().code(),
+                    "[[resource_managers]] " + manager.name + ": kind " + kind.status().message());
+    }
+    targets.push_back({.name = manager.name, .kind = *kind, .address = manager.address});
+  }
+  return targets;
+}
+
 Status Serve(const NodeProcessOptions& options, const DescriptorPlan& descriptors) {
   const NodeConfig& config = options.config;
+  const auto targets = TargetsOf(config);
+  if (!targets.ok()) return targets.status();
   if (descriptors.connections_max < config.connections_max) {
     LOG(WARNING) << "limits.connections_max is " << config.connections_max
                  << ", but this process may have only " << descriptors.limit
@@ -168,12 +184,8 @@ Status Serve(const NodeProcessOptions& options, const DescriptorPlan& descriptor
   if (!opened.ok()) return opened.status();
   Node& node = **opened;
 
-  std::vector<ForeignTarget> targets;
-  for (const ResourceManagerEntry& rm : config.resource_managers) {
-    targets.push_back({.name = rm.name, .address = rm.address});
-  }
   foreign = std::make_unique<ForeignCaller>(
-      ForeignCallerOptions{.cluster = config.cluster}, targets,
+      ForeignCallerOptions{.cluster = config.cluster}, *targets,
       [&node](GroupId group, ForeignReply reply) { node.OnForeignReply(group, std::move(reply)); });
 
   CallGate gate(kWaitersMax);

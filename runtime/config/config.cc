@@ -335,7 +335,7 @@ std::string WriteToml(const NodeConfig& config) {
     out += "]\n";
   }
   for (const ResourceManagerEntry& manager : config.resource_managers) {
-    out += "\n[[resource_managers]]\nname = " + Quoted(manager.name) +
+    out += "\n[[resource_managers]]\nname = " + Quoted(manager.name) + "\nkind = " + Quoted(manager.kind) +
            "\naddress = " + Quoted(ToString(manager.address)) + "\n";
   }
   out += "\n[limits]\nconnections_max = " + std::to_string(config.connections_max) +

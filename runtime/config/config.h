@@ -28,6 +28,7 @@
 //   replicas = ["n1", "n2"]             # the first is the primary of the first view
 //   [[resource_managers]]
 //   name = "ledger"
+//   kind = "thrift"
 //   address = "127.0.0.1:9090"
 //   [limits]
 //   connections_max = 256
@@ -62,6 +63,7 @@ struct GroupEntry {
 struct ResourceManagerEntry {
   std::string name;
   Address address;
+  std::string kind = "thrift";  // one that rm::FindKind knows
   bool operator==(const ResourceManagerEntry&) const = default;
 };
 

@@ -23,7 +23,7 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& KnownKeys()
       {"directory", {"kind", "path"}},
       {"nodes[]", {"id", "address"}},
       {"groups[]", {"id", "replicas"}},
-      {"resource_managers[]", {"name", "address"}},
+      {"resource_managers[]", {"name", "kind", "address"}},
       {"limits", {"connections_max", "replicas_min", "disk_reserve_bytes"}},
       {"log", {"segment_bytes", "checkpoint_bytes"}},
       {"transactions", {"vote_timeout_ms", "idle_timeout_ms", "life_max_ms", "token_retention_ms"}},
@@ -69,8 +69,11 @@ class Parser {
     });
     ForEach(root, "resource_managers", false, [this](const toml::table& table, const std::string& where) {
       CheckKeys(table, where, "resource_managers[]");
-      const std::string name = Text(table, where, "name");
-      config_.resource_managers.push_back({name, Address(table, where, "address")});
+      ResourceManagerEntry manager;
+      manager.name = Text(table, where, "name");
+      if (table.contains("kind")) manager.kind = Text(table, where, "kind");
+      manager.address = Address(table, where, "address");
+      config_.resource_managers.push_back(std::move(manager));
     });
     if (const toml::table* limits = Table(root, "limits", false)) {
       CheckKeys(*limits, "limits", "limits");

@@ -105,6 +105,8 @@ TEST(Config, LimitsAndLogHaveDefaults) {
 TEST(Config, WritingRoundTrips) {
   auto config = ParseConfig(kGood, "config.toml", {});
   ASSERT_TRUE(config.ok());
+  EXPECT_EQ(config->resource_managers[0].kind, "thrift") << "where none is said";
+  config->resource_managers[0].kind = "another";
   config->data = "odd \"path\" with \\, \t and \x01\x7f, \xc3\xa9";
   const auto again = ParseConfig(WriteToml(*config), "again.toml", {});
   ASSERT_TRUE(again.ok()) << again.status().ToString();

@@ -118,7 +118,7 @@ class ForeignCallerTest : public testing::Test {
 
   void Start(ForeignCallerOptions options = {}) {
     options.cluster = "mine";
-    ForeignTarget target{"rm", rm_.address()};
+    ForeignTarget target{"rm", rm::FindKind("thrift").value(), rm_.address()};
     target.prepare_timeout_ms = 10'000;
     caller_.emplace(options, std::vector<ForeignTarget>{target}, [this](GroupId group, ForeignReply reply) {
       EXPECT_EQ(group, kGroup);
@@ -289,6 +289,12 @@ TEST_F(ForeignCallerTest, DestroyedWhileACallHangs) {
   caller_->Call(kGroup, {"rm", ForeignVerb::kPrepare, Txn(1), ""});
   EXPECT_TRUE(Ask(ForeignVerb::kCommit, 2).done);
   caller_.reset();
+}
+
+TEST(ResourceManagerKind, UnknownOneNamesThoseThereAre) {
+  EXPECT_TRUE(rm::FindKind("thrift").ok());
+  EXPECT_EQ(rm::FindKind("oracle").status().message(),
+            "\"oracle\" is no kind of resource manager; known: thrift");
 }
 
 }  // namespace

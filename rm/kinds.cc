@@ -1,0 +1,23 @@
+#include "rm/resource_manager.h"
+#include "rm/thrift.h"
+
+namespace assent::rm {
+namespace {
+
+constexpr Kind kKinds[] = {
+    {"thrift", MakeThrift},
+};
+
+}  // namespace
+
+Result<const Kind*> FindKind(std::string_view name) {
+  std::string known;
+  for (const Kind& kind : kKinds) {
+    if (kind.name == name) return &kind;
+    known += (known.empty() ? "" : ", ") + std::string(kind.name);
+  }
+  return Status(StatusCode::kInvalidArgument,
+                "\"" + std::string(name) + "\" is no kind of resource manager; known: " + known);
+}
+
+}  // namespace assent::rm
