@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
   ErrorsFollow(globals.format);
   ProgramIs(argv[0]);
   CLI::App app("Assent: atomic writes across independent stores, through crashes.", "assent");
-  app.set_version_flag("--version", std::string("assent ") + kVersion);
+  app.set_version_flag("--version", std::string("assent ") + assent::kVersion);
   app.require_subcommand(1);
   app.footer(
       "First steps:\n"

@@ -65,6 +65,9 @@ class CoordinatorCore final : public RoleCore {
   using Transactions = std::map<TxnId, Transaction>;
   using TokenKey = std::pair<ClientId, uint64_t>;
 
+  struct Census;
+  void CheckTransaction(const Transaction& txn, Census& census) const;
+
   // How an interactive transaction ended, to tell its late calls. Bounded, and lost with the process.
   struct RecentEnding {
     Age age;

@@ -1,5 +1,6 @@
 #include <algorithm>
-#include <set>
+#include <map>
+#include <string>
 
 #include "common/check.h"
 #include "coordinator/coordinator.h"
@@ -87,74 +88,86 @@ std::optional<TxnInfo> CoordinatorCore::FindTransaction(const TxnId& id) const {
   return InfoOf(entry->second);
 }
 
-void CoordinatorCore::CheckInvariants() const {
+// What the transactions add up to, for the sums that are kept beside them.
+struct CoordinatorCore::Census {
+  size_t unended = 0;
   size_t unended_at_shards = 0;
-  std::map<std::string, size_t> open;
-  size_t unended = 0, aborting = 0, bytes = 0, deadlines = 0, waiters = 0, tokens = 0, resends = 0,
-         undecided = 0;
+  size_t aborting = 0;
+  size_t undecided = 0;
+  size_t bytes = 0;
+  size_t deadlines = 0;
+  size_t waiters = 0;
+  size_t tokens = 0;
+  size_t resends = 0;
+  std::map<std::string, size_t> open;  // branches of each resource manager
+};
+
+void CoordinatorCore::CheckTransaction(const Transaction& txn, Census& census) const {
+  const TxnId& id = txn.id;
+  const bool committed = txn.state == TxnState::kCommitting || txn.state == TxnState::kPhaseTwo;
+  const bool live = IsUndecided(txn.state) || txn.state == TxnState::kCommitting;
+  // C4: COMMIT is kept exactly as long as it is unended.
+  ASSENT_CHECK(overlay_.Get(Table::kDecision, TxnKey(id)).has_value() == committed, ToString(id), txn.state);
+  ASSENT_CHECK(marks_.live().contains(id) == live, "C8", ToString(id), txn.state);
+  ASSENT_CHECK(txn.waiters.empty() || live, "a decided transaction owes an answer", ToString(id));  // C2
+  ASSENT_CHECK((txn.deadline_us != 0) == (serving_ && IsUndecided(txn.state)), "C7", ToString(id), txn.state);
+  ASSENT_CHECK(live == ages_.contains(txn.age) || !live, ToString(id));
+  census.unended += committed;
+  census.unended_at_shards += committed && IsOwedByShards(txn);
+  census.aborting += txn.state == TxnState::kAborting;
+  census.undecided += live;
+  census.bytes += txn.bytes;
+  census.deadlines += txn.deadline_us != 0;
+  census.waiters += txn.waiters.size();
+  if (live && txn.token.valid()) {
+    ++census.tokens;
+    const auto entry = live_tokens_.find(TokenKey{txn.token.client, txn.token.seq});
+    ASSENT_CHECK(entry != live_tokens_.end() && entry->second == id, "C5", ToString(id));
+  }
+  for (const Branch& branch : txn.branches) {
+    const bool asked = branch.state == BranchState::kAsked;
+    const bool owed = committed && branch.state != BranchState::kAcknowledged;
+    // C7: whatever is awaited is asked for again.
+    ASSENT_CHECK(!serving_ || asked == resends_.Holds(branch.peer, id), "C7", ToString(id), txn.state, asked);
+    census.resends += serving_ && asked;
+    if (branch.peer.is_foreign()) {
+      census.open[branch.peer.foreign] += branch.state != BranchState::kAcknowledged;
+      continue;
+    }
+    ASSENT_CHECK(marks_.Owes(branch.peer.group, id) == owed, "C8", ToString(id));
+    const TxnId mark = marks_.MarkFor(branch.peer.group, NextId());
+    ASSENT_CHECK(!serving_ || !(live || owed) || mark <= id, "C8: the mark passed", ToString(id));
+  }
+}
+
+void CoordinatorCore::CheckInvariants() const {
+  Census census;
   for (const auto& [id, txn] : transactions_) {
     ASSENT_CHECK(txn.id == id && id.coordinator == config_.group, ToString(id));
     ASSENT_CHECK(!serving_ || id < NextId(), "an id from the future", ToString(id));  // I-X2
-    const bool committed = txn.state == TxnState::kCommitting || txn.state == TxnState::kPhaseTwo;
-    const bool live = IsUndecided(txn.state) || txn.state == TxnState::kCommitting;
-    // C4: COMMIT is kept exactly as long as it is unended.
-    ASSENT_CHECK(overlay_.Get(Table::kDecision, TxnKey(id)).has_value() == committed, ToString(id),
-                 txn.state);
-    ASSENT_CHECK(marks_.live().contains(id) == live, "C8", ToString(id), txn.state);
-    ASSENT_CHECK(txn.waiters.empty() || live, "a decided transaction owes an answer", ToString(id));  // C2
-    ASSENT_CHECK((txn.deadline_us != 0) == (serving_ && IsUndecided(txn.state)), "C7", ToString(id),
-                 txn.state);
-    ASSENT_CHECK(live == ages_.contains(txn.age) || !live, ToString(id));
-    unended += committed;
-    unended_at_shards += committed && IsOwedByShards(txn);
-    aborting += txn.state == TxnState::kAborting;
-    undecided += live;
-    bytes += txn.bytes;
-    deadlines += txn.deadline_us != 0;
-    waiters += txn.waiters.size();
-    if (live && txn.token.valid()) {
-      ++tokens;
-      const auto entry = live_tokens_.find(TokenKey{txn.token.client, txn.token.seq});
-      ASSENT_CHECK(entry != live_tokens_.end() && entry->second == id, "C5", ToString(id));
-    }
-    for (const Branch& branch : txn.branches) {
-      const bool asked = branch.state == BranchState::kAsked;
-      // C7: whatever is awaited is asked for again.
-      ASSENT_CHECK(!serving_ || asked == resends_.Holds(branch.peer, id), "C7", ToString(id), txn.state,
-                   asked);
-      resends += serving_ && asked;
-      if (branch.peer.is_foreign()) {
-        open[branch.peer.foreign] += branch.state != BranchState::kAcknowledged;
-        continue;
-      }
-      ASSENT_CHECK(
-          marks_.Owes(branch.peer.group, id) == (committed && branch.state != BranchState::kAcknowledged),
-          "C8", ToString(id));
-      const TxnId mark = marks_.MarkFor(branch.peer.group, NextId());
-      ASSENT_CHECK(
-          !serving_ || !(live || (committed && branch.state != BranchState::kAcknowledged)) || mark <= id,
-          "C8: the mark passed", ToString(id));
-    }
+    CheckTransaction(txn, census);
   }
   size_t decisions = 0;
   overlay_.Scan(Table::kDecision, "", "", [&](std::string_view, const Row&) {
     ++decisions;
     return true;
   });
-  ASSENT_CHECK(decisions == unended && unended == unended_, "C4", decisions, unended, unended_);
-  ASSENT_CHECK(unended_at_shards == unended_at_shards_, unended_at_shards, unended_at_shards_);
+  ASSENT_CHECK(decisions == census.unended && census.unended == unended_, "C4", decisions, census.unended,
+               unended_);
+  ASSENT_CHECK(census.unended_at_shards == unended_at_shards_, census.unended_at_shards, unended_at_shards_);
   for (const auto& [name, manager] : managers_) {
-    ASSENT_CHECK(manager.open == open[name], name, manager.open, open[name]);
+    ASSENT_CHECK(manager.open == census.open[name], name, manager.open, census.open[name]);
     ASSENT_CHECK(manager.acknowledged.size() == manager.acknowledged_order.size() &&
                  manager.acknowledged.size() <= config_.limits.recent_acknowledged);
   }
-  ASSENT_CHECK(aborting == aborting_ && bytes == bytes_ && deadlines == deadlines_.size());
-  ASSENT_CHECK(waiters == calls_.size(), waiters, calls_.size());
-  ASSENT_CHECK(tokens == live_tokens_.size() && undecided == marks_.live().size() &&
-               undecided == ages_.size());
-  ASSENT_CHECK(resends == resends_.size(), resends, resends_.size());
+  ASSENT_CHECK(census.aborting == aborting_ && census.bytes == bytes_ &&
+               census.deadlines == deadlines_.size());
+  ASSENT_CHECK(census.waiters == calls_.size(), census.waiters, calls_.size());
+  ASSENT_CHECK(census.tokens == live_tokens_.size() && census.undecided == marks_.live().size() &&
+               census.undecided == ages_.size());
+  ASSENT_CHECK(census.resends == resends_.size(), census.resends, resends_.size());
   // G8
-  ASSENT_CHECK(undecided <= config_.limits.live_txns_max + config_.limits.unended_max);
+  ASSENT_CHECK(census.undecided <= config_.limits.live_txns_max + config_.limits.unended_max);
   ASSENT_CHECK(aborting_ <= config_.limits.aborting_max && recent_.size() <= config_.limits.recent_endings);
   ASSENT_CHECK(recent_.size() == recent_order_.size());
   // R1: answers that wait for their records, which are still to be replicated.

@@ -166,14 +166,18 @@ void Replica::AnswerWith(const Envelope& envelope, Message message) {
 }
 
 void Replica::Tell(GroupId to, const Leader& leader, Message message) {
+  host_.Transmit(leader.node, EnvelopeFrom(replication_.epoch(), to, leader.epoch, std::move(message)));
+}
+
+Envelope Replica::EnvelopeFrom(Epoch epoch, GroupId to, Epoch to_epoch, Message message) const {
   Envelope envelope;
   envelope.from_group = group();
   envelope.from_node = config_.replication.self;
-  envelope.from_epoch = replication_.epoch();
+  envelope.from_epoch = epoch;
   envelope.to_group = to;
-  envelope.to_epoch = leader.epoch;
+  envelope.to_epoch = to_epoch;
   envelope.message = std::move(message);
-  host_.Transmit(leader.node, std::move(envelope));
+  return envelope;
 }
 
 void Replica::OnClient(RequestId id, ClientRequest request) {
@@ -420,14 +424,8 @@ void Replica::FlushAppends() {
 void Replica::Perform(Send& effect) {
   const auto leader = heard_leaders_.LeaderOf(host_, effect.to);
   if (!leader) return;  // lost; the core repeats what matters
-  Envelope envelope;
-  envelope.from_group = group();
-  envelope.from_node = config_.replication.self;
-  envelope.from_epoch = replication_.epoch();
-  envelope.to_group = effect.to;
-  envelope.to_epoch = leader->epoch;
-  envelope.message = std::move(effect.message);
-  outbox_.Leave(std::pair(leader->node, std::move(envelope)));
+  outbox_.Leave(std::pair(
+      leader->node, EnvelopeFrom(replication_.epoch(), effect.to, leader->epoch, std::move(effect.message))));
 }
 
 void Replica::Perform(Answer& effect) {
@@ -468,24 +466,13 @@ void Replica::Perform(backup::TruncateLog& effect) {
 }
 
 void Replica::Perform(backup::SendTo& effect) {
-  Envelope envelope;
-  envelope.from_group = group();
-  envelope.from_node = config_.replication.self;
-  envelope.from_epoch = effect.epoch;
-  envelope.to_group = group();
-  envelope.to_epoch = effect.epoch;
-  std::visit([&](auto& message) { envelope.message = std::move(message); }, effect.message);
-  host_.Transmit(effect.to, std::move(envelope));
+  Message message;
+  std::visit([&](auto& one) { message = std::move(one); }, effect.message);
+  host_.Transmit(effect.to, EnvelopeFrom(effect.epoch, group(), effect.epoch, std::move(message)));
 }
 
 void Replica::Perform(backup::AnswerStaleEpoch& effect) {
-  Envelope envelope;
-  envelope.from_group = group();
-  envelope.from_node = config_.replication.self;
-  envelope.from_epoch = effect.epoch;
-  envelope.to_group = group();
-  envelope.message = EpochNews{};
-  host_.Transmit(effect.to, std::move(envelope));
+  host_.Transmit(effect.to, EnvelopeFrom(effect.epoch, group(), Epoch{}, EpochNews{}));
 }
 
 void Replica::Perform(backup::ReplicatedUpTo& effect) {

@@ -117,6 +117,7 @@ class Replica final : private SnapshotExchange::Owner {
   bool IsLastToServe() const;
   void GiveToRole(Early message);
   void AnswerWith(const Envelope& envelope, Message message);
+  Envelope EnvelopeFrom(Epoch epoch, GroupId to, Epoch to_epoch, Message message) const;
   void Tell(GroupId to, const Leader& leader, Message message);
   uint64_t LeaseClock();
   uint64_t ReplicationDeadline() const;

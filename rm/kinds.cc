@@ -16,7 +16,7 @@ Result<const Kind*> FindKind(std::string_view name) {
     if (kind.name == name) return &kind;
     known += (known.empty() ? "" : ", ") + std::string(kind.name);
   }
-  return Status(StatusCode::kInvalidArgument,
+  return Status(StatusCode::kInvalid,
                 "\"" + std::string(name) + "\" is no kind of resource manager; known: " + known);
 }
 

@@ -58,7 +58,7 @@ struct Kind {
   std::unique_ptr<ResourceManager> (*make)(const Target& target);
 };
 
-// kInvalidArgument: there is no such kind; says which there are.
+// kInvalid: there is no such kind; says which there are.
 Result<const Kind*> FindKind(std::string_view name);
 
 }  // namespace assent::rm

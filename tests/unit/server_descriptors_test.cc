@@ -2,7 +2,7 @@
 
 #include "server/descriptors.h"
 
-namespace assent::cli {
+namespace assent {
 namespace {
 
 NodeConfig ThreeNodes(uint32_t connections_max) {
@@ -50,4 +50,4 @@ TEST(Descriptors, ClientsGetWhatIsLeft) {
 }
 
 }  // namespace
-}  // namespace assent::cli
+}  // namespace assent
