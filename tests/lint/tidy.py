@@ -45,9 +45,8 @@ def main():
     commands = commands_of(arguments.root, arguments.build)
     strange = [path for path in arguments.files if path not in commands]
     if strange:
-        print(f"not compiled in {arguments.build}: {', '.join(strange)}", file=sys.stderr)
-        return 2
-    paths = arguments.files or sorted(commands)[first - 1 :: step]
+        print(f"left out, since {arguments.build} does not compile them: {', '.join(strange)}", file=sys.stderr)
+    paths = [path for path in arguments.files or sorted(commands)[first - 1 :: step] if path in commands]
     with tempfile.TemporaryDirectory() as database, ThreadPoolExecutor(arguments.jobs) as pool:
         with open(os.path.join(database, "compile_commands.json"), "w", encoding="utf-8") as file:
             json.dump([commands[path] for path in paths], file)
