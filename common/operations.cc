@@ -1,14 +1,8 @@
 #include "common/operations.h"
 
+#include "common/overloaded.h"
+
 namespace assent {
-namespace {
-
-template <typename... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
-
-}  // namespace
 
 bool IsWrite(const Operation& operation) {
   return std::holds_alternative<PutOp>(operation) || std::holds_alternative<DeleteOp>(operation) ||

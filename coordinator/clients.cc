@@ -5,16 +5,12 @@
 #include "common/check.h"
 #include "common/coverage.h"
 #include "common/mutant.h"
+#include "common/overloaded.h"
 #include "coordinator/coordinator.h"
 
 // Clients' calls: admission (G8), tokens (C5), and the start of what they ask for.
 namespace assent::coordinator {
 namespace {
-
-template <typename... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
 
 constexpr uint64_t kBirthAheadMaxUs = 604'800'000'000;  // a week: the longest retention
 

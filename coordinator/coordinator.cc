@@ -6,17 +6,10 @@
 #include <variant>
 
 #include "common/check.h"
+#include "common/overloaded.h"
 
 // The two entrances, Apply and Step, and what all parts of the core use.
 namespace assent::coordinator {
-namespace {
-
-template <typename... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
-
-}  // namespace
 
 CoordinatorCore::CoordinatorCore(const CoordinatorConfig& config, const Placement& placement,
                                  const StateReader& store)

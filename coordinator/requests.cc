@@ -6,14 +6,10 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/overloaded.h"
 
 namespace assent::coordinator {
 namespace {
-
-template <typename... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
 
 class Fnv1a {
  public:

@@ -4,6 +4,7 @@
 
 #include "common/check.h"
 #include "common/coverage.h"
+#include "common/overloaded.h"
 #include "participant/participant.h"
 
 // Branches in memory: opening, running, waiting, ending; and the effects that all handlers share.
@@ -17,11 +18,6 @@ constexpr size_t kBranchBaseBytes = 512;  // what a branch takes besides its con
 constexpr uint64_t kWorkOfAnOperation = 4;
 constexpr uint64_t kBytesOfAUnit = 4'096;
 constexpr uint64_t kLockStepsOfAUnit = 16;
-
-template <typename... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
 
 size_t SizeOf(const std::vector<OperationResult>& results) {
   size_t bytes = results.size() * sizeof(OperationResult);

@@ -6,14 +6,10 @@
 #include "common/check.h"
 #include "common/mutant.h"
 #include "common/number.h"
+#include "common/overloaded.h"
 
 namespace assent::participant {
 namespace {
-
-template <typename... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
 
 // The row at `key` as the branch sees it: its own write, or the committed row.
 std::optional<ResultRow> Read(Branch& branch, const StateReader& state, const std::string& key) {

@@ -5,16 +5,9 @@
 
 #include "common/check.h"
 #include "common/mutant.h"
+#include "common/overloaded.h"
 
 namespace assent::participant {
-namespace {
-
-template <typename... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
-
-}  // namespace
 
 ParticipantCore::ParticipantCore(const ParticipantConfig& config, const StateReader& store)
     : config_(config), state_(store), jitter_state_(config.seed) {}

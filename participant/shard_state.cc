@@ -7,14 +7,10 @@
 #include "common/check.h"
 #include "common/coverage.h"
 #include "common/mutant.h"
+#include "common/overloaded.h"
 
 namespace assent::participant {
 namespace {
-
-template <typename... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
 
 std::string SweepKeyOf(GroupId coordinator) {
   return "sweep/" + GroupKey(coordinator);

@@ -1,12 +1,9 @@
 #include "thrift/codec_fields.h"
 
+#include "common/overloaded.h"
+
 namespace assent::codec {
 namespace {
-
-template <typename... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
 
 constexpr int32_t kKindShift = 16;
 

@@ -3,19 +3,13 @@
 #include <tuple>
 
 #include "common/check.h"
+#include "common/overloaded.h"
 #include "tests/unit/backup_world_node.h"
 
 namespace assent::backup {
 namespace {
 
 const GroupId kGroup{GroupKind::kShard, 1};
-
-template <typename... F>
-struct Overloaded : F... {
-  using F::operator()...;
-};
-template <typename... F>
-Overloaded(F...) -> Overloaded<F...>;
 
 std::string Image(const Store& store) {
   std::string out;

@@ -1,14 +1,10 @@
 #include "participant_testing.h"
 
 #include "common/check.h"
+#include "common/overloaded.h"
 
 namespace assent::participant {
 namespace {
-
-template <typename... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
 
 std::string Id(const TxnId& txn) {
   const std::string seq = std::to_string(txn.seq);
