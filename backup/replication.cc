@@ -1,7 +1,6 @@
 #include "backup/replication.h"
 
 #include <algorithm>
-#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -9,6 +8,7 @@
 #include "common/check.h"
 #include "common/coverage.h"
 #include "common/mutant.h"
+#include "common/overloaded.h"
 
 namespace assent::backup {
 
@@ -126,27 +126,14 @@ void ReplicationCore::On(const Received& event) {
     WantRead();
     return;
   }
-  std::visit(
-      [&](const auto& message) {
-        using T = std::decay_t<decltype(message)>;
-        if constexpr (std::is_same_v<T, Ship>) {
-          OnShip(event.from, message);
-        } else if constexpr (std::is_same_v<T, ShipAck>) {
-          OnAck(event.from, message);
-        } else if constexpr (std::is_same_v<T, Beacon>) {
-          OnBeacon(event.from, message);
-        } else if constexpr (std::is_same_v<T, BeaconAck>) {
-          OnBeaconAck(event.from, message);
-        } else if constexpr (std::is_same_v<T, HandOver>) {
-          OnHandOver(event.from);
-        } else if constexpr (std::is_same_v<T, SnapshotPiece>) {
-          OnSnapshotPiece(event.from, message);
-        } else {
-          static_assert(std::is_same_v<T, SnapshotAck>);
-          OnSnapshotAck(event.from, message);
-        }
-      },
-      event.message);
+  std::visit(Overloaded{[&](const Ship& m) { OnShip(event.from, m); },
+                        [&](const ShipAck& m) { OnAck(event.from, m); },
+                        [&](const Beacon& m) { OnBeacon(event.from, m); },
+                        [&](const BeaconAck& m) { OnBeaconAck(event.from, m); },
+                        [&](const HandOver&) { OnHandOver(event.from); },
+                        [&](const SnapshotPiece& m) { OnSnapshotPiece(event.from, m); },
+                        [&](const SnapshotAck& m) { OnSnapshotAck(event.from, m); }},
+             event.message);
 }
 
 void ReplicationCore::On(const PeerEpoch& event) {

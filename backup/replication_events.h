@@ -3,8 +3,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <type_traits>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -75,9 +73,6 @@ struct TruncateDone {
 };
 
 // A message of another replica of this group. `from_epoch`, `to_epoch`: of the Envelope.
-using ReplicaMessage = std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck, HandOver>;
-template <typename M>
-constexpr bool IsReplicaMessage = std::is_constructible_v<ReplicaMessage, std::in_place_type_t<M>>;
 struct Received {
   NodeId from{};
   Epoch from_epoch{};

@@ -11,6 +11,7 @@
 #include "common/ids.h"
 #include "common/log_entry.h"
 #include "common/operations.h"
+#include "common/overloaded.h"
 #include "common/records.h"
 
 // Messages between nodes. Delivery may lose, repeat and reorder; every receiver copes.
@@ -267,15 +268,37 @@ struct PeerOutcome {
 
 // Any group to any: my epoch is this envelope's `from_epoch`. Answers a message that named an older one of
 // mine, or reached no primary, and was dropped. A primary that begins to serve sends it to all other groups,
-// unasked (R3). The driver consumes it; cores never see it.
+// unasked (R3).
 struct EpochNews {
   static constexpr size_t kFields = 0;
 };
 
+// ---- All of them ----
+
+// An alternative's place is its number on the wire: new ones come at the end.
 using Message = std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck, HandOver, Operate,
                              Prepare, CommitOnePhase, Decide, SettleToken, MarkNews, OperateReply,
                              BranchAborted, VoteReply, OnePhaseReply, DecideAck, Inquire, WoundRequest,
                              ConfirmReplies, RepliesConfirmed, PeerInquire, PeerOutcome, EpochNews>;
+
+// By who takes them in: a replica's replication core, the role core of a shard or of a coordinator group, or
+// the driver itself. Others drop them.
+using ReplicaMessage = std::variant<Ship, ShipAck, SnapshotPiece, SnapshotAck, Beacon, BeaconAck, HandOver>;
+using ToShard = std::variant<Operate, Prepare, CommitOnePhase, Decide, SettleToken, MarkNews,
+                             RepliesConfirmed, PeerInquire, PeerOutcome>;
+using ToCoordinator = std::variant<OperateReply, BranchAborted, VoteReply, OnePhaseReply, DecideAck, Inquire,
+                                   WoundRequest, ConfirmReplies>;
+using ToDriver = std::variant<EpochNews>;
+
+template <typename M>
+constexpr int kReceivers = int{OneOf<M, ReplicaMessage>} + int{OneOf<M, ToShard>} +
+                           int{OneOf<M, ToCoordinator>} + int{OneOf<M, ToDriver>};
+template <typename... Ms>
+constexpr bool EachHasOneReceiver(const std::variant<Ms...>*) {
+  return ((kReceivers<Ms> == 1) && ...);
+}
+static_assert(EachHasOneReceiver(static_cast<const Message*>(nullptr)),
+              "name the message among those of its receiver, and of no other");
 
 // R2: each message carries the epochs of the groups it goes between. The sender believes the receiver's epoch
 // to be `to_epoch`: a receiver whose own is higher drops the message and answers with its own, in EpochNews.

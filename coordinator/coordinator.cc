@@ -164,14 +164,7 @@ void CoordinatorCore::OnReplicated(const Replicated& event) {
 }
 
 void CoordinatorCore::OnReceived(const Received& event) {
-  // A message that a coordinator does not understand comes from a peer that took us for a shard: dropped.
-  std::visit(Overloaded{[](const Ship&) {}, [](const ShipAck&) {}, [](const SnapshotPiece&) {},
-                        [](const SnapshotAck&) {}, [](const Beacon&) {}, [](const BeaconAck&) {},
-                        [](const HandOver&) {}, [](const Operate&) {}, [](const Prepare&) {},
-                        [](const CommitOnePhase&) {}, [](const Decide&) {}, [](const SettleToken&) {},
-                        [](const MarkNews&) {}, [](const RepliesConfirmed&) {}, [](const PeerInquire&) {},
-                        [](const PeerOutcome&) {}, [](const EpochNews&) {},
-                        [&](const OperateReply& m) { OnOperateReply(event.from, m); },
+  std::visit(Overloaded{[&](const OperateReply& m) { OnOperateReply(event.from, m); },
                         [&](const BranchAborted& m) { OnBranchAborted(event.from, m); },
                         [&](const VoteReply& m) { OnVoteReply(event.from, m); },
                         [&](const OnePhaseReply& m) { OnOnePhaseReply(event.from, m); },
@@ -183,7 +176,8 @@ void CoordinatorCore::OnReceived(const Received& event) {
                           if (links_.contains(event.from)) {
                             SendShard(event.from, RepliesConfirmed{m.through});
                           }
-                        }},
+                        },
+                        [](const NoneOf<ToCoordinator> auto&) {}},  // its sender took us for a shard
              event.message);
 }
 

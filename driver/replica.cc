@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "common/coverage.h"
 #include "common/mutant.h"
+#include "common/overloaded.h"
 
 namespace assent {
 namespace {
@@ -116,7 +117,7 @@ void Replica::OnMessage(Envelope envelope) {
   std::visit(
       [&](auto& message) {
         using M = std::decay_t<decltype(message)>;
-        if constexpr (backup::IsReplicaMessage<M>) {
+        if constexpr (OneOf<M, ReplicaMessage>) {
           if (from != group()) return;
           Enqueue(backup::Event(
               backup::Received{node, envelope.from_epoch, envelope.to_epoch, std::move(message)}));
@@ -127,6 +128,8 @@ void Replica::OnMessage(Envelope envelope) {
             host_.LearnEpoch(from, envelope.from_epoch);
           }
         } else {
+          static_assert(OneOf<M, ToShard> || OneOf<M, ToCoordinator>,
+                        "a message to the driver: handle it here");
           // R2. A sender that believes in a newer epoch than ours has heard of a view that we have not.
           if (auto answer = role_serves_ ? std::nullopt : AnswerAsMutant(envelope.message)) {
             AnswerWith(envelope, std::move(*answer));

@@ -148,14 +148,7 @@ void ParticipantCore::OnReceived(const Received& event) {
                         [&](const MarkNews& m) { OnMarkNews(from, m); },
                         [&](const PeerInquire& m) { OnPeerInquire(from, m); },
                         [&](const PeerOutcome& m) { OnPeerOutcome(from, m); },
-                        // Between replicas: backup/ takes these.
-                        [](const Ship&) {}, [](const ShipAck&) {}, [](const Beacon&) {},
-                        [](const BeaconAck&) {}, [](const HandOver&) {}, [](const SnapshotPiece&) {},
-                        [](const SnapshotAck&) {}, [](const EpochNews&) {},  // for the driver
-                        // To coordinators.
-                        [](const OperateReply&) {}, [](const BranchAborted&) {}, [](const VoteReply&) {},
-                        [](const OnePhaseReply&) {}, [](const DecideAck&) {}, [](const Inquire&) {},
-                        [](const WoundRequest&) {}, [](const ConfirmReplies&) {}},
+                        [](const NoneOf<ToShard> auto&) {}},  // its sender took us for a coordinator
              event.message);
 }
 

@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "common/mutant.h"
+#include "common/overloaded.h"
 #include "sim/describe.h"
 
 namespace assent::sim {
@@ -29,8 +30,11 @@ constexpr size_t kSaidMax = 16;  // of a kind of message, for World::SendAgain
 
 // Not replication's.
 bool IsOfTransactions(const Message& message) {
-  static const size_t first = Message(Operate{}).index();
-  return message.index() >= first && !std::holds_alternative<EpochNews>(message);
+  return std::visit(Overloaded{[](const OneOf<ToShard> auto&) { return true; },
+                               [](const OneOf<ToCoordinator> auto&) { return true; },
+                               [](const OneOf<ReplicaMessage> auto&) { return false; },
+                               [](const OneOf<ToDriver> auto&) { return false; }},
+                    message);
 }
 
 }  // namespace
