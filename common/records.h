@@ -8,6 +8,7 @@
 
 #include "common/ids.h"
 #include "common/operations.h"
+#include "common/overloaded.h"
 #include "common/status.h"
 
 // The records of a group's log, and the small rows that its tables hold. docs/FORMAT.md gives the bytes: the
@@ -139,8 +140,25 @@ struct TokenCommitted {
   bool operator==(const TokenCommitted&) const = default;
 };
 
+// ---- All of them ----
+
 using LogRecord = std::variant<EpochBegan, Prepared, BranchDecided, OnePhaseCommitted, AttemptRefused,
                                MarkRaised, Committed, Ended, HorizonRaised, TokenCommitted>;
+
+// By the logs that they stand in.
+using ShardRecord =
+    std::variant<EpochBegan, Prepared, BranchDecided, OnePhaseCommitted, AttemptRefused, MarkRaised>;
+using CoordinatorRecord =
+    std::variant<EpochBegan, AttemptRefused, Committed, Ended, HorizonRaised, TokenCommitted>;
+
+template <typename R>
+constexpr bool kHasALog = OneOf<R, ShardRecord> || OneOf<R, CoordinatorRecord>;
+template <typename... Rs>
+constexpr bool EachHasALog(const std::variant<Rs...>*) {
+  return (kHasALog<Rs> && ...);
+}
+static_assert(EachHasALog(static_cast<const LogRecord*>(nullptr)),
+              "name the record among those of the logs that it stands in");
 
 // ---- Rows ----
 

@@ -1,7 +1,6 @@
 #include "coordinator/coordinator.h"
 
 #include <algorithm>
-#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -31,12 +30,7 @@ CoordinatorCore::CoordinatorCore(const CoordinatorConfig& config, const Placemen
 void CoordinatorCore::Apply(Lsn lsn, const LogRecord& record) noexcept {
   ASSENT_CHECK(last_lsn_ == Lsn{} || lsn == Next(last_lsn_), "gap in the log", last_lsn_, lsn);
   last_lsn_ = lsn;
-  const auto not_ours = [&] {
-    ASSENT_CHECK(false, "a shard's record in a coordinator's log", Describe(record));
-  };
-  std::visit(Overloaded{[](const EpochBegan&) {}, [&](const Prepared&) { not_ours(); },
-                        [&](const BranchDecided&) { not_ours(); },
-                        [&](const OnePhaseCommitted&) { not_ours(); }, [&](const MarkRaised&) { not_ours(); },
+  std::visit(Overloaded{[](const EpochBegan&) {},
                         [&](const Committed& committed) {
                           overlay_.Put(Table::kDecision, TxnKey(committed.txn), EncodeRecord(record), lsn);
                           tokens_.OnCommitted(lsn, committed);
@@ -45,7 +39,10 @@ void CoordinatorCore::Apply(Lsn lsn, const LogRecord& record) noexcept {
                         [&](const Ended& ended) { ApplyEnded(lsn, ended); },
                         [&](const AttemptRefused& refused) { tokens_.OnRefused(lsn, refused); },
                         [&](const HorizonRaised& raised) { tokens_.OnHorizon(lsn, raised); },
-                        [&](const TokenCommitted& by_shard) { tokens_.OnCommittedByShard(lsn, by_shard); }},
+                        [&](const TokenCommitted& by_shard) { tokens_.OnCommittedByShard(lsn, by_shard); },
+                        [&](const NoneOf<CoordinatorRecord> auto&) {
+                          ASSENT_CHECK(false, "a shard's record in a coordinator's log", Describe(record));
+                        }},
              record);
 }
 

@@ -43,17 +43,15 @@ ShardState::ShardState(const StateReader& store) : overlay_(store) {
 void ShardState::Apply(Lsn lsn, const LogRecord& record) {
   ASSENT_CHECK(last_lsn_ == Lsn{} || lsn == Next(last_lsn_), "gap in the log", last_lsn_, lsn);
   last_lsn_ = lsn;
-  const auto foreign = [](const char* what) { ASSENT_CHECK(false, "in a shard's log:", what); };
-  std::visit(
-      Overloaded{[](const EpochBegan&) {}, [&](const Prepared& r) { ApplyPrepared(lsn, r); },
-                 [&](const BranchDecided& r) { ApplyDecided(lsn, r); },
-                 [&](const OnePhaseCommitted& r) { ApplyOnePhase(lsn, r); },
-                 [&](const AttemptRefused& r) { ApplyRefused(lsn, r); },
-                 [&](const MarkRaised& r) { ApplyMark(lsn, r); },
-                 [&](const Committed&) { foreign("Committed"); }, [&](const Ended&) { foreign("Ended"); },
-                 [&](const HorizonRaised&) { foreign("HorizonRaised"); },
-                 [&](const TokenCommitted&) { foreign("TokenCommitted"); }},
-      record);
+  std::visit(Overloaded{[](const EpochBegan&) {}, [&](const Prepared& r) { ApplyPrepared(lsn, r); },
+                        [&](const BranchDecided& r) { ApplyDecided(lsn, r); },
+                        [&](const OnePhaseCommitted& r) { ApplyOnePhase(lsn, r); },
+                        [&](const AttemptRefused& r) { ApplyRefused(lsn, r); },
+                        [&](const MarkRaised& r) { ApplyMark(lsn, r); },
+                        [&](const NoneOf<ShardRecord> auto&) {
+                          ASSENT_CHECK(false, "a coordinator's record in a shard's log", Describe(record));
+                        }},
+             record);
 }
 
 void ShardState::ApplyPrepared(Lsn lsn, const Prepared& record) {

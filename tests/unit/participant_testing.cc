@@ -35,10 +35,7 @@ std::string ToText(const LogRecord& record) {
                    return "Refused " + std::to_string(r.token.seq) + "#" + std::to_string(r.attempt);
                  },
                  [](const MarkRaised& r) { return "Mark" + Id(r.mark); },
-                 [](const Committed&) { return std::string("?"); },
-                 [](const Ended&) { return std::string("?"); },
-                 [](const HorizonRaised&) { return std::string("?"); },
-                 [](const TokenCommitted&) { return std::string("?"); }},
+                 [](const NoneOf<ShardRecord> auto&) { return std::string("?"); }},
       record);
 }
 
