@@ -27,7 +27,7 @@ std::string BusyText(const Transaction& txn) {
 std::vector<GroupId> ShardsOf(const Transaction& txn) {
   std::vector<GroupId> shards;
   for (const Branch& branch : txn.branches) {
-    if (!branch.peer.is_foreign()) shards.push_back(branch.peer.group);
+    if (!branch.participant.is_foreign()) shards.push_back(branch.participant.group);
   }
   std::sort(shards.begin(), shards.end());
   return shards;
@@ -246,14 +246,14 @@ void CoordinatorCore::AddForeign(Transaction& txn, const std::vector<ForeignWork
   const auto shards = static_cast<std::ptrdiff_t>(txn.branches.size());
   for (const ForeignWork& work : foreign) {
     Branch branch;
-    branch.peer = Peer{GroupId{}, work.resource_manager};
+    branch.participant = ParticipantId{GroupId{}, work.resource_manager};
     branch.writing = true;
     branch.payload = work.payload;
     CountOpen(branch, 1);
     txn.branches.push_back(std::move(branch));
   }
   std::sort(txn.branches.begin() + shards, txn.branches.end(),
-            [](const Branch& a, const Branch& b) { return a.peer < b.peer; });
+            [](const Branch& a, const Branch& b) { return a.participant < b.participant; });
   txn.has_foreign = txn.has_foreign || !foreign.empty();
   AddBytes(txn, SizeOf(foreign));
 }
@@ -290,7 +290,7 @@ void CoordinatorCore::OnExecute(RequestId id, const Execute& request) {
   txn.plan = std::move(split.plan);
   for (ShardPart& part : split.parts) {
     Branch branch;
-    branch.peer = Peer{part.shard, ""};
+    branch.participant = ParticipantId{part.shard, ""};
     branch.writing = part.writing;
     branch.last = static_cast<uint32_t>(part.operations.size());
     branch.operations = std::move(part.operations);
@@ -358,7 +358,7 @@ void CoordinatorCore::OnWork(RequestId id, const Work& request) {
   SplitRequest split = Split(request.operations, placement_);
   size_t bytes = 0;
   for (const ShardPart& part : split.parts) {
-    const Branch* branch = BranchAt(*txn, Peer{part.shard, ""});
+    const Branch* branch = BranchAt(*txn, ParticipantId{part.shard, ""});
     const size_t sent = branch == nullptr ? 0 : branch->bytes_sent;
     const size_t count = branch == nullptr ? 0 : branch->last;
     if (auto problem = ProblemOfBranch(part.shard, sent + part.bytes, count + part.operations.size())) {
@@ -371,11 +371,11 @@ void CoordinatorCore::OnWork(RequestId id, const Work& request) {
                       "running transactions hold too many bytes; try again later");
   }
   for (ShardPart& part : split.parts) {
-    Branch* branch = BranchAt(*txn, Peer{part.shard, ""});
+    Branch* branch = BranchAt(*txn, ParticipantId{part.shard, ""});
     if (branch == nullptr) {
       txn->branches.emplace_back();
       branch = &txn->branches.back();
-      branch->peer = Peer{part.shard, ""};
+      branch->participant = ParticipantId{part.shard, ""};
     }
     branch->state = BranchState::kAsked;
     branch->writing = branch->writing || part.writing;

@@ -69,11 +69,12 @@ void CoordinatorCore::ApplyCommitted(Lsn lsn, const Committed& record) {
   txn.has_foreign = false;
   for (const Participant& participant : record.participants) {
     Branch branch;
-    branch.peer = Peer{participant.foreign.empty() ? participant.group : GroupId{}, participant.foreign};
+    branch.participant =
+        ParticipantId{participant.foreign.empty() ? participant.group : GroupId{}, participant.foreign};
     branch.state = BranchState::kYes;
     branch.writing = participant.writing;
-    if (!branch.peer.is_foreign()) marks_.Owe(participant.group, record.txn);
-    txn.has_foreign = txn.has_foreign || branch.peer.is_foreign();
+    if (!branch.participant.is_foreign()) marks_.Owe(participant.group, record.txn);
+    txn.has_foreign = txn.has_foreign || branch.participant.is_foreign();
     CountOpen(branch, 1);
     txn.branches.push_back(std::move(branch));
   }
@@ -88,7 +89,7 @@ void CoordinatorCore::ApplyEnded(Lsn lsn, const Ended& record) {
                "END without its COMMIT", ToString(record.txn));
   if (IsOwedByShards(entry->second)) --unended_at_shards_;
   for (const Branch& branch : entry->second.branches) {
-    if (!branch.peer.is_foreign()) marks_.OnAcknowledged(branch.peer.group, record.txn);
+    if (!branch.participant.is_foreign()) marks_.OnAcknowledged(branch.participant.group, record.txn);
     if (branch.state != BranchState::kAcknowledged) CountOpen(branch, -1);
   }
   transactions_.erase(entry);
@@ -129,7 +130,7 @@ void CoordinatorCore::OnServing(const Serving& event) {
     for (Branch& branch : txn.branches) {
       branch.state = BranchState::kAsked;
       branch.asked_us = now_.mono_us;
-      resends_.ScheduleAt(branch.peer, id, now_.mono_us);
+      resends_.ScheduleAt(branch.participant, id, now_.mono_us);
     }
   }
   for (const std::string& name : config_.resource_managers) managers_[name].next_scan_us = now_.mono_us;
@@ -185,7 +186,7 @@ void CoordinatorCore::OnGroupEpoch(const GroupEpoch& event) {
   link.epoch = event.epoch;
   link.mark_sent = TxnId{};  // its new primary may not have heard of it
   // All that the old primary had not made durable is gone: ask again at once, within the budget (C7).
-  resends_.Hasten(Peer{event.group, ""}, now_.mono_us);
+  resends_.Hasten(ParticipantId{event.group, ""}, now_.mono_us);
 }
 
 Lsn CoordinatorCore::AppendRecord(LogRecord record) {
@@ -274,9 +275,9 @@ Transaction* CoordinatorCore::Find(const TxnId& txn) {
   return entry == transactions_.end() ? nullptr : &entry->second;
 }
 
-Branch* CoordinatorCore::BranchAt(Transaction& txn, const Peer& peer) {
+Branch* CoordinatorCore::BranchAt(Transaction& txn, const ParticipantId& participant) {
   for (Branch& branch : txn.branches) {
-    if (branch.peer == peer) return &branch;
+    if (branch.participant == participant) return &branch;
   }
   return nullptr;
 }

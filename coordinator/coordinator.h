@@ -124,7 +124,7 @@ class CoordinatorCore final : public RoleCore {
   uint64_t ToldHorizon() const;
   uint64_t KeyOf(const TxnId& txn) const;
   Transaction* Find(const TxnId& txn);
-  static Branch* BranchAt(Transaction& txn, const Peer& peer);
+  static Branch* BranchAt(Transaction& txn, const ParticipantId& participant);
   void SetDeadline(Transaction& txn, uint64_t at_us);
   void AddBytes(Transaction& txn, size_t bytes);
   void DropBytes(Transaction& txn);

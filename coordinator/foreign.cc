@@ -31,7 +31,7 @@ std::string WhatIsMissing(const ForeignReply& reply) {
 }  // namespace
 
 void CoordinatorCore::CallForeignFor(Transaction& txn, Branch& branch) {
-  CallForeign call{branch.peer.foreign, ForeignVerb::kRollback, txn.id, ""};
+  CallForeign call{branch.participant.foreign, ForeignVerb::kRollback, txn.id, ""};
   if (txn.state == TxnState::kPreparing) {
     call.verb = ForeignVerb::kPrepare;
     call.payload = branch.payload;
@@ -42,7 +42,7 @@ void CoordinatorCore::CallForeignFor(Transaction& txn, Branch& branch) {
   }
   effects_->push_back(std::move(call));
   // Its answer schedules the next, if one is needed. Without any the call is lost.
-  resends_.ScheduleAt(branch.peer, txn.id, now_.mono_us + config_.times.foreign_call_us);
+  resends_.ScheduleAt(branch.participant, txn.id, now_.mono_us + config_.times.foreign_call_us);
 }
 
 void CoordinatorCore::OnForeignReply(const ForeignReply& reply) {
@@ -55,14 +55,15 @@ void CoordinatorCore::OnForeignReply(const ForeignReply& reply) {
   if (recover) return OnRecovered(reply);
 
   Transaction* txn = Find(reply.txn);
-  Branch* branch = txn == nullptr ? nullptr : BranchAt(*txn, Peer{GroupId{}, reply.resource_manager});
+  Branch* branch =
+      txn == nullptr ? nullptr : BranchAt(*txn, ParticipantId{GroupId{}, reply.resource_manager});
   if (prepare && (txn == nullptr || txn->state == TxnState::kAborting)) {
     // A late yes: the rollback may have overtaken it. (With the branch listed it is told again below.)
     if (txn == nullptr && reply.reached && reply.vote == Vote::kYes &&
         reply.txn.coordinator == config_.group && reply.txn.epoch == epoch_) {
       effects_->push_back(CallForeign{reply.resource_manager, ForeignVerb::kRollback, reply.txn, ""});
     } else if (branch != nullptr && branch->state == BranchState::kAsked) {
-      resends_.ScheduleAfter(branch->peer, txn->id, now_.mono_us, 0);
+      resends_.ScheduleAfter(branch->participant, txn->id, now_.mono_us, 0);
     }
     return;
   }
@@ -81,7 +82,7 @@ void CoordinatorCore::OnForeignReply(const ForeignReply& reply) {
                             WhatIsMissing(reply) + ": " + reply.detail +
                                 ". It is asked again; see `assent txn show " + ToString(txn->id) + "`");
   }
-  resends_.ScheduleAfter(branch->peer, txn->id, now_.mono_us, branch->resends);
+  resends_.ScheduleAfter(branch->participant, txn->id, now_.mono_us, branch->resends);
 }
 
 void CoordinatorCore::OnForeignVote(Transaction& txn, Branch& branch, const ForeignReply& reply) {
@@ -95,7 +96,7 @@ void CoordinatorCore::OnForeignVote(Transaction& txn, Branch& branch, const Fore
   if (!branch.may_have_prepared && branch.resends + 1 >= config_.times.unsent_prepares_max) {
     return Abort(txn, AbortReason::kVoteTimeout, NoAnswerFrom(branch, "vote"));
   }
-  resends_.ScheduleAfter(branch.peer, txn.id, now_.mono_us, branch.resends);
+  resends_.ScheduleAfter(branch.participant, txn.id, now_.mono_us, branch.resends);
 }
 
 // P - A - T: of what is prepared there, neither what is live here nor what is committed is rolled back (C3).
@@ -126,7 +127,7 @@ void CoordinatorCore::OnRecovered(const ForeignReply& reply) {
     const bool live = txn != nullptr && (IsUndecided(txn->state) || txn->state == TxnState::kCommitting);
     if (live && !Mutated(Mutant::kLiveBranchRolledBack)) continue;
     const bool committed = txn != nullptr && txn->state == TxnState::kPhaseTwo;
-    const Branch* branch = committed ? BranchAt(*txn, Peer{GroupId{}, name}) : nullptr;
+    const Branch* branch = committed ? BranchAt(*txn, ParticipantId{GroupId{}, name}) : nullptr;
     const auto done = Mutated(Mutant::kEndedMeanwhileRolledBack) ? manager.acknowledged.end()
                                                                  : manager.acknowledged.find(id);
     if (done != manager.acknowledged.end() && done->second >= manager.scan_begun_us) continue;
@@ -183,9 +184,9 @@ void CoordinatorCore::RememberAcknowledged(const std::string& name, const TxnId&
 }
 
 void CoordinatorCore::CountOpen(const Branch& branch, int change) {
-  if (!branch.peer.is_foreign()) return;
-  size_t& open = managers_[branch.peer.foreign].open;
-  ASSENT_CHECK(change > 0 || open > 0, branch.peer.foreign);
+  if (!branch.participant.is_foreign()) return;
+  size_t& open = managers_[branch.participant.foreign].open;
+  ASSENT_CHECK(change > 0 || open > 0, branch.participant.foreign);
   open = change > 0 ? open + 1 : open - 1;
 }
 

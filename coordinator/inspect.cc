@@ -13,7 +13,7 @@ TxnInfo InfoOf(const Transaction& txn) {
   TxnInfo info{txn.id, txn.age, txn.state, txn.interactive, txn.token, txn.begun_us, txn.begin_wall_us,
                {},     {}};
   for (const Branch& branch : txn.branches) {
-    const Participant participant{branch.peer.foreign, branch.peer.group, branch.writing};
+    const Participant participant{branch.participant.foreign, branch.participant.group, branch.writing};
     BranchInfo shown{participant, branch.state, branch.resends, 0, ""};
     if (branch.state == BranchState::kAsked) {
       shown.asked_us = branch.asked_us;
@@ -128,14 +128,15 @@ void CoordinatorCore::CheckTransaction(const Transaction& txn, Census& census) c
     const bool asked = branch.state == BranchState::kAsked;
     const bool owed = committed && branch.state != BranchState::kAcknowledged;
     // C7: whatever is awaited is asked for again.
-    ASSENT_CHECK(!serving_ || asked == resends_.Holds(branch.peer, id), "C7", ToString(id), txn.state, asked);
+    ASSENT_CHECK(!serving_ || asked == resends_.Holds(branch.participant, id), "C7", ToString(id), txn.state,
+                 asked);
     census.resends += serving_ && asked;
-    if (branch.peer.is_foreign()) {
-      census.open[branch.peer.foreign] += branch.state != BranchState::kAcknowledged;
+    if (branch.participant.is_foreign()) {
+      census.open[branch.participant.foreign] += branch.state != BranchState::kAcknowledged;
       continue;
     }
-    ASSENT_CHECK(marks_.Owes(branch.peer.group, id) == owed, "C8", ToString(id));
-    const TxnId mark = marks_.MarkFor(branch.peer.group, NextId());
+    ASSENT_CHECK(marks_.Owes(branch.participant.group, id) == owed, "C8", ToString(id));
+    const TxnId mark = marks_.MarkFor(branch.participant.group, NextId());
     ASSENT_CHECK(!serving_ || !(live || owed) || mark <= id, "C8: the mark passed", ToString(id));
   }
 }

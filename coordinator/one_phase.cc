@@ -28,7 +28,7 @@ void CoordinatorCore::StartSettling(RequestId id, const Commit& request, uint64_
   txn.state = TxnState::kSettling;
   SetDeadline(txn, now_.mono_us + config_.times.vote_timeout_us);
   for (const GroupId shard : placement_.shards()) {
-    txn.branches.emplace_back().peer = Peer{shard, ""};
+    txn.branches.emplace_back().participant = ParticipantId{shard, ""};
     const bool named = std::find(request.shards.begin(), request.shards.end(), shard) != request.shards.end();
     if (named) txn.branches.back().state = BranchState::kAsked;
   }
@@ -49,7 +49,7 @@ void CoordinatorCore::AskNextToSettle(Transaction& txn) {
 void CoordinatorCore::TakeRefusalOf(Transaction& txn, Branch& branch, const OnePhaseReply& reply) {
   const bool settling = txn.state == TxnState::kSettling;
   branch.state = BranchState::kAcknowledged;
-  resends_.Cancel(branch.peer, txn.id);
+  resends_.Cancel(branch.participant, txn.id);
   if (settling && !Mutated(Mutant::kAbortedOnAFewShardsWord)) {
     size_t asked = 0, idle = 0;
     for (const Branch& other : txn.branches) {
@@ -81,7 +81,7 @@ void CoordinatorCore::OnOnePhaseReply(GroupId from, const OnePhaseReply& reply) 
   Transaction* txn = Find(id);
   if ((txn->state != TxnState::kOnePhase && txn->state != TxnState::kSettling) || reply.txn != txn->subject)
     return;
-  Branch* branch = BranchAt(*txn, Peer{from, ""});
+  Branch* branch = BranchAt(*txn, ParticipantId{from, ""});
   if (branch == nullptr || branch->state != BranchState::kAsked) return;
   if (reply.token != txn->token || reply.attempt != txn->attempt) return;
   if (txn->state == TxnState::kSettling) Reached(Situation::kOnePhaseSettled);

@@ -10,8 +10,9 @@
 namespace assent::coordinator {
 namespace {
 
-std::string NameOf(const Peer& peer) {
-  return peer.is_foreign() ? "resource manager " + peer.foreign : "shard " + ToString(peer.group);
+std::string NameOf(const ParticipantId& participant) {
+  return participant.is_foreign() ? "resource manager " + participant.foreign
+                                  : "shard " + ToString(participant.group);
 }
 
 std::string Seconds(uint64_t us) {  // "10 s", "1.4 s"
@@ -27,7 +28,7 @@ bool IsReadOnly(const Transaction& txn) {
 std::vector<Participant> ParticipantsOf(const Transaction& txn) {
   std::vector<Participant> participants;
   for (const Branch& branch : txn.branches) {
-    participants.push_back(Participant{branch.peer.foreign, branch.peer.group, branch.writing});
+    participants.push_back(Participant{branch.participant.foreign, branch.participant.group, branch.writing});
   }
   return participants;
 }
@@ -62,8 +63,8 @@ void CoordinatorCore::Ask(Transaction& txn, Branch& branch) {
 // and schedules the next.
 void CoordinatorCore::SendBranch(Transaction& txn, Branch& branch) {
   ASSENT_CHECK(branch.state == BranchState::kAsked, ToString(txn.id));
-  if (branch.peer.is_foreign()) return CallForeignFor(txn, branch);
-  const GroupId shard = branch.peer.group;
+  if (branch.participant.is_foreign()) return CallForeignFor(txn, branch);
+  const GroupId shard = branch.participant.group;
   TxnHeader header = HeaderFor(txn, shard);
   switch (txn.state) {
     case TxnState::kWorking:
@@ -94,7 +95,7 @@ void CoordinatorCore::SendBranch(Transaction& txn, Branch& branch) {
     case TxnState::kCommitting:
       ASSENT_CHECK(false, "nothing to send", ToString(txn.id), txn.state);
   }
-  resends_.ScheduleAfter(branch.peer, txn.id, now_.mono_us, branch.resends);
+  resends_.ScheduleAfter(branch.participant, txn.id, now_.mono_us, branch.resends);
 }
 
 void CoordinatorCore::StartPreparing(Transaction& txn) {
@@ -112,32 +113,32 @@ bool CoordinatorCore::AskForVotes(Transaction& txn) {
   bool asked = false;
   for (Branch& branch : txn.branches) {
     if (branch.state != BranchState::kIdle) continue;
-    if (branch.peer.is_foreign() && asked) break;
+    if (branch.participant.is_foreign() && asked) break;
     Ask(txn, branch);
     asked = true;
-    if (branch.peer.is_foreign()) break;
+    if (branch.participant.is_foreign()) break;
   }
   return asked;
 }
 
 // "shard s2 did not vote within 10 s", and what came instead.
 std::string CoordinatorCore::NoAnswerFrom(const Branch& branch, const char* what) const {
-  return NameOf(branch.peer) + " did not " + what + " within " + Seconds(now_.mono_us - branch.asked_us) +
-         (branch.trouble.empty() ? "" : ": " + branch.trouble);
+  return NameOf(branch.participant) + " did not " + what + " within " +
+         Seconds(now_.mono_us - branch.asked_us) + (branch.trouble.empty() ? "" : ": " + branch.trouble);
 }
 
 void CoordinatorCore::OnOperateReply(GroupId from, const OperateReply& reply) {
   Transaction* txn = Find(reply.txn);
   if (txn == nullptr || (txn->state != TxnState::kWorking && txn->state != TxnState::kReading)) return;
-  Branch* branch = BranchAt(*txn, Peer{from, ""});
+  Branch* branch = BranchAt(*txn, ParticipantId{from, ""});
   if (branch == nullptr || branch->state != BranchState::kAsked || reply.last != branch->last) return;
   if (reply.results.size() != branch->operations.size() || reply.branch == BranchId{}) return;
   if (branch->id != BranchId{} && branch->id != reply.branch) {  // P3
-    return Abort(*txn, AbortReason::kBranchLost, NameOf(branch->peer) + " has lost the branch");
+    return Abort(*txn, AbortReason::kBranchLost, NameOf(branch->participant) + " has lost the branch");
   }
   branch->id = reply.branch;
   branch->state = BranchState::kIdle;
-  resends_.Cancel(branch->peer, txn->id);
+  resends_.Cancel(branch->participant, txn->id);
   if (!KeepResults(*txn, *branch, reply.results)) return;
   branch->operations.clear();
   FinishIfAllAnswered(*txn);
@@ -146,7 +147,7 @@ void CoordinatorCore::OnOperateReply(GroupId from, const OperateReply& reply) {
 void CoordinatorCore::OnBranchAborted(GroupId from, const BranchAborted& message) {
   Transaction* txn = Find(message.txn);
   if (txn == nullptr) return;
-  const Branch* branch = BranchAt(*txn, Peer{from, ""});
+  const Branch* branch = BranchAt(*txn, ParticipantId{from, ""});
   if (branch == nullptr) return;
   if (Mutated(Mutant::kReadsNotValidated) && IsReadOnly(*txn) &&
       (branch->state == BranchState::kIdle || txn->state == TxnState::kPreparing)) {
@@ -161,7 +162,7 @@ void CoordinatorCore::OnBranchAborted(GroupId from, const BranchAborted& message
     case TxnState::kOnePhase:
       // Not an answer to the commit, which may be on its way and run anew: only OnePhaseReply
       // says ABORTED (C6).
-      resends_.ScheduleAt(branch->peer, txn->id, now_.mono_us);
+      resends_.ScheduleAt(branch->participant, txn->id, now_.mono_us);
       return;
     case TxnState::kSettling:
     case TxnState::kCommitting:
@@ -174,14 +175,14 @@ void CoordinatorCore::OnBranchAborted(GroupId from, const BranchAborted& message
 void CoordinatorCore::OnVoteReply(GroupId from, const VoteReply& reply) {
   Transaction* txn = Find(reply.txn);
   if (txn == nullptr || txn->state != TxnState::kPreparing) return;
-  Branch* branch = BranchAt(*txn, Peer{from, ""});
+  Branch* branch = BranchAt(*txn, ParticipantId{from, ""});
   if (branch == nullptr || branch->state != BranchState::kAsked) return;
   if (reply.vote != Vote::kNo && !branch->operations.empty()) {
     std::vector<OperationResult> results = reply.results;
     if (results.empty()) {  // repeated after a failover (P3): the vote is in the log, the results are not
       if (!HaveNoResults(branch->operations)) {
         return Abort(*txn, AbortReason::kBranchLost,
-                     NameOf(branch->peer) + " restarted and lost the results");
+                     NameOf(branch->participant) + " restarted and lost the results");
       }
       results.resize(branch->operations.size());
     }
@@ -198,7 +199,7 @@ void CoordinatorCore::TakeVote(Transaction& txn, Branch& branch, Vote vote, Abor
   const bool ignored = Mutated(Mutant::kReadsNotValidated) && IsReadOnly(txn);
   if (vote == Vote::kNo && !ignored) return Abort(txn, reason, detail);
   branch.state = vote == Vote::kYes ? BranchState::kYes : BranchState::kReadOnly;
-  resends_.Cancel(branch.peer, txn.id);
+  resends_.Cancel(branch.participant, txn.id);
   FinishIfAllAnswered(txn);
 }
 
@@ -219,7 +220,7 @@ bool CoordinatorCore::KeepResults(Transaction& txn, Branch& branch,
 std::optional<std::vector<OperationResult>> CoordinatorCore::MergedResults(Transaction& txn) const {
   std::vector<std::vector<OperationResult>> parts;
   for (const GroupId shard : txn.plan.shards)
-    parts.push_back(std::move(BranchAt(txn, Peer{shard, ""})->results));
+    parts.push_back(std::move(BranchAt(txn, ParticipantId{shard, ""})->results));
   std::vector<OperationResult> merged = Merge(txn.plan, std::move(parts));
   if (SizeOf(merged) > kResultBytesMax) return std::nullopt;
   return merged;
@@ -242,7 +243,7 @@ void CoordinatorCore::FinishIfAllAnswered(Transaction& txn) {
   if (!results)
     return Abort(txn, AbortReason::kTooLarge, "the results are too large; read less in one request");
   WorkDone done{std::move(*results), {}};
-  for (Branch& branch : txn.branches) done.shards.push_back(branch.peer.group);
+  for (Branch& branch : txn.branches) done.shards.push_back(branch.participant.group);
   txn.state = TxnState::kActive;
   txn.plan = MergePlan{};
   DropBytes(txn);
@@ -259,7 +260,8 @@ void CoordinatorCore::DecideCommit(Transaction& txn) {
   Committed record{txn.id, {}, txn.token, txn.attempt, txn.content, txn.acked_below, txn.begin_wall_us};
   for (const Branch& branch : txn.branches) {
     if (branch.state != BranchState::kYes) continue;
-    record.participants.push_back(Participant{branch.peer.foreign, branch.peer.group, branch.writing});
+    record.participants.push_back(
+        Participant{branch.participant.foreign, branch.participant.group, branch.writing});
   }
   if (record.participants.empty()) {  // C6: nothing was written, so no record
     ++stats_.read_only;
@@ -275,7 +277,8 @@ void CoordinatorCore::DecideCommit(Transaction& txn) {
   AppendRecord(std::move(record));  // C1: from here on it cannot abort
   if (Mutated(Mutant::kDecisionSentBeforeForce)) {
     for (const Branch& branch : txn.branches) {
-      SendShard(branch.peer.group, Decide{HeaderFor(txn, branch.peer.group), Decision::kCommit});
+      SendShard(branch.participant.group,
+                Decide{HeaderFor(txn, branch.participant.group), Decision::kCommit});
     }
   }
 }
@@ -292,7 +295,7 @@ void CoordinatorCore::Abort(Transaction& txn, AbortReason reason, const std::str
   txn.plan = MergePlan{};
   // A resource manager that was not asked yet, or has let go, hears nothing.
   std::erase_if(txn.branches, [&](const Branch& branch) {
-    const bool over = branch.peer.is_foreign() &&
+    const bool over = branch.participant.is_foreign() &&
                       (branch.state == BranchState::kIdle || branch.state == BranchState::kReadOnly);
     if (over) CountOpen(branch, -1);
     return over;
@@ -317,7 +320,7 @@ void CoordinatorCore::Close(Transaction& txn) {
     live_births_.erase(live_births_.find(txn.token.birth_us));
   }
   marks_.OnSettled(txn.id);
-  for (const Branch& branch : txn.branches) resends_.Cancel(branch.peer, txn.id);
+  for (const Branch& branch : txn.branches) resends_.Cancel(branch.participant, txn.id);
   DropBytes(txn);
 }
 
@@ -326,7 +329,7 @@ void CoordinatorCore::Erase(const TxnId& id) {
   ASSENT_CHECK(entry != transactions_.end());
   if (entry->second.state == TxnState::kAborting) --aborting_;
   for (const Branch& branch : entry->second.branches) {
-    resends_.Cancel(branch.peer, id);
+    resends_.Cancel(branch.participant, id);
     if (branch.state != BranchState::kAcknowledged) CountOpen(branch, -1);
   }
   transactions_.erase(entry);

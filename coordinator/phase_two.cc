@@ -23,7 +23,7 @@ void CoordinatorCore::BecomePhaseTwo(Transaction& txn) {
 void CoordinatorCore::OnDecideAck(GroupId from, const DecideAck& ack) {
   Transaction* txn = Find(ack.txn);
   if (txn == nullptr) return;
-  Branch* branch = BranchAt(*txn, Peer{from, ""});
+  Branch* branch = BranchAt(*txn, ParticipantId{from, ""});
   if (branch == nullptr) return;
   if (txn->state == TxnState::kPhaseTwo && ack.decision == Decision::kAbort) {
     // No decision of ours told it so: an operator's, or damage (G7). It goes on being told,
@@ -41,17 +41,17 @@ void CoordinatorCore::OnDecideAck(GroupId from, const DecideAck& ack) {
 // The branch is done with this transaction. When all are: C4, END.
 void CoordinatorCore::Acknowledge(Transaction& txn, Branch& branch) {
   branch.state = BranchState::kAcknowledged;
-  resends_.Cancel(branch.peer, txn.id);
+  resends_.Cancel(branch.participant, txn.id);
   CountOpen(branch, -1);
   const bool committed = txn.state == TxnState::kPhaseTwo;
-  if (committed && branch.peer.is_foreign()) RememberAcknowledged(branch.peer.foreign, txn.id);
-  if (committed && !branch.peer.is_foreign()) {
-    marks_.OnAcknowledged(branch.peer.group, txn.id);  // C8
+  if (committed && branch.participant.is_foreign()) RememberAcknowledged(branch.participant.foreign, txn.id);
+  if (committed && !branch.participant.is_foreign()) {
+    marks_.OnAcknowledged(branch.participant.group, txn.id);  // C8
     if (!IsOwedByShards(txn)) --unended_at_shards_;
   }
   for (const Branch& other : txn.branches) {
     if (Mutated(Mutant::kDecisionForgottenAtFirstAck) && committed) {
-      resends_.Cancel(other.peer, txn.id);
+      resends_.Cancel(other.participant, txn.id);
     } else if (other.state != BranchState::kAcknowledged) {
       return;
     }

@@ -15,8 +15,8 @@ uint64_t Resends::Random() {  // splitmix64
   return z ^ (z >> 31);
 }
 
-void Resends::ScheduleAt(const Peer& peer, const TxnId& txn, uint64_t at_us) {
-  Queue& queue = queues_[peer];
+void Resends::ScheduleAt(const ParticipantId& participant, const TxnId& txn, uint64_t at_us) {
+  Queue& queue = queues_[participant];
   const auto [entry, fresh] = queue.at.try_emplace(txn, at_us);
   if (!fresh) {
     queue.order.erase({entry->second, txn});
@@ -25,19 +25,20 @@ void Resends::ScheduleAt(const Peer& peer, const TxnId& txn, uint64_t at_us) {
   queue.order.emplace(at_us, txn);
 }
 
-void Resends::ScheduleAfter(const Peer& peer, const TxnId& txn, uint64_t now_us, uint32_t resends) {
+void Resends::ScheduleAfter(const ParticipantId& participant, const TxnId& txn, uint64_t now_us,
+                            uint32_t resends) {
   constexpr uint64_t kLoopUs = 1'000;
-  if (Mutated(Mutant::kNoBackoff)) return ScheduleAt(peer, txn, now_us + kLoopUs);
+  if (Mutated(Mutant::kNoBackoff)) return ScheduleAt(participant, txn, now_us + kLoopUs);
   uint64_t backoff = times_.resend_first_us;
   for (uint32_t i = 0; i < resends && backoff < times_.resend_max_us; ++i) backoff *= 2;
   backoff = std::min(backoff, times_.resend_max_us);
   // Jitter of a quarter either way: messages that were sent together do not come again together.
   const uint64_t spread = backoff / 2;
-  ScheduleAt(peer, txn, now_us + backoff - spread / 2 + (spread == 0 ? 0 : Random() % spread));
+  ScheduleAt(participant, txn, now_us + backoff - spread / 2 + (spread == 0 ? 0 : Random() % spread));
 }
 
-void Resends::Cancel(const Peer& peer, const TxnId& txn) {
-  const auto found = queues_.find(peer);
+void Resends::Cancel(const ParticipantId& participant, const TxnId& txn) {
+  const auto found = queues_.find(participant);
   if (found == queues_.end()) return;
   Queue& queue = found->second;
   const auto entry = queue.at.find(txn);
@@ -46,8 +47,8 @@ void Resends::Cancel(const Peer& peer, const TxnId& txn) {
   queue.at.erase(entry);
 }
 
-void Resends::Hasten(const Peer& peer, uint64_t now_us) {
-  const auto found = queues_.find(peer);
+void Resends::Hasten(const ParticipantId& participant, uint64_t now_us) {
+  const auto found = queues_.find(participant);
   if (found == queues_.end()) return;
   Queue& queue = found->second;
   queue.order.clear();
@@ -59,7 +60,7 @@ void Resends::Hasten(const Peer& peer, uint64_t now_us) {
 
 std::vector<Resends::Due> Resends::Take(uint64_t now_us) {
   std::vector<Due> due;
-  for (auto& [peer, queue] : queues_) {
+  for (auto& [participant, queue] : queues_) {
     if (now_us >= queue.window_us + times_.resend_window_us) {
       queue.window_us = now_us;
       queue.sent = 0;
@@ -70,7 +71,7 @@ std::vector<Resends::Due> Resends::Take(uint64_t now_us) {
       queue.order.erase(queue.order.begin());
       queue.at.erase(txn);
       ++queue.sent;
-      due.push_back(Due{peer, txn});
+      due.push_back(Due{participant, txn});
     }
   }
   return due;
@@ -78,7 +79,7 @@ std::vector<Resends::Due> Resends::Take(uint64_t now_us) {
 
 uint64_t Resends::NextDue() const {
   uint64_t next = UINT64_MAX;
-  for (const auto& [peer, queue] : queues_) {
+  for (const auto& [participant, queue] : queues_) {
     if (queue.order.empty()) continue;
     uint64_t at_us = queue.order.begin()->first;
     if (queue.sent >= times_.resends_per_window)
@@ -88,14 +89,14 @@ uint64_t Resends::NextDue() const {
   return next;
 }
 
-bool Resends::Holds(const Peer& peer, const TxnId& txn) const {
-  const auto queue = queues_.find(peer);
+bool Resends::Holds(const ParticipantId& participant, const TxnId& txn) const {
+  const auto queue = queues_.find(participant);
   return queue != queues_.end() && queue->second.at.contains(txn);
 }
 
 size_t Resends::size() const {
   size_t sum = 0;
-  for (const auto& [peer, queue] : queues_) {
+  for (const auto& [participant, queue] : queues_) {
     ASSENT_CHECK(queue.at.size() == queue.order.size());
     sum += queue.at.size();
   }

@@ -14,31 +14,31 @@
 namespace assent::coordinator {
 
 // C7: decides what is sent again, to whom, when. Backoff with jitter for each branch, and a budget for each
-// peer, so that ten thousand unended commits after a restart do not fall on it at once: at most
+// participant, so that ten thousand unended commits after a restart do not fall on it at once: at most
 // `resends_per_window` in any window; what is over waits for the next. First sends are not its business.
 class Resends {
  public:
   struct Due {
-    Peer peer;
+    ParticipantId participant;
     TxnId txn;
   };
 
   Resends(const CoordinatorTimes& times, uint64_t seed) : times_(times), random_(seed) {}
 
   // At `at_us`; replaces what was scheduled for this branch.
-  void ScheduleAt(const Peer& peer, const TxnId& txn, uint64_t at_us);
+  void ScheduleAt(const ParticipantId& participant, const TxnId& txn, uint64_t at_us);
   // After the backoff that follows `resends` resends.
-  void ScheduleAfter(const Peer& peer, const TxnId& txn, uint64_t now_us, uint32_t resends);
-  void Cancel(const Peer& peer, const TxnId& txn);
-  // All that waits for this peer is due now: messages sent to it may be lost.
-  void Hasten(const Peer& peer, uint64_t now_us);
+  void ScheduleAfter(const ParticipantId& participant, const TxnId& txn, uint64_t now_us, uint32_t resends);
+  void Cancel(const ParticipantId& participant, const TxnId& txn);
+  // All that waits for this participant is due now: messages sent to it may be lost.
+  void Hasten(const ParticipantId& participant, uint64_t now_us);
 
-  // Takes out what is due and within the budget, peer by peer, oldest first.
+  // Takes out what is due and within the budget, participant by participant, oldest first.
   std::vector<Due> Take(uint64_t now_us);
   // When Take will next give something; UINT64_MAX = never.
   uint64_t NextDue() const;
 
-  bool Holds(const Peer& peer, const TxnId& txn) const;
+  bool Holds(const ParticipantId& participant, const TxnId& txn) const;
   size_t size() const;
 
  private:
@@ -52,7 +52,7 @@ class Resends {
 
   const CoordinatorTimes times_;
   uint64_t random_;
-  std::map<Peer, Queue> queues_;
+  std::map<ParticipantId, Queue> queues_;
 };
 
 }  // namespace assent::coordinator

@@ -74,7 +74,7 @@ std::string CoordinatorCore::MissingOf(const Transaction& txn, const char* what)
 void CoordinatorCore::ResendDue() {
   for (const Resends::Due& due : resends_.Take(now_.mono_us)) {
     Transaction* txn = Find(due.txn);
-    Branch* branch = txn == nullptr ? nullptr : BranchAt(*txn, due.peer);
+    Branch* branch = txn == nullptr ? nullptr : BranchAt(*txn, due.participant);
     ASSENT_CHECK(branch != nullptr && branch->state == BranchState::kAsked, "resend of nothing",
                  ToString(due.txn));
     if (txn->state == TxnState::kAborting && branch->resends >= config_.times.abort_resends_max) {

@@ -15,11 +15,11 @@
 // A transaction as its coordinator sees it. Plain data: the transitions are CoordinatorCore's.
 namespace assent::coordinator {
 
-// A participant: a shard, or a foreign resource manager by name (then `group` means nothing).
-struct Peer {
+// Names a participant: a shard, or a foreign resource manager by name (then `group` means nothing).
+struct ParticipantId {
   GroupId group;
   std::string foreign;
-  auto operator<=>(const Peer&) const = default;
+  auto operator<=>(const ParticipantId&) const = default;
   bool is_foreign() const { return !foreign.empty(); }
 };
 
@@ -55,7 +55,7 @@ enum class BranchState : uint8_t {
 };
 
 struct Branch {
-  Peer peer;
+  ParticipantId participant;
   BranchState state = BranchState::kIdle;
   bool writing = false;
   BranchId id;                           // P3: what the shard calls it; empty = not known yet
@@ -97,7 +97,7 @@ struct Transaction {
 // True of a committed transaction that some shard has not acknowledged yet.
 inline bool IsOwedByShards(const Transaction& txn) {
   for (const Branch& branch : txn.branches) {
-    if (!branch.peer.is_foreign() && branch.state != BranchState::kAcknowledged) return true;
+    if (!branch.participant.is_foreign() && branch.state != BranchState::kAcknowledged) return true;
   }
   return false;
 }

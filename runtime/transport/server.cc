@@ -84,8 +84,8 @@ void Server::Stop() {
   {
     std::unique_lock lock(mutex_);
     stopping_ = true;
-    // A socket is closed only after its Peer has left the list, so these descriptors are still theirs.
-    for (Peer& peer : live_) shutdown(peer.socket->getSocketFD(), SHUT_RDWR);
+    // A socket is closed only after its Connection has left the list, so these descriptors are still theirs.
+    for (Connection& connection : live_) shutdown(connection.socket->getSocketFD(), SHUT_RDWR);
     all_gone_.wait(lock, [this] { return live_.empty(); });
     last = std::move(last_finished_);
   }
@@ -105,8 +105,9 @@ size_t Server::connections(Seat seat) const {
 
 size_t Server::idle() const {
   std::lock_guard lock(mutex_);
-  return static_cast<size_t>(std::count_if(live_.begin(), live_.end(), [](const Peer& peer) {
-    return peer.seat > Seat::kUnclaimed && peer.doing.load(std::memory_order_relaxed) == Doing::kIdle;
+  return static_cast<size_t>(std::count_if(live_.begin(), live_.end(), [](const Connection& connection) {
+    return connection.seat > Seat::kUnclaimed &&
+           connection.doing.load(std::memory_order_relaxed) == Doing::kIdle;
   }));
 }
 
@@ -182,15 +183,15 @@ void Server::Admit(OwnedFd fd) {
         seated_[static_cast<size_t>(Seat::kNone)] >= options_.unclaimed_max) {
       why = "too many come at once";
     } else {
-      const auto peer = live_.emplace(live_.end());
-      peer->socket = std::make_shared<TSocket>(fd.Release());
-      ++seated_[static_cast<size_t>(peer->seat)];
+      const auto connection = live_.emplace(live_.end());
+      connection->socket = std::make_shared<TSocket>(fd.Release());
+      ++seated_[static_cast<size_t>(connection->seat)];
       try {
-        peer->thread = std::thread(&Server::ServePeer, this, peer);
+        connection->thread = std::thread(&Server::Serve, this, connection);
         return;
       } catch (const std::system_error& error) {
-        --seated_[static_cast<size_t>(peer->seat)];
-        live_.erase(peer);
+        --seated_[static_cast<size_t>(connection->seat)];
+        live_.erase(connection);
         why = std::string("no thread to serve it: ") + error.what();
       }
     }
@@ -220,30 +221,31 @@ size_t Server::SeatsMax(Seat seat) const {
   return 0;
 }
 
-void Server::Sit(Peer& peer, Seat seat) {
-  --seated_[static_cast<size_t>(peer.seat)];
+void Server::Sit(Connection& connection, Seat seat) {
+  --seated_[static_cast<size_t>(connection.seat)];
   ++seated_[static_cast<size_t>(seat)];
-  peer.seat = seat;
+  connection.seat = seat;
 }
 
 // Its own thread finds the socket ended, and sees to the rest.
-void Server::Evict(Peer& peer) {
-  Sit(peer, Seat::kNone);
+void Server::Evict(Connection& connection) {
+  Sit(connection, Seat::kNone);
   evicted_.fetch_add(1, std::memory_order_relaxed);  // before the other side can know
-  shutdown(peer.socket->getSocketFD(), SHUT_RDWR);
+  shutdown(connection.socket->getSocketFD(), SHUT_RDWR);
 }
 
 // One more seat of the kind, if need be by the end of the connection that has idled longest.
 bool Server::MakeRoom(Seat seat, Clock::duration idle_min) {
   if (seated_[static_cast<size_t>(seat)] < SeatsMax(seat)) return true;
-  Peer* idlest = nullptr;
-  for (Peer& peer : live_) {
+  Connection* idlest = nullptr;
+  for (Connection& connection : live_) {
     // A connection that named no service does nothing but wait.
-    const bool idle = seat == Seat::kUnclaimed || peer.doing.load(std::memory_order_relaxed) == Doing::kIdle;
-    if (peer.seat != seat || !idle) continue;
+    const bool idle =
+        seat == Seat::kUnclaimed || connection.doing.load(std::memory_order_relaxed) == Doing::kIdle;
+    if (connection.seat != seat || !idle) continue;
     if (idlest == nullptr ||
-        peer.since.load(std::memory_order_relaxed) < idlest->since.load(std::memory_order_relaxed))
-      idlest = &peer;
+        connection.since.load(std::memory_order_relaxed) < idlest->since.load(std::memory_order_relaxed))
+      idlest = &connection;
   }
   if (idlest == nullptr || Clock::now() - idlest->since.load(std::memory_order_relaxed) < idle_min)
     return false;
@@ -259,26 +261,26 @@ void Server::EndOverdue() {
     silent_.pop_front();
   }
   std::lock_guard lock(mutex_);
-  for (Peer& peer : live_) {
-    const Clock::duration age = Clock::now() - peer.since.load(std::memory_order_relaxed);
-    const bool receiving = peer.doing.load(std::memory_order_relaxed) == Doing::kReceiving;
-    if ((peer.seat == Seat::kUnclaimed && age > too_long) ||
-        (peer.seat != Seat::kNone && receiving &&
+  for (Connection& connection : live_) {
+    const Clock::duration age = Clock::now() - connection.since.load(std::memory_order_relaxed);
+    const bool receiving = connection.doing.load(std::memory_order_relaxed) == Doing::kReceiving;
+    if ((connection.seat == Seat::kUnclaimed && age > too_long) ||
+        (connection.seat != Seat::kNone && receiving &&
          age > std::chrono::milliseconds(options_.frame_timeout_ms))) {
-      Evict(peer);
+      Evict(connection);
     }
   }
 }
 
-void Server::ServePeer(Peers::iterator peer) noexcept {
+void Server::Serve(Connections::iterator connection) noexcept {
   // Any error ends this connection only. The generated code answers what a handler throws; errors that come
   // up to here are the peer's bytes, what it cannot take, and memory that is not there.
   std::string origin;
   try {
-    peer->socket->setRecvTimeout(options_.idle_timeout_ms);
-    peer->socket->setSendTimeout(options_.send_timeout_ms);
-    origin = peer->socket->getPeerAddress();
-    ServeRequests(*peer);
+    connection->socket->setRecvTimeout(options_.idle_timeout_ms);
+    connection->socket->setSendTimeout(options_.send_timeout_ms);
+    origin = connection->socket->getPeerAddress();
+    ServeRequests(*connection);
   } catch (const TTransportException& error) {
     switch (error.getType()) {
       case TTransportException::END_OF_FILE:  // the ordinary ends of a connection
@@ -293,7 +295,7 @@ void Server::ServePeer(Peers::iterator peer) noexcept {
   } catch (...) {
     LOG_EVERY_T(WARNING, kLogInterval_s) << "connection from " << origin << " closed: a handler threw";
   }
-  Retire(peer);
+  Retire(connection);
 }
 
 const ServiceOptions& Server::ServiceOf(std::string_view name) const {
@@ -302,20 +304,20 @@ const ServiceOptions& Server::ServiceOf(std::string_view name) const {
   return found == options_.services.end() ? kOther : found->second;
 }
 
-void Server::ServeRequests(Peer& peer) {
+void Server::ServeRequests(Connection& connection) {
   const std::chrono::milliseconds patience(options_.frame_timeout_ms);
-  auto transport = std::make_shared<FramedTransport>(peer.socket, options_.limits);
+  auto transport = std::make_shared<FramedTransport>(connection.socket, options_.limits);
   std::shared_ptr<TProtocol> protocol;
   const ServiceOptions* service = nullptr;
   while (transport->AwaitMessage()) {
     const ServiceOptions& named = ServiceOf(transport->PeekService());
     if (service != &named) {
-      Claim(peer, named.seat);
+      Claim(connection, named.seat);
       service = &named;
       transport->set_receive_bytes_max(named.limits.frame_bytes_max);
       protocol = MakeProtocol(transport, named.limits);
     }
-    peer.Now(Doing::kReceiving);
+    connection.Now(Doing::kReceiving);
     // Peers and operators are few, and must not wait behind clients.
     const bool accounted = named.seat == Seat::kClient;
     const size_t bytes = transport->PeekFrameBytes();
@@ -331,19 +333,20 @@ void Server::ServeRequests(Peer& peer) {
     if (accounted && !serving.Take(serving_, DecodedBytesMax(named.limits, bytes), patience)) {
       NoMemoryFor(bytes, "served");
     }
-    peer.Now(Doing::kServing);
+    connection.Now(Doing::kServing);
     if (!processor_->process(protocol, protocol, nullptr)) return;
-    peer.Now(Doing::kIdle);
+    connection.Now(Doing::kIdle);
   }
 }
 
 // The first message of a connection says whose it is; a later one may be for another service.
-void Server::Claim(Peer& peer, Seat seat) {
+void Server::Claim(Connection& connection, Seat seat) {
   {
     std::lock_guard lock(mutex_);
-    if (peer.seat == seat) return;
-    const bool gone = peer.seat == Seat::kNone || stopping_;
-    if (!gone && MakeRoom(seat, std::chrono::milliseconds(options_.evict_idle_ms))) return Sit(peer, seat);
+    if (connection.seat == seat) return;
+    const bool gone = connection.seat == Seat::kNone || stopping_;
+    if (!gone && MakeRoom(seat, std::chrono::milliseconds(options_.evict_idle_ms)))
+      return Sit(connection, seat);
     if (gone) throw TTransportException(TTransportException::END_OF_FILE, "told to end");
   }
   const char* whose = seat == Seat::kClient ? "clients" : seat == Seat::kPeer ? "peers" : "operators";
@@ -351,14 +354,14 @@ void Server::Claim(Peer& peer, Seat seat) {
   throw TTransportException(TTransportException::END_OF_FILE, "no seat");
 }
 
-void Server::Retire(Peers::iterator peer) noexcept {
-  Peers gone;
+void Server::Retire(Connections::iterator connection) noexcept {
+  Connections gone;
   std::thread before;
   {
     std::lock_guard lock(mutex_);
-    gone.splice(gone.end(), live_, peer);
-    --seated_[static_cast<size_t>(peer->seat)];
-    before = std::exchange(last_finished_, std::move(peer->thread));
+    gone.splice(gone.end(), live_, connection);
+    --seated_[static_cast<size_t>(connection->seat)];
+    before = std::exchange(last_finished_, std::move(connection->thread));
     if (live_.empty()) all_gone_.notify_all();
   }
   gone.clear();  // closes the socket

@@ -109,7 +109,7 @@ class Server {
   using Clock = std::chrono::steady_clock;
   enum class Doing : uint8_t { kIdle, kReceiving, kServing };
 
-  struct Peer {  // one connection and its thread
+  struct Connection {  // and its thread
     std::shared_ptr<apache::thrift::transport::TSocket> socket;
     std::thread thread;
     Seat seat = Seat::kUnclaimed;  // by mutex_
@@ -122,7 +122,7 @@ class Server {
       doing.store(now, std::memory_order_relaxed);
     }
   };
-  using Peers = std::list<Peer>;
+  using Connections = std::list<Connection>;
   struct Silent {  // a connection that said nothing yet, and has no thread
     OwnedFd fd;
     Clock::time_point since;
@@ -134,16 +134,16 @@ class Server {
   void HearSilent(const std::vector<pollfd>& waits);
   void Admit(OwnedFd fd);
   void EndOverdue();
-  void ServePeer(Peers::iterator peer) noexcept;  // a connection's thread
-  void ServeRequests(Peer& peer);
+  void Serve(Connections::iterator connection) noexcept;  // a connection's thread
+  void ServeRequests(Connection& connection);
   const ServiceOptions& ServiceOf(std::string_view name) const;
-  void Claim(Peer& peer, Seat seat);
+  void Claim(Connection& connection, Seat seat);
   void Refuse(const std::string& why);
-  void Retire(Peers::iterator peer) noexcept;
+  void Retire(Connections::iterator connection) noexcept;
   // With mutex_ held:
   size_t SeatsMax(Seat seat) const;
-  void Sit(Peer& peer, Seat seat);
-  void Evict(Peer& peer);
+  void Sit(Connection& connection, Seat seat);
+  void Evict(Connection& connection);
   bool MakeRoom(Seat seat, Clock::duration idle_min);
 
   const ServerOptions options_;
@@ -163,7 +163,7 @@ class Server {
   mutable std::mutex mutex_;
   std::condition_variable all_gone_;
   // By mutex_:
-  Peers live_;
+  Connections live_;
   std::array<size_t, kSeatKinds> seated_{};
   bool stopping_ = false;
   std::thread last_finished_;  // each ending thread joins the one that ended before it; Stop() joins the last

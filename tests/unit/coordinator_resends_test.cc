@@ -10,14 +10,14 @@ namespace {
 TxnId Id(uint64_t seq) {
   return TxnId{kGroup, Epoch{1}, seq};
 }
-const Peer kPeer1{kS1, ""};
-const Peer kPeer2{kS2, ""};
+const ParticipantId kParticipant1{kS1, ""};
+const ParticipantId kParticipant2{kS2, ""};
 
 TEST(CoordinatorResends, BackoffDoublesUpToItsLimitWithJitter) {
   Resends resends(CoordinatorTimes{}, 1);
   uint64_t expected = 200 * kMs;
   for (uint32_t i = 0; i < 12; ++i) {
-    resends.ScheduleAfter(kPeer1, Id(1), 0, i);
+    resends.ScheduleAfter(kParticipant1, Id(1), 0, i);
     EXPECT_GE(resends.NextDue(), expected * 3 / 4);
     EXPECT_LE(resends.NextDue(), expected * 5 / 4);
     expected = std::min(expected * 2, 2 * kSecond);
@@ -28,19 +28,19 @@ TEST(CoordinatorResends, BackoffDoublesUpToItsLimitWithJitter) {
 TEST(CoordinatorResends, SameSeedSameSchedule) {
   Resends a(CoordinatorTimes{}, 5), b(CoordinatorTimes{}, 5), c(CoordinatorTimes{}, 6);
   for (uint64_t seq = 1; seq < 9; ++seq) {
-    a.ScheduleAfter(kPeer1, Id(seq), 0, 3);
-    b.ScheduleAfter(kPeer1, Id(seq), 0, 3);
-    c.ScheduleAfter(kPeer1, Id(seq), 0, 3);
+    a.ScheduleAfter(kParticipant1, Id(seq), 0, 3);
+    b.ScheduleAfter(kParticipant1, Id(seq), 0, 3);
+    c.ScheduleAfter(kParticipant1, Id(seq), 0, 3);
   }
   EXPECT_EQ(a.NextDue(), b.NextDue());
   EXPECT_NE(a.NextDue(), c.NextDue());
 }
 
-TEST(CoordinatorResends, BudgetIsPerPeerAndWindow) {
+TEST(CoordinatorResends, BudgetIsPerParticipantAndWindow) {
   Resends resends(CoordinatorTimes{}, 1);
   for (uint64_t seq = 1; seq <= 600; ++seq) {
-    resends.ScheduleAt(kPeer1, Id(seq), 0);
-    if (seq <= 10) resends.ScheduleAt(kPeer2, Id(seq), 0);
+    resends.ScheduleAt(kParticipant1, Id(seq), 0);
+    if (seq <= 10) resends.ScheduleAt(kParticipant2, Id(seq), 0);
   }
   const uint64_t now = kSecond;
   EXPECT_EQ(resends.Take(now).size(), 266u);
@@ -55,14 +55,14 @@ TEST(CoordinatorResends, BudgetIsPerPeerAndWindow) {
 
 TEST(CoordinatorResends, CancelAndHasten) {
   Resends resends(CoordinatorTimes{}, 1);
-  resends.ScheduleAt(kPeer1, Id(1), 900);
-  resends.ScheduleAt(kPeer1, Id(2), 800);
-  resends.ScheduleAt(kPeer2, Id(3), 700);
-  resends.Cancel(kPeer1, Id(2));
-  resends.Cancel(kPeer1, Id(7));
-  resends.Hasten(kPeer1, 10);
+  resends.ScheduleAt(kParticipant1, Id(1), 900);
+  resends.ScheduleAt(kParticipant1, Id(2), 800);
+  resends.ScheduleAt(kParticipant2, Id(3), 700);
+  resends.Cancel(kParticipant1, Id(2));
+  resends.Cancel(kParticipant1, Id(7));
+  resends.Hasten(kParticipant1, 10);
   EXPECT_EQ(resends.NextDue(), 10u);
-  EXPECT_FALSE(resends.Holds(kPeer1, Id(2)));
+  EXPECT_FALSE(resends.Holds(kParticipant1, Id(2)));
   ASSERT_EQ(resends.Take(kSecond).size(), 2u);
 }
 
