@@ -7,6 +7,6 @@ assent_test(backup_changes_test backup_changes_test.cc LINK assent_backup)
 assent_test(backup_return_test backup_return_test.cc LINK assent_backup)
 assent_test(backup_handover_test backup_handover_test.cc LINK assent_backup)
 assent_test(backup_leaving_test backup_leaving_test.cc LINK assent_backup)
-assent_test(backup_simulation_test backup_simulation_test.cc backup_world.cc backup_world_chaos.cc
+assent_test(backup_simulation_test backup_simulation_test.cc backup_simulation.cc backup_simulation_chaos.cc
   LINK assent_backup)
 assent_test(backup_registration_test backup_registration_test.cc LINK assent_backup)

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "tests/unit/backup_world.h"
+#include "tests/unit/backup_simulation.h"
 
 namespace assent::backup {
 namespace {
@@ -23,8 +23,8 @@ void PrintSeed(int) {
                static_cast<unsigned long long>(running_seed));
 }
 
-World::Options OptionsOf(uint64_t seed) {
-  World::Options options;
+SimulatedGroup::Options OptionsOf(uint64_t seed) {
+  SimulatedGroup::Options options;
   options.nodes = seed % 3 == 0 ? 2 : 3;
   options.loss = seed % 5 == 0 ? 0.3 : 0.05;
   options.delay_us_max = seed % 7 == 0 ? 100'000 : 3000;
@@ -39,17 +39,17 @@ TEST(BackupSimulation, NothingAnsweredIsLostAndTheGroupRecovers) {
   const uint64_t one = FromEnvironment("ASSENT_BACKUP_SEED", 0);
   const uint64_t first = one != 0 ? one : 1;
   const uint64_t last = one != 0 ? one : FromEnvironment("ASSENT_BACKUP_SEEDS", 4000);
-  World::Counts sum;
+  SimulatedGroup::Counts sum;
   std::signal(SIGABRT, PrintSeed);
   for (uint64_t seed = first; seed <= last; ++seed) {
     running_seed = seed;
-    World world(seed, OptionsOf(seed));
-    world.Chaos(OptionsOf(seed).outages ? 40'000'000 : 10'000'000);
-    if (!world.Heal(60'000'000)) {
-      ADD_FAILURE() << "no progress after healing; seed " << seed << "\n" << world.Describe();
+    SimulatedGroup group(seed, OptionsOf(seed));
+    group.Chaos(OptionsOf(seed).outages ? 40'000'000 : 10'000'000);
+    if (!group.Heal(60'000'000)) {
+      ADD_FAILURE() << "no progress after healing; seed " << seed << "\n" << group.Describe();
       break;
     }
-    const World::Counts& c = world.counts();
+    const SimulatedGroup::Counts& c = group.counts();
     sum.crashes += c.crashes, sum.wipes += c.wipes, sum.truncations += c.truncations,
         sum.snapshots += c.snapshots;
     sum.changes += c.changes, sum.ambiguous += c.ambiguous, sum.answered += c.answered,

@@ -53,9 +53,9 @@ struct Ghost {
   }
 };
 
-class Shard {
+class FakeShard {
  public:
-  Shard(GroupId group, Ghost& ghost, std::mt19937_64& random)
+  FakeShard(GroupId group, Ghost& ghost, std::mt19937_64& random)
       : group_(group), ghost_(ghost), random_(random) {}
 
   std::vector<Message> Take(const Message& message) {
@@ -269,14 +269,14 @@ struct Client {
   std::vector<GroupId> shards;
 };
 
-class World {
+class RandomRun {
  public:
-  explicit World(uint64_t seed) : random_(seed) {
+  explicit RandomRun(uint64_t seed) : random_(seed) {
     CoordinatorConfig config = Harness::DefaultConfig();
     config.resource_managers = {"bank"};
     config.seed = seed;
     h_ = std::make_unique<Harness>(1, config);
-    for (const GroupId group : {kS1, kS2, kS3}) shards_.emplace(group, Shard(group, ghost_, random_));
+    for (const GroupId group : {kS1, kS2, kS3}) shards_.emplace(group, FakeShard(group, ghost_, random_));
     clients_.resize(5);
   }
 
@@ -566,7 +566,7 @@ class World {
   std::mt19937_64 random_;
   std::unique_ptr<Harness> h_;
   Ghost ghost_;
-  std::map<GroupId, Shard> shards_;
+  std::map<GroupId, FakeShard> shards_;
   std::vector<InFlight> pool_;
   std::vector<CallForeign> foreign_;
   std::set<TxnId> bank_prepared_, bank_committed_;
@@ -581,12 +581,12 @@ class World {
 TEST(CoordinatorRandom, HistoriesKeepTheInvariantsAndEnd) {
   size_t commits = 0, aborts = 0;
   for (uint64_t seed = 1; seed <= 150; ++seed) {
-    World world(seed);
-    world.Chaos(3'000);
-    if (!HasFailure()) world.Heal();
+    RandomRun run(seed);
+    run.Chaos(3'000);
+    if (!HasFailure()) run.Heal();
     ASSERT_FALSE(HasFailure()) << "seed " << seed;
-    commits += world.commits();
-    aborts += world.aborts();
+    commits += run.commits();
+    aborts += run.aborts();
   }
   EXPECT_GT(commits, 3'000u);
   EXPECT_GT(aborts, 1'000u);

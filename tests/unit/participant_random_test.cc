@@ -15,9 +15,9 @@ namespace {
 
 constexpr uint64_t kTokenBase = 100'000;
 
-class World {
+class RandomRun {
  public:
-  explicit World(uint32_t seed) : random_(seed), shard_(ConfigOf(seed)) {}
+  explicit RandomRun(uint32_t seed) : random_(seed), shard_(ConfigOf(seed)) {}
 
   void Run(int steps) {
     for (int i = 0; i < steps; ++i) OneStep();
@@ -301,7 +301,7 @@ class World {
 TEST(ParticipantRandom, EveryRunKeepsItsPromises) {
   for (uint32_t seed = 1; seed <= 80; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    World(seed).Run(400);
+    RandomRun(seed).Run(400);
     if (testing::Test::HasFatalFailure() || testing::Test::HasNonfatalFailure()) return;
   }
 }

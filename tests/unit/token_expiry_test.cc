@@ -17,12 +17,12 @@ using coordinator::kS1;
 using coordinator::kSecond;
 using participant::Shard;
 
-struct World {
+struct ShardAndCoordinator {
   Harness c;
   Shard s;
   const std::string key = coordinator::KeyOn(kS1);
 
-  World() {
+  ShardAndCoordinator() {
     c.now.wall_us += 50 * kSecond;
     c.Restart(2);  // with this clock
     c.Pass(7'500 * kMs);
@@ -68,24 +68,24 @@ struct World {
 };
 
 TEST(TokenExpiry, HorizonDoesNotPassACommitWhoseAnswerIsLost) {  // G4
-  World w;
-  const Token token{kGroup, ClientId{7}, 1, w.c.now.wall_us - kHour + 100 * kMs};
-  const RequestId call = w.c.Call(w.AddOne(token));
-  w.Exchange(false);
-  ASSERT_EQ(w.s.Value(w.key), "1");
+  ShardAndCoordinator both;
+  const Token token{kGroup, ClientId{7}, 1, both.c.now.wall_us - kHour + 100 * kMs};
+  const RequestId call = both.c.Call(both.AddOne(token));
+  both.Exchange(false);
+  ASSERT_EQ(both.s.Value(both.key), "1");
   for (int i = 0; i < 60; ++i) {  // resends, the horizon and marks go on
-    w.c.Pass(100 * kMs);
-    w.c.Replicate();
-    w.Exchange(false);
-    w.s.Wait(100 * kMs);
-    w.s.Replicate();
+    both.c.Pass(100 * kMs);
+    both.c.Replicate();
+    both.Exchange(false);
+    both.s.Wait(100 * kMs);
+    both.s.Replicate();
   }
-  ASSERT_FALSE(w.c.Answered(call));
-  for (int i = 0; i < 40 && !w.c.Answered(call); ++i) {
-    w.c.Pass(100 * kMs);
-    w.Exchange(true);
+  ASSERT_FALSE(both.c.Answered(call));
+  for (int i = 0; i < 40 && !both.c.Answered(call); ++i) {
+    both.c.Pass(100 * kMs);
+    both.Exchange(true);
   }
-  const Ending ending = w.c.AnswerTo<Ending>(call);
+  const Ending ending = both.c.AnswerTo<Ending>(call);
   EXPECT_EQ(ending.outcome, Outcome::kCommitted);
   EXPECT_TRUE(ending.repeated);
 }

@@ -4,7 +4,7 @@
 
 #include "common/check.h"
 #include "common/overloaded.h"
-#include "tests/unit/backup_world_node.h"
+#include "tests/unit/backup_simulation_node.h"
 
 namespace assent::backup {
 namespace {
@@ -29,7 +29,7 @@ Store FromImage(const std::string& image) {
 
 }  // namespace
 
-World::World(uint64_t seed, const Options& options) : seed_(seed), options_(options), random_(seed) {
+SimulatedGroup::SimulatedGroup(uint64_t seed, const Options& options) : seed_(seed), options_(options), random_(seed) {
   for (int i = 1; i <= options_.nodes; ++i) {
     auto node = std::make_unique<Node>();
     node->id = NodeId{static_cast<uint32_t>(i)};
@@ -41,19 +41,19 @@ World::World(uint64_t seed, const Options& options) : seed_(seed), options_(opti
   for (auto& [id, node] : nodes_) Start(*node);
 }
 
-World::~World() = default;
+SimulatedGroup::~SimulatedGroup() = default;
 
-void World::After(uint64_t delay_us, std::function<void()> run) {
+void SimulatedGroup::After(uint64_t delay_us, std::function<void()> run) {
   events_.push({now_us_ + delay_us, orders_++, std::move(run)});
 }
 
-void World::AfterOn(Node& node, uint64_t delay_us, std::function<void()> run) {
+void SimulatedGroup::AfterOn(Node& node, uint64_t delay_us, std::function<void()> run) {
   After(delay_us, [&node, life = node.life, run = std::move(run)] {
     if (node.up && node.life == life) run();
   });
 }
 
-void World::RunUntil(uint64_t until_us) {
+void SimulatedGroup::RunUntil(uint64_t until_us) {
   while (!events_.empty() && events_.top().at_us <= until_us) {
     const auto run = events_.top().run;
     now_us_ = events_.top().at_us;
@@ -63,13 +63,13 @@ void World::RunUntil(uint64_t until_us) {
   now_us_ = until_us;
 }
 
-uint64_t World::LocalTime(const Node& node) const {
+uint64_t SimulatedGroup::LocalTime(const Node& node) const {
   return node.clock_offset_us + static_cast<uint64_t>(node.clock_rate * static_cast<double>(now_us_));
 }
 
 // ---- A replica's life ----
 
-void World::Start(Node& node) {
+void SimulatedGroup::Start(Node& node) {
   node.up = true;
   node.life = next_random_++;
   node.log = node.disk;
@@ -87,7 +87,7 @@ void World::Start(Node& node) {
   Feed(node, Started{node.log.last(), Lsn{node.store.size()}, node.seen, node.directory_incarnation});
 }
 
-void World::Crash(Node& node) {
+void SimulatedGroup::Crash(Node& node) {
   counts_.crashes++;
   // Any prefix of what was not forced survives.
   const size_t kept = Random(node.jobs.size() + 1);
@@ -105,7 +105,7 @@ void World::Crash(Node& node) {
   CheckAll();
 }
 
-void World::Wipe(Node& node) {
+void SimulatedGroup::Wipe(Node& node) {
   counts_.wipes++;
   node.incarnation = Incarnation{next_random_++};
   node.disk = {};
@@ -114,7 +114,7 @@ void World::Wipe(Node& node) {
   node.directory_incarnation = {};
 }
 
-void World::Feed(Node& node, const Event& event) {
+void SimulatedGroup::Feed(Node& node, const Event& event) {
   if (node.paused_until_us > now_us_) {
     AfterOn(node, node.paused_until_us - now_us_, [this, &node, event] { Feed(node, event); });
     return;
@@ -130,7 +130,7 @@ void World::Feed(Node& node, const Event& event) {
   ScheduleTick(node);
 }
 
-void World::ScheduleTick(Node& node) {
+void SimulatedGroup::ScheduleTick(Node& node) {
   const uint64_t local_us = LocalTime(node);
   const uint64_t wanted_us = node.core->NextDeadline();
   if (wanted_us == UINT64_MAX) return;
@@ -146,12 +146,12 @@ void World::ScheduleTick(Node& node) {
   });
 }
 
-void World::Note(const LogEntry& entry) {
+void SimulatedGroup::Note(const LogEntry& entry) {
   const auto [at, fresh] = written_.emplace(entry.position, Text(entry));
   ASSENT_CHECK(fresh || at->second == Text(entry), "I-R1 seed", seed_, at->second, Text(entry));
 }
 
-void World::Perform(Node& node, const Effect& effect) {
+void SimulatedGroup::Perform(Node& node, const Effect& effect) {
   std::visit(Overloaded{
                  [&](const AppendToLog& e) {
                    for (const LogEntry& entry : e.entries) {
@@ -227,7 +227,7 @@ void World::Perform(Node& node, const Effect& effect) {
 
 // ---- Disk ----
 
-void World::ScheduleLogJobs(Node& node) {
+void SimulatedGroup::ScheduleLogJobs(Node& node) {
   if (node.jobs_scheduled) return;
   node.jobs_scheduled = true;
   AfterOn(node, 100 + Random(options_.force_us_max), [this, &node] {
@@ -245,7 +245,7 @@ void World::ScheduleLogJobs(Node& node) {
   });
 }
 
-void World::RunLogJobs(Node& node, size_t count, bool report) {
+void SimulatedGroup::RunLogJobs(Node& node, size_t count, bool report) {
   std::vector<Event> events;
   for (; count > 0; --count) {
     const Node::Job job = node.jobs.front();
@@ -276,7 +276,7 @@ void World::RunLogJobs(Node& node, size_t count, bool report) {
   }
 }
 
-void World::ApplyUpTo(Node& node, Lsn lsn) {
+void SimulatedGroup::ApplyUpTo(Node& node, Lsn lsn) {
   // R1, R13: what is replicated here is durable here.
   ASSENT_CHECK(node.disk.last().lsn >= lsn, "R1 seed", seed_);
   while (node.store.size() < Raw(lsn)) {
@@ -300,7 +300,7 @@ void World::ApplyUpTo(Node& node, Lsn lsn) {
   if (options_.trims && Chance(0.05)) Trim(node);
 }
 
-void World::Trim(Node& node) {
+void SimulatedGroup::Trim(Node& node) {
   const Lsn limit = std::min(Lsn{node.synced.size()}, Chance(0.9) ? node.core->TrimLimit() : Lsn{UINT64_MAX});
   if (limit > node.disk.base().lsn && limit <= node.disk.last().lsn) {
     node.disk.Trim(limit);
@@ -310,7 +310,7 @@ void World::Trim(Node& node) {
 
 // ---- Snapshots ----
 
-void World::SnapshotPieceFor(Node& node, const ReadSnapshot& want) {
+void SimulatedGroup::SnapshotPieceFor(Node& node, const ReadSnapshot& want) {
   AfterOn(node, Random(3000), [this, &node, want] {
     const auto found = node.snapshots_out.find(want.to);
     if (found == node.snapshots_out.end()) return;
@@ -323,7 +323,7 @@ void World::SnapshotPieceFor(Node& node, const ReadSnapshot& want) {
   });
 }
 
-void World::TakePiece(Node& node, const SnapshotPiece& piece) {
+void SimulatedGroup::TakePiece(Node& node, const SnapshotPiece& piece) {
   if (piece.offset == 0) node.snapshot_in.clear();
   ASSENT_CHECK(piece.offset == node.snapshot_in.size(), "seed", seed_);
   node.snapshot_in += piece.bytes;
@@ -339,7 +339,7 @@ void World::TakePiece(Node& node, const SnapshotPiece& piece) {
 
 // ---- Network and directory ----
 
-void World::Deliver(NodeId to, const Event& event) {
+void SimulatedGroup::Deliver(NodeId to, const Event& event) {
   // Mostly in order and quick; now and then very late, over restarts of both ends.
   const uint64_t delay = Chance(0.02) ? Random(3'000'000) : 50 + Random(options_.delay_us_max);
   After(delay, [this, to, event] {
@@ -348,14 +348,14 @@ void World::Deliver(NodeId to, const Event& event) {
   });
 }
 
-bool World::ApplyCas(const View& view) {
+bool SimulatedGroup::ApplyCas(const View& view) {
   if ((view_ ? Raw(view_->epoch) : 0) + 1 != Raw(view.epoch)) return false;
   view_ = view;
   CheckHeld();
   return true;
 }
 
-void World::ProposeAt(Node& node, const View& view) {
+void SimulatedGroup::ProposeAt(Node& node, const View& view) {
   const bool trouble = Chance(options_.directory_trouble);
   if (!trouble) {
     AfterOn(node, Random(3000), [this, &node, view] {
@@ -383,7 +383,7 @@ void World::ProposeAt(Node& node, const View& view) {
   AfterOn(node, Random(5000), [this, &node, view] { Feed(node, CasDone{view, CasOutcome::kUnknown}); });
 }
 
-void World::ReadAt(Node& node) {
+void SimulatedGroup::ReadAt(Node& node) {
   const bool trouble = Chance(options_.directory_trouble);
   AfterOn(node, Random(1000), [this, &node, trouble] {
     if (trouble) {

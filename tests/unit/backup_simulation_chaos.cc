@@ -1,12 +1,12 @@
 #include <algorithm>
 
 #include "common/check.h"
-#include "tests/unit/backup_world_node.h"
+#include "tests/unit/backup_simulation_node.h"
 
-// The events of a World, and the checks that run all the time.
+// The events of a SimulatedGroup, and the checks that run all the time.
 namespace assent::backup {
 
-World::Node* World::ServingPrimary() {
+SimulatedGroup::Node* SimulatedGroup::ServingPrimary() {
   for (auto& [id, node] : nodes_) {
     const bool serving = node->up && node->serving && node->core->role() == Role::kPrimary;
     if (serving && node->paused_until_us <= now_us_) return node.get();
@@ -14,7 +14,7 @@ World::Node* World::ServingPrimary() {
   return nullptr;
 }
 
-void World::AppendAsRole(Node& node, size_t count) {
+void SimulatedGroup::AppendAsRole(Node& node, size_t count) {
   LocalAppend append;
   for (; count > 0; --count) {
     const LogEntry entry = Entry(Raw(node.core->epoch()), Raw(node.log.last().lsn) + 1,
@@ -28,7 +28,7 @@ void World::AppendAsRole(Node& node, size_t count) {
   Feed(node, append);
 }
 
-void World::Operate() {
+void SimulatedGroup::Operate() {
   if (!view_) return;
   Node& primary = *nodes_.at(view_->primary);
   if (!primary.up || primary.paused_until_us > now_us_) return;
@@ -49,7 +49,7 @@ void World::Operate() {
   }
 }
 
-void World::Chaos(uint64_t until_us) {
+void SimulatedGroup::Chaos(uint64_t until_us) {
   while (now_us_ < until_us) {
     RunUntil(now_us_ + 500 + Random(Chance(0.1) ? 400'000 : 5'000));
     Node& node = *nodes_.at(NodeId{static_cast<uint32_t>(1 + Random(nodes_.size()))});
@@ -102,7 +102,7 @@ void World::Chaos(uint64_t until_us) {
   }
 }
 
-bool World::Heal(uint64_t patience_us) {
+bool SimulatedGroup::Heal(uint64_t patience_us) {
   options_.loss = options_.duplication = options_.directory_trouble = 0;
   // Nearly in order, as connections are: a snapshot's pieces that overtake each other are sent again.
   options_.delay_us_max = 1'000;
@@ -139,7 +139,7 @@ bool World::Heal(uint64_t patience_us) {
 
 // I-R3, I-D1: each member of the directory's view, under the incarnation named, durably holds what
 // was answered for.
-void World::CheckHeld() const {
+void SimulatedGroup::CheckHeld() const {
   if (!view_) return;
   for (const Member& member : view_->members) {
     const Node& node = *nodes_.at(member.node);
@@ -152,7 +152,7 @@ void World::CheckHeld() const {
   }
 }
 
-void World::CheckAll() const {
+void SimulatedGroup::CheckAll() const {
   CheckHeld();
   for (const auto& [id, node] : nodes_) {
     ASSENT_CHECK(node->halted.empty(), "seed", seed_, "node", id, node->halted);
@@ -163,7 +163,7 @@ void World::CheckAll() const {
 }
 
 // I-S2
-void World::CheckLeases() {
+void SimulatedGroup::CheckLeases() {
   const Node* holder = nullptr;
   for (const auto& [id, node] : nodes_) {
     if (!node->up || !node->core->LeaseHolds(LocalTime(*node))) continue;
@@ -173,7 +173,7 @@ void World::CheckLeases() {
   }
 }
 
-std::string World::Describe() const {
+std::string SimulatedGroup::Describe() const {
   std::string out = "directory " + (view_ ? ToString(*view_) : std::string("empty")) + "\n";
   for (const auto& [id, node] : nodes_) {
     out += ToString(id) + ":" + std::to_string(Raw(node->incarnation));

@@ -8,9 +8,9 @@
 #include <variant>
 #include <vector>
 
-#include "tests/unit/backup_world.h"
+#include "tests/unit/backup_simulation.h"
 
-// One replica of a World: what its disk holds, and what its process knows.
+// One replica of a SimulatedGroup: what its disk holds, and what its process knows.
 namespace assent::backup {
 
 // A store: all records applied, in order. Its image as a snapshot is their text.
@@ -21,7 +21,7 @@ inline std::string Text(const LogEntry& entry) {
   return entry.payload->starts_with("value") ? *entry.payload : "began " + ToString(entry.position);
 }
 
-struct World::Node {
+struct SimulatedGroup::Node {
   struct AppendJob {
     LogEntry entry;
   };

@@ -33,7 +33,7 @@ namespace assent::backup {
 //               whoever is stopped
 //
 // A violation aborts the process after printing the seed.
-class World {
+class SimulatedGroup {
  public:
   struct Options {
     int nodes = 3;
@@ -52,8 +52,8 @@ class World {
              epochs = 0, lost_tails = 0, takeovers = 0, pauses = 0, leases_checked = 0;
   };
 
-  World(uint64_t seed, const Options& options);
-  ~World();
+  SimulatedGroup(uint64_t seed, const Options& options);
+  ~SimulatedGroup();
 
   // Faults, appends and operator's commands at random until the clock shows `until_us`.
   void Chaos(uint64_t until_us);
