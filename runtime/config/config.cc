@@ -319,6 +319,7 @@ Status ValidateConfig(const NodeConfig& config, ConfigFlags flags) {
   return Validator(config, flags, [](const std::string&) { return std::string(); }).Run();
 }
 
+// Not by toml++, which sorts by name: [node], which says whose file it is, would come below [limits].
 std::string WriteToml(const NodeConfig& config) {
   std::string out = "cluster = " + Quoted(config.cluster) +
                     "\n\n[node]\nid = " + Quoted(ToString(config.node)) +
