@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <boost/process.hpp>
@@ -20,6 +19,7 @@
 #include <utility>
 
 #include "cli/cluster_view.h"
+#include "runtime/random_number.h"
 #include "runtime/transport/socket.h"
 
 namespace assent::cli {
@@ -37,8 +37,10 @@ constexpr size_t kLastWords = 5;  // lines
 constexpr const char* kLockName = "lock";
 
 std::string NewClusterId() {
-  uint8_t bytes[16] = {};
-  if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) return {};
+  const uint64_t numbers[] = {RandomNumber(), RandomNumber()};
+  uint8_t bytes[16];
+  static_assert(sizeof bytes == sizeof numbers);
+  std::memcpy(bytes, numbers, sizeof bytes);
   bytes[6] = static_cast<uint8_t>((bytes[6] & 0x0f) | 0x40);  // a version 4 uuid
   bytes[8] = static_cast<uint8_t>((bytes[8] & 0x3f) | 0x80);
   std::string text;
@@ -60,8 +62,7 @@ NodeId Id(int node) {
 // is started again.
 Result<std::vector<uint16_t>> FreePorts(int count) {
   constexpr uint16_t kFirst = 10'000, kPorts = 10'000;
-  uint16_t at = 0;
-  if (getrandom(&at, sizeof at, 0) != sizeof at) return Status(StatusCode::kIo, "no random numbers");
+  const auto at = static_cast<int>(RandomNumber() % kPorts);
   std::vector<OwnedFd> held;  // all until the last is drawn, so that they differ
   std::vector<uint16_t> ports;
   Status last;

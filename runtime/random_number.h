@@ -8,7 +8,7 @@
 
 namespace assent {
 
-// From the system's source, and never 0: for lives, incarnations and salts.
+// From the system's source, and never 0: for lives, incarnations, salts and secrets.
 inline uint64_t RandomNumber() {
   uint64_t number = 0;
   while (number == 0) {

@@ -3,7 +3,6 @@
 #include <glog/logging.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <thrift/processor/TMultiplexedProcessor.h>
 #include <unistd.h>
@@ -19,12 +18,12 @@
 
 #include "Admin.h"
 #include "Peer.h"
-#include "common/check.h"
 #include "coordinator/coordinator.h"
 #include "participant/participant.h"
 #include "rm/resource_manager.h"
 #include "runtime/log_lines.h"
 #include "runtime/node.h"
+#include "runtime/random_number.h"
 #include "runtime/transport/server.h"
 #include "server/admin_service.h"
 #include "server/descriptors.h"
@@ -82,7 +81,7 @@ std::unique_ptr<RoleCore> MakeRole(const NodeConfig& config, GroupId group, cons
   coordinator.times.retention_us = config.token_retention_ms * 1'000;
   coordinator.times.foreign_call_us =
       std::max(coordinator.times.foreign_call_us, 2 * coordinator.times.vote_timeout_us);
-  ASSENT_CHECK(getrandom(&coordinator.secret, sizeof coordinator.secret, 0) == sizeof coordinator.secret);
+  for (uint64_t& word : coordinator.secret) word = RandomNumber();
   for (const ResourceManagerEntry& rm : config.resource_managers)
     coordinator.resource_managers.push_back(rm.name);
   return std::make_unique<coordinator::CoordinatorCore>(coordinator, placement, state);
