@@ -26,7 +26,7 @@ std::vector<int> NodesOf(std::string_view point) {
 }
 
 // One cluster for all: each point also meets what the crashes before it left behind.
-TEST(CrashPointsTest, NothingIsLostDoubledOrHalfDoneAtAnyPoint) {
+TEST(CrashPointsOfNodes, NothingIsLostDoubledOrHalfDoneAtAnyPoint) {
   cli::LocalClusterOptions with_points;
   with_points.crash_points = true;
   TestCluster cluster("crash_points", with_points);
@@ -64,7 +64,7 @@ TEST(CrashPointsTest, NothingIsLostDoubledOrHalfDoneAtAnyPoint) {
   }
 }
 
-TEST(CrashPointsTest, NodeWithoutThemAllowedRefusesToBeArmed) {
+TEST(CrashPointsOfNodes, NodeWithoutThemAllowedRefusesToBeArmed) {
   TestCluster cluster("crash_points_off");
   const Status started = cluster.StartAll();
   ASSERT_TRUE(started.ok()) << started.ToString();

@@ -32,7 +32,7 @@ bool IsSilent(int fd) {
          0;  // what was passed on would be here by now; if it is late, nothing is flagged
 }
 
-class FaultyNetworkTest : public testing::Test {
+class FaultyNetworkLinks : public testing::Test {
  protected:
   void SetUp() override {
     auto listening = ListenTcp({"127.0.0.1", 0});
@@ -67,7 +67,7 @@ class FaultyNetworkTest : public testing::Test {
   FaultyNetwork network_;
 };
 
-TEST_F(FaultyNetworkTest, OneWayIsCutAndTheOtherIsNot) {
+TEST_F(FaultyNetworkLinks, OneWayIsCutAndTheOtherIsNot) {
   auto [dialer, target] = Connected(kPeerGreeting);
   network_.Cut(1, 2);
   Send(dialer.get(), "held");
@@ -79,7 +79,7 @@ TEST_F(FaultyNetworkTest, OneWayIsCutAndTheOtherIsNot) {
   EXPECT_EQ(network_.held_connections(), 1U);
 }
 
-TEST_F(FaultyNetworkTest, WhatWasHeldCanBeLost) {
+TEST_F(FaultyNetworkLinks, WhatWasHeldCanBeLost) {
   auto [dialer, target] = Connected(kPeerGreeting);
   network_.Cut(2, 1);
   Send(target.get(), "held");
@@ -89,7 +89,7 @@ TEST_F(FaultyNetworkTest, WhatWasHeldCanBeLost) {
   EXPECT_EQ(Receive(target.get(), 4), "");
 }
 
-TEST_F(FaultyNetworkTest, EndsOfProcessesAreHeldToo) {
+TEST_F(FaultyNetworkLinks, EndsOfProcessesAreHeldToo) {
   auto [dialer, target] = Connected(kPeerGreeting);
   network_.Cut(1, 2);
   network_.Cut(2, 1);
@@ -100,7 +100,7 @@ TEST_F(FaultyNetworkTest, EndsOfProcessesAreHeldToo) {
   EXPECT_EQ(Receive(target.get(), 11), "last words");
 }
 
-TEST_F(FaultyNetworkTest, NoNewConnectionOverALinkThatIsCutOneWay) {
+TEST_F(FaultyNetworkLinks, NoNewConnectionOverALinkThatIsCutOneWay) {
   network_.Cut(2, 1);
   OwnedFd dialer = Dial();
   Send(dialer.get(), kPeerGreeting);
@@ -110,7 +110,7 @@ TEST_F(FaultyNetworkTest, NoNewConnectionOverALinkThatIsCutOneWay) {
   EXPECT_EQ(Receive(target.get(), kPeerGreeting.size()), kPeerGreeting);
 }
 
-TEST_F(FaultyNetworkTest, ClientsAreCutByThemselves) {
+TEST_F(FaultyNetworkLinks, ClientsAreCutByThemselves) {
   auto [peer, peer_target] = Connected(kPeerGreeting);
   auto [client, client_target] = Connected(kClientGreeting);
   network_.Cut(FaultyNetwork::kClients, 2);
@@ -122,7 +122,7 @@ TEST_F(FaultyNetworkTest, ClientsAreCutByThemselves) {
   EXPECT_EQ(Receive(client_target.get(), 4), "held");
 }
 
-TEST_F(FaultyNetworkTest, NobodyAtTheOtherEndIsToldAtOnce) {
+TEST_F(FaultyNetworkLinks, NobodyAtTheOtherEndIsToldAtOnce) {
   listener_ = OwnedFd();
   OwnedFd dialer = Dial();
   Send(dialer.get(), kPeerGreeting);

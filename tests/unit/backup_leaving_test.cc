@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/backup_harness.h"
+#include "tests/unit/backup_testing.h"
 
 namespace assent::backup {
 namespace {

@@ -1,3 +1,5 @@
+// The directory's register of a node: claim, renewal, a second process of the node, files of an
+// earlier state.
 #include <gtest/gtest.h>
 
 #include "backup/registration.h"

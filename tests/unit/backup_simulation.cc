@@ -29,7 +29,8 @@ Store FromImage(const std::string& image) {
 
 }  // namespace
 
-SimulatedGroup::SimulatedGroup(uint64_t seed, const Options& options) : seed_(seed), options_(options), random_(seed) {
+SimulatedGroup::SimulatedGroup(uint64_t seed, const Options& options)
+    : seed_(seed), options_(options), random_(seed) {
   for (int i = 1; i <= options_.nodes; ++i) {
     auto node = std::make_unique<Node>();
     node->id = NodeId{static_cast<uint32_t>(i)};

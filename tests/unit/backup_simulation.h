@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "backup/replication.h"
-#include "tests/unit/backup_fakes.h"
+#include "tests/unit/backup_memory_log.h"
 
 // A whole group in one thread: replicas around the production ReplicationCore, their disks, a lossy network,
 // a directory whose answers come late, ambiguously or never, and an operator. Everything follows from the

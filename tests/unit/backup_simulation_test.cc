@@ -1,11 +1,12 @@
+// Whole groups of replicas under random faults and operators, over many seeds (backup_simulation.h).
+#include "tests/unit/backup_simulation.h"
+
 #include <gtest/gtest.h>
 
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
-
-#include "tests/unit/backup_simulation.h"
 
 namespace assent::backup {
 namespace {

@@ -1,3 +1,5 @@
+// Operations as people write them at the command line: what is read, what is refused and how, and the way
+// back.
 #include <gtest/gtest.h>
 
 #include <random>

@@ -1,3 +1,4 @@
+// Text for people and shells: UTF-8, Base64, escapes, cells of tables, tokens, exit codes.
 #include <gtest/gtest.h>
 
 #include <map>

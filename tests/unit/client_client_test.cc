@@ -1,3 +1,5 @@
+// The client library against a coordinator that fails in one chosen way: results, outcomes (G3, G4), scans,
+// interactive transactions.
 #include "client/client.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// The one place where a client decides between UNKNOWN and ABORTED (G3, G4).
 #include <gtest/gtest.h>
 
 #include "client/outcome.h"

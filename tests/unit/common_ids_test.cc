@@ -1,3 +1,4 @@
+// Ids: their text, their order, next and previous.
 #include <gtest/gtest.h>
 
 #include <random>

@@ -1,3 +1,4 @@
+// Messages between nodes as bytes: every one comes back, and no other bytes are taken for one.
 #include <gtest/gtest.h>
 
 #include <functional>

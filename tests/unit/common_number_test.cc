@@ -1,3 +1,4 @@
+// Numbers in values: the one that leads a text, and what adding to it leaves.
 #include <gtest/gtest.h>
 
 #include <limits>

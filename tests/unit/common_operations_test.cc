@@ -1,3 +1,4 @@
+// Operations: which write, what they touch, their size, where a scan goes on.
 #include <gtest/gtest.h>
 
 #include <random>

@@ -1,3 +1,4 @@
+// The overlay: reads through to the store, batches of whole records, and a model at every LSN.
 #include <gtest/gtest.h>
 
 #include <map>

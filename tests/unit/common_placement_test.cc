@@ -1,3 +1,4 @@
+// Slots of keys and tags, which are fixed for ever, and the placement that deals slots out to shards.
 #include <gtest/gtest.h>
 
 #include <algorithm>

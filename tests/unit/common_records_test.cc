@@ -1,3 +1,5 @@
+// Log records and rows of the store as bytes: every one comes back, damage is told, decoding allocates no
+// more than it reads.
 #include <gtest/gtest.h>
 
 #include <set>

@@ -1,3 +1,4 @@
+// SipHash against the values of the reference implementation.
 #include <gtest/gtest.h>
 
 #include "common/siphash.h"

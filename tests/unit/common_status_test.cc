@@ -1,3 +1,4 @@
+// Status and Result: what they say, early returns, misuse.
 #include <gtest/gtest.h>
 
 #include <memory>

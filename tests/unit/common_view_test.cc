@@ -1,3 +1,4 @@
+// Views as bytes, who is a member, and which views are refused.
 #include <gtest/gtest.h>
 
 #include "common/view.h"

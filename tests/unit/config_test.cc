@@ -1,3 +1,5 @@
+// Configuration files: what is read, errors that name line and key, the reference in docs/CONFIGURATION.md,
+// plaintext, paths.
 #include "runtime/config/config.h"
 
 #include <gtest/gtest.h>

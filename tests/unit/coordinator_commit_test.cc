@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 
 namespace assent::coordinator {
 namespace {

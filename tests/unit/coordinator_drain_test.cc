@@ -1,7 +1,7 @@
 // While a coordinator group is being handed over: new work is sent on, open work ends here.
 #include <gtest/gtest.h>
 
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 
 namespace assent::coordinator {
 namespace {

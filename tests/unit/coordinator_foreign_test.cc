@@ -1,7 +1,7 @@
 // Foreign resource managers: votes, decisions, and P - A - T.
 #include <gtest/gtest.h>
 
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 
 namespace assent::coordinator {
 namespace {

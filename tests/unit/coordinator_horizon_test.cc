@@ -1,7 +1,7 @@
 // C5: the horizon, and how what lies below it is found and dropped.
 #include <gtest/gtest.h>
 
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 
 namespace assent::coordinator {
 namespace {

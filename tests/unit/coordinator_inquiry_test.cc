@@ -1,7 +1,7 @@
 // C3 presumed abort and P2's wound, at the coordinator.
 #include <gtest/gtest.h>
 
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 
 namespace assent::coordinator {
 namespace {

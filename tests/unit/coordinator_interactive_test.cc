@@ -1,7 +1,7 @@
 // Interactive transactions: begin, work, commit, rollback, timeouts.
 #include <gtest/gtest.h>
 
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 
 namespace assent::coordinator {
 namespace {

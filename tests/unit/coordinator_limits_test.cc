@@ -1,7 +1,7 @@
 // G8: bounds, and what is said past them. The operators' view.
 #include <gtest/gtest.h>
 
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 
 namespace assent::coordinator {
 namespace {

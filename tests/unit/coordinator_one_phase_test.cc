@@ -1,7 +1,7 @@
 // C6: one participant decides by itself.
 #include <gtest/gtest.h>
 
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 
 namespace assent::coordinator {
 namespace {

@@ -7,7 +7,7 @@
 #include <random>
 #include <set>
 
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 
 namespace assent::coordinator {
 namespace {

@@ -1,7 +1,7 @@
 // Restart: from the log, from a store at any LSN, and what a new epoch does with what it finds.
 #include <gtest/gtest.h>
 
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 
 namespace assent::coordinator {
 namespace {

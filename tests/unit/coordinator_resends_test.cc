@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "coordinator/resends.h"
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 
 namespace assent::coordinator {
 namespace {

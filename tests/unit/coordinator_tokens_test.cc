@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 
 namespace assent::coordinator {
 namespace {

@@ -1,3 +1,4 @@
+// The data directory of a node and the identity of each replica: who owns them, restarts, crashes, damage.
 #include "runtime/config/data_directory.h"
 
 #include <gtest/gtest.h>

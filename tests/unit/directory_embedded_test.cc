@@ -1,3 +1,4 @@
+// The embedded directory: views and registers by compare-and-swap (R3), its identity (R12), crashes, damage.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <unistd.h>

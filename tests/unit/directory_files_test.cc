@@ -1,3 +1,4 @@
+// Files that appear whole or not at all, and the text records in them.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/wait.h>

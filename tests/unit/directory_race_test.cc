@@ -1,3 +1,4 @@
+// R3: threads and processes that propose views at once; one wins each epoch.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>

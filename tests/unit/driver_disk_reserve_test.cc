@@ -1,3 +1,4 @@
+// How much of a disk is kept free, and when that is reached.
 #include <gtest/gtest.h>
 
 #include "driver/disk_reserve.h"

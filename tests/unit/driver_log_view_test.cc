@@ -1,10 +1,11 @@
+// The log as the core sees it: appended, durable, truncated, trimmed, damaged.
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
 #include "driver/log_view.h"
-#include "tests/unit/wal_test_util.h"
+#include "tests/unit/wal_testing.h"
 
 namespace assent {
 namespace {
@@ -28,7 +29,7 @@ class ManualPort final : public LogPort {
   std::unique_ptr<wal::Log> log_;
 };
 
-class LogViewTest : public testing::Test {
+class DriverLogView : public testing::Test {
  protected:
   void Append(LogView& view, const std::vector<LogEntry>& entries) { view.Append(entries); }
   // On disk, too.
@@ -46,7 +47,7 @@ class LogViewTest : public testing::Test {
   ManualPort port{files};
 };
 
-TEST_F(LogViewTest, ShowsWhatWasAppendedBeforeItIsDurable) {
+TEST_F(DriverLogView, ShowsWhatWasAppendedBeforeItIsDurable) {
   LogView view(port);
   EXPECT_EQ(view.last(), LogPosition{});
   EXPECT_EQ(view.EpochAt(Lsn{0}), Epoch{0});
@@ -57,14 +58,14 @@ TEST_F(LogViewTest, ShowsWhatWasAppendedBeforeItIsDurable) {
   EXPECT_EQ(view.EpochAt(Lsn{4}), std::nullopt);
 }
 
-TEST_F(LogViewTest, AtLeastOneEntryHoweverFewBytesAreAskedFor) {
+TEST_F(DriverLogView, AtLeastOneEntryHoweverFewBytesAreAskedFor) {
   LogView view(port);
   Append(view, Entries(1, 1, 3, 100));
   EXPECT_EQ(Lsns(view.Read(Lsn{1}, 1)), (std::vector<uint64_t>{1}));
   EXPECT_EQ(Lsns(view.Read(Lsn{1}, 200)), (std::vector<uint64_t>{1, 2}));
 }
 
-TEST_F(LogViewTest, OpenedLogShowsEpochsOfAllItsRuns) {
+TEST_F(DriverLogView, OpenedLogShowsEpochsOfAllItsRuns) {
   {
     LogView view(port);
     Force(view, Entries(1, 1, 4));
@@ -79,7 +80,7 @@ TEST_F(LogViewTest, OpenedLogShowsEpochsOfAllItsRuns) {
 }
 
 // R4: the files still hold what was truncated; the view does not.
-TEST_F(LogViewTest, TruncatedRecordsAreGoneAtOnceAndTheirSuccessorsStandInTheirPlace) {
+TEST_F(DriverLogView, TruncatedRecordsAreGoneAtOnceAndTheirSuccessorsStandInTheirPlace) {
   {
     LogView view(port);
     Force(view, Entries(1, 1, 6));
@@ -96,7 +97,7 @@ TEST_F(LogViewTest, TruncatedRecordsAreGoneAtOnceAndTheirSuccessorsStandInTheirP
   EXPECT_EQ(view.Read(Lsn{4}, 1 << 20).front().position.epoch, Epoch{2});
 }
 
-TEST_F(LogViewTest, TruncationOfATailCutsItsEpochsToo) {
+TEST_F(DriverLogView, TruncationOfATailCutsItsEpochsToo) {
   LogView view(port);
   Append(view, Entries(1, 1, 3));
   Append(view, Entries(3, 4, 6));
@@ -112,7 +113,7 @@ TEST_F(LogViewTest, TruncationOfATailCutsItsEpochsToo) {
 }
 
 // The log thread trims in the middle of a step; what a core sees changes when the driver says so.
-TEST_F(LogViewTest, TrimmingShowsOnlyWhenItIsTakenNoticeOf) {
+TEST_F(DriverLogView, TrimmingShowsOnlyWhenItIsTakenNoticeOf) {
   LogView view(port);
   for (uint64_t lsn = 1; lsn <= 40; lsn += 10) Force(view, Entries(lsn, lsn, lsn + 9, 300));
   ASSERT_TRUE(port.files().Trim(Lsn{35}).ok());
@@ -132,7 +133,7 @@ TEST_F(LogViewTest, TrimmingShowsOnlyWhenItIsTakenNoticeOf) {
   EXPECT_FALSE(view.Read(Next(base.lsn), 1 << 20).empty());
 }
 
-TEST_F(LogViewTest, ReadBelowTheFilesBeginIsEmptyAndNoFailure) {
+TEST_F(DriverLogView, ReadBelowTheFilesBeginIsEmptyAndNoFailure) {
   {
     LogView view(port);
     Force(view, Entries(1, 1, 40, 300));
@@ -143,7 +144,7 @@ TEST_F(LogViewTest, ReadBelowTheFilesBeginIsEmptyAndNoFailure) {
   EXPECT_TRUE(view.status().ok());
 }
 
-TEST_F(LogViewTest, DamageIsLatched) {
+TEST_F(DriverLogView, DamageIsLatched) {
   {
     LogView view(port);
     Force(view, Entries(1, 1, 3));
@@ -156,7 +157,7 @@ TEST_F(LogViewTest, DamageIsLatched) {
   EXPECT_EQ(view.status().code(), StatusCode::kDamaged);  // G7
 }
 
-TEST_F(LogViewTest, ResetLogIsEmptyBehindItsBase) {
+TEST_F(DriverLogView, ResetLogIsEmptyBehindItsBase) {
   LogView view(port);
   Force(view, Entries(1, 1, 3));
   ASSERT_TRUE(port.files().Reset({Epoch{4}, Lsn{50}}).ok());
@@ -169,7 +170,7 @@ TEST_F(LogViewTest, ResetLogIsEmptyBehindItsBase) {
   EXPECT_EQ(view.EpochAt(Lsn{52}), Epoch{4});
 }
 
-TEST_F(LogViewTest, MemoryHoldsNoMoreThanTheRecentTailOnceDurable) {
+TEST_F(DriverLogView, MemoryHoldsNoMoreThanTheRecentTailOnceDurable) {
   LogView view(port);
   // More than the tail's bound, in small records: what an entry costs counts.
   for (uint64_t lsn = 1; lsn <= 60'000; lsn += 2'000) Force(view, Entries(1, lsn, lsn + 1'999, 8));

@@ -1,3 +1,4 @@
+// Snapshots in pieces from one store to the next, and what is left where either end gives up.
 #include <gtest/gtest.h>
 
 #include <filesystem>

@@ -1,3 +1,4 @@
+// R13, R4: the core over store and overlay; batches to the store, rebuilding, checkpoints.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -8,7 +9,7 @@
 
 #include "driver/state_machine.h"
 #include "tests/unit/temp_directory.h"
-#include "tests/unit/wal_test_util.h"
+#include "tests/unit/wal_testing.h"
 
 namespace assent {
 namespace {
@@ -49,9 +50,9 @@ class OneLog final : public LogPort {
   std::unique_ptr<wal::Log> log_;
 };
 
-class StateMachineTest : public testing::Test {
+class DriverStateMachine : public testing::Test {
  protected:
-  StateMachineTest() { Open(); }
+  DriverStateMachine() { Open(); }
   void Open(uint64_t checkpoint_bytes = 1 << 20) {
     machine.reset();
     auto store = Store::Open(directory / "state.sqlite", {"test", kShard}, {});
@@ -88,7 +89,7 @@ class StateMachineTest : public testing::Test {
   int made = 0;
 };
 
-TEST_F(StateMachineTest, R13WhatIsReplicatedAndNoMoreGoesToTheStore) {
+TEST_F(DriverStateMachine, R13WhatIsReplicatedAndNoMoreGoesToTheStore) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 5);
   ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{3}, 0, /*force=*/true).ok());
@@ -98,7 +99,7 @@ TEST_F(StateMachineTest, R13WhatIsReplicatedAndNoMoreGoesToTheStore) {
   EXPECT_EQ(machine->role().overlay().Get(Table::kData, "k5")->value, "5");
 }
 
-TEST_F(StateMachineTest, RebuiltCoreOverStoreAndLogShowsTheSameState) {
+TEST_F(DriverStateMachine, RebuiltCoreOverStoreAndLogShowsTheSameState) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 5);
   ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{3}, 0, true).ok());
@@ -111,7 +112,7 @@ TEST_F(StateMachineTest, RebuiltCoreOverStoreAndLogShowsTheSameState) {
 }
 
 // R4: what was truncated is nowhere in the core that is built after it.
-TEST_F(StateMachineTest, R4RebuiltCoreDoesNotKnowWhatWasTruncated) {
+TEST_F(DriverStateMachine, R4RebuiltCoreDoesNotKnowWhatWasTruncated) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 5);
   view.Truncate(Lsn{3});
@@ -119,7 +120,7 @@ TEST_F(StateMachineTest, R4RebuiltCoreDoesNotKnowWhatWasTruncated) {
   EXPECT_EQ(machine->role().overlay().Get(Table::kData, "k4"), std::nullopt);
 }
 
-TEST_F(StateMachineTest, ChangesWaitForAMomentAndThenGoTogether) {
+TEST_F(DriverStateMachine, ChangesWaitForAMomentAndThenGoTogether) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 5);
   EXPECT_EQ(machine->ApplyDeadline(), UINT64_MAX);
@@ -135,7 +136,7 @@ TEST_F(StateMachineTest, ChangesWaitForAMomentAndThenGoTogether) {
   EXPECT_EQ(machine->ApplyDeadline(), UINT64_MAX);
 }
 
-TEST_F(StateMachineTest, ManyChangesDoNotWait) {
+TEST_F(DriverStateMachine, ManyChangesDoNotWait) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 1'024);
   ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{1'000}, 0, false).ok());
@@ -144,7 +145,7 @@ TEST_F(StateMachineTest, ManyChangesDoNotWait) {
 
 // A backlog that gathered while nothing was replicated goes in parts, so that the loop sees to
 // other things between.
-TEST_F(StateMachineTest, ALargeBacklogGoesToTheStoreInParts) {
+TEST_F(DriverStateMachine, ALargeBacklogGoesToTheStoreInParts) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 10'000);
   int calls = 0;
@@ -166,7 +167,7 @@ TEST_F(StateMachineTest, ALargeBacklogGoesToTheStoreInParts) {
   EXPECT_EQ(machine->store().applied().lsn, Lsn{20'000});
 }
 
-TEST_F(StateMachineTest, RecordThatIsNoneIsDamage) {
+TEST_F(DriverStateMachine, RecordThatIsNoneIsDamage) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   const std::vector<LogEntry> entry = {{{Epoch{1}, Lsn{1}}, std::make_shared<const std::string>("?")}};
   const Status status = machine->ApplyRecords(entry);
@@ -174,7 +175,7 @@ TEST_F(StateMachineTest, RecordThatIsNoneIsDamage) {
   EXPECT_NE(status.message().find("(e1, 1)"), std::string::npos) << status.message();
 }
 
-TEST_F(StateMachineTest, CheckpointComesWithEnoughWrittenAndThenTheLogMayGo) {
+TEST_F(DriverStateMachine, CheckpointComesWithEnoughWrittenAndThenTheLogMayGo) {
   Open(/*checkpoint_bytes=*/1 << 16);
   ASSERT_TRUE(machine->Rebuild(view).ok());
   uint64_t lsn = 1;
@@ -192,7 +193,7 @@ TEST_F(StateMachineTest, CheckpointComesWithEnoughWrittenAndThenTheLogMayGo) {
 }
 
 // A row that begins and ends within a batch never reaches SQLite, but fills the log (G8).
-TEST_F(StateMachineTest, CheckpointComesWithALongLogToo) {
+TEST_F(DriverStateMachine, CheckpointComesWithALongLogToo) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   EXPECT_FALSE(*machine->MaybeCheckpoint(10 << 20)) << "nothing was applied: nothing can go";
   Take(1, 1);
@@ -203,7 +204,7 @@ TEST_F(StateMachineTest, CheckpointComesWithALongLogToo) {
 }
 
 // G7: a core that could not read its state takes in no record; it would find them contradict each other.
-TEST_F(StateMachineTest, DamagedStoreEndsTheRebuildBeforeTheFirstRecord) {
+TEST_F(DriverStateMachine, DamagedStoreEndsTheRebuildBeforeTheFirstRecord) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 1'500);
   ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{1'400}, 0, true).ok());
@@ -250,7 +251,7 @@ TEST_F(StateMachineTest, DamagedStoreEndsTheRebuildBeforeTheFirstRecord) {
   EXPECT_EQ(applied, 0u);
 }
 
-TEST_F(StateMachineTest, ClosedStoreWantsNothingUntilAnotherTakesItsPlace) {
+TEST_F(DriverStateMachine, ClosedStoreWantsNothingUntilAnotherTakesItsPlace) {
   ASSERT_TRUE(machine->Rebuild(view).ok());
   Take(1, 2);
   ASSERT_TRUE(machine->ApplyReplicated(view, Lsn{2}, 0, false).ok());

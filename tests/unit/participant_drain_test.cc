@@ -1,8 +1,8 @@
+// While a shard is being handed over: new work waits for the next primary, and nobody waits in a circle.
 #include <gtest/gtest.h>
 
 #include "participant_testing.h"
 
-// While a shard is being handed over: new work waits for the next primary, and nobody waits in a circle.
 namespace assent::participant {
 namespace {
 

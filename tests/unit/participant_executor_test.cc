@@ -1,3 +1,4 @@
+// Operations of a branch on rows and its own writes: locks, checks, add, scan, bounds.
 #include <gtest/gtest.h>
 
 #include "participant/executor.h"
@@ -6,7 +7,7 @@
 namespace assent::participant {
 namespace {
 
-class ExecutorTest : public testing::Test {
+class ParticipantExecutor : public testing::Test {
  protected:
   std::optional<Failure> Do(Operation operation) {
     branch_.operations = {std::move(operation)};
@@ -31,7 +32,7 @@ class ExecutorTest : public testing::Test {
   Branch branch_;
 };
 
-TEST_F(ExecutorTest, LocksMatchWhatIsDone) {
+TEST_F(ParticipantExecutor, LocksMatchWhatIsDone) {
   EXPECT_EQ(LockFor(Get("k")), (Lock{"k", LockMode::kShared, false, ""}));
   EXPECT_EQ(LockFor(Exists("k")), (Lock{"k", LockMode::kShared, false, ""}));
   EXPECT_EQ(LockFor(Put("k", "v")), (Lock{"k", LockMode::kExclusive, false, ""}));
@@ -43,7 +44,7 @@ TEST_F(ExecutorTest, LocksMatchWhatIsDone) {
             (Lock{std::string("k/5\0", 4), LockMode::kShared, true, "k0"}));
 }
 
-TEST_F(ExecutorTest, AddsToALongValueCopyItOnce) {
+TEST_F(ParticipantExecutor, AddsToALongValueCopyItOnce) {
   Given("k", "1 " + std::string(200'000, 'x'));
   for (int i = 0; i < 1'000; ++i) ASSERT_EQ(ReasonOf(Add("k", 1)), AbortReason::kNone);
   EXPECT_EQ(Result().number, 1'001);
@@ -53,7 +54,7 @@ TEST_F(ExecutorTest, AddsToALongValueCopyItOnce) {
   EXPECT_EQ(Result().rows[0].value, "1001 " + std::string(200'000, 'x'));
 }
 
-TEST_F(ExecutorTest, ChecksCompareWhatTheySay) {
+TEST_F(ParticipantExecutor, ChecksCompareWhatTheySay) {
   Given("k", "v", 7);
   EXPECT_EQ(ReasonOf(Exists("k")), AbortReason::kNone);
   EXPECT_EQ(ReasonOf(Exists("x")), AbortReason::kCheckFailed);
@@ -68,7 +69,7 @@ TEST_F(ExecutorTest, ChecksCompareWhatTheySay) {
   EXPECT_EQ(Do(CheckOp{"k", CheckKind::kVersion, "", 6})->detail, "check \"k\": the version is 7, not 6");
 }
 
-TEST_F(ExecutorTest, AddKeepsTheTextBehindTheNumber) {
+TEST_F(ParticipantExecutor, AddKeepsTheTextBehindTheNumber) {
   Given("k", "100 opened 2026-11-02");
   EXPECT_EQ(ReasonOf(Add("k", -1)), AbortReason::kNone);
   EXPECT_EQ(Result().number, 99);
@@ -79,7 +80,7 @@ TEST_F(ExecutorTest, AddKeepsTheTextBehindTheNumber) {
   EXPECT_EQ(branch_.writes.at("new"), "10");
 }
 
-TEST_F(ExecutorTest, AddRefusesWhatItCannotDo) {
+TEST_F(ParticipantExecutor, AddRefusesWhatItCannotDo) {
   Given("text", "abc");
   Given("most", std::to_string(INT64_MAX));
   EXPECT_EQ(ReasonOf(Add("text", 1)), AbortReason::kNotANumber);
@@ -89,7 +90,7 @@ TEST_F(ExecutorTest, AddRefusesWhatItCannotDo) {
   EXPECT_EQ(branch_.writes.size(), 1u);
 }
 
-TEST_F(ExecutorTest, ScanMergesOwnWrites) {
+TEST_F(ParticipantExecutor, ScanMergesOwnWrites) {
   for (const char* key : {"p/1", "p/3", "p/5", "q"}) Given(key, "old");
   ASSERT_EQ(ReasonOf(Put("p/0", "own")), AbortReason::kNone);
   ASSERT_EQ(ReasonOf(Put("p/3", "own")), AbortReason::kNone);
@@ -101,7 +102,7 @@ TEST_F(ExecutorTest, ScanMergesOwnWrites) {
   EXPECT_FALSE(Result().truncated);
 }
 
-TEST_F(ExecutorTest, ScanStopsAtItsLimitAndSaysSo) {
+TEST_F(ParticipantExecutor, ScanStopsAtItsLimitAndSaysSo) {
   for (const char* key : {"p1", "p2", "p3"}) Given(key, "v");
   ASSERT_EQ(ReasonOf(Scan("p", 2)), AbortReason::kNone);
   EXPECT_EQ(Keys(), (std::vector<std::string>{"p1", "p2"}));
@@ -110,7 +111,7 @@ TEST_F(ExecutorTest, ScanStopsAtItsLimitAndSaysSo) {
   EXPECT_FALSE(Result().truncated);
 }
 
-TEST_F(ExecutorTest, ScanGoesOnBehindAKey) {
+TEST_F(ParticipantExecutor, ScanGoesOnBehindAKey) {
   for (const char* key : {"p/1", "p/3", "p/3+", "p/5", "q"}) Given(key, "old");
   ASSERT_EQ(ReasonOf(Put("p/2", "own")), AbortReason::kNone);
   ASSERT_EQ(ReasonOf(Put("p/4", "own")), AbortReason::kNone);
@@ -127,7 +128,7 @@ TEST_F(ExecutorTest, ScanGoesOnBehindAKey) {
   EXPECT_FALSE(Result().truncated);
 }
 
-TEST_F(ExecutorTest, PagesTogetherAreTheWholeScan) {
+TEST_F(ParticipantExecutor, PagesTogetherAreTheWholeScan) {
   std::vector<std::string> all;
   for (int i = 10; i < 40; ++i) {
     all.push_back("p/" + std::to_string(i));
@@ -144,7 +145,7 @@ TEST_F(ExecutorTest, PagesTogetherAreTheWholeScan) {
   EXPECT_EQ(read, all);
 }
 
-TEST_F(ExecutorTest, ScanFromAKeyThatIsNoneOfItsIsRefused) {
+TEST_F(ParticipantExecutor, ScanFromAKeyThatIsNoneOfItsIsRefused) {
   const auto refused = [&](Operation operation) {
     return CheckLimits(branch_, std::vector<Operation>{std::move(operation)}).has_value();
   };
@@ -155,7 +156,7 @@ TEST_F(ExecutorTest, ScanFromAKeyThatIsNoneOfItsIsRefused) {
   EXPECT_TRUE(refused(ScanOp{"p/", 0, "p"}));
 }
 
-TEST_F(ExecutorTest, ResultsAreBounded) {  // G8
+TEST_F(ParticipantExecutor, ResultsAreBounded) {  // G8
   const std::string big(kValueBytesMax, 'v');
   for (int i = 0; i < 8; ++i) Given("p" + std::to_string(i), big);
   ASSERT_EQ(ReasonOf(Scan("p")), AbortReason::kNone);
@@ -164,7 +165,7 @@ TEST_F(ExecutorTest, ResultsAreBounded) {  // G8
   EXPECT_EQ(ReasonOf(Get("p7")), AbortReason::kTooLarge) << "a get cannot be cut";
 }
 
-TEST_F(ExecutorTest, WritesOfABranchAreBounded) {  // G8: small adds to large values
+TEST_F(ParticipantExecutor, WritesOfABranchAreBounded) {  // G8: small adds to large values
   const std::string big = "1 " + std::string(kValueBytesMax - 10, 'v');
   for (int i = 0; i < 5; ++i) Given("p" + std::to_string(i), big);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(ReasonOf(Add("p" + std::to_string(i), 1)), AbortReason::kNone);
@@ -173,7 +174,7 @@ TEST_F(ExecutorTest, WritesOfABranchAreBounded) {  // G8: small adds to large va
   EXPECT_EQ(ReasonOf(Add("p4", 1)), AbortReason::kTooLarge);
 }
 
-TEST_F(ExecutorTest, NewestReadIsTheHighestVersionShown) {
+TEST_F(ParticipantExecutor, NewestReadIsTheHighestVersionShown) {
   Given("a", "v", 3);
   Given("b", "v", 9);
   ASSERT_EQ(ReasonOf(Get("b")), AbortReason::kNone);
@@ -181,7 +182,7 @@ TEST_F(ExecutorTest, NewestReadIsTheHighestVersionShown) {
   EXPECT_EQ(branch_.newest_read, Lsn{9});
 }
 
-TEST(ExecutorText, KeysAreQuotedForPeople) {
+TEST(ParticipantExecutorText, KeysAreQuotedForPeople) {
   EXPECT_EQ(Quoted("plain/key"), "\"plain/key\"");
   EXPECT_EQ(Quoted(std::string("a\"\n\0b", 5)), "\"a\\x22\\x0a\\x00b\"");
   EXPECT_EQ(Quoted(std::string(100, 'k')), "\"" + std::string(64, 'k') + "...\"");

@@ -1,10 +1,10 @@
+// Branches in doubt: P8, C7, and the wound requests of P2.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
 #include "participant_testing.h"
 
-// Branches in doubt: P8, C7, and the wound requests of P2.
 namespace assent::participant {
 namespace {
 

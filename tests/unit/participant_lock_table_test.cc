@@ -1,3 +1,5 @@
+// P2: shared, exclusive and range locks; who waits, who is wounded, in how many steps; against a plain
+// model.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,7 +28,7 @@ std::vector<TxnId> Ids(std::initializer_list<uint64_t> seqs) {
   return ids;
 }
 
-class LockTableTest : public testing::Test {
+class LockTableRequests : public testing::Test {
  protected:
   void Open(uint64_t seq) { table_.Open(Txn(seq), Age{seq, Txn(seq)}); }
   bool Acquire(uint64_t seq, const Lock& lock) {
@@ -37,14 +39,14 @@ class LockTableTest : public testing::Test {
   LockTable table_;
 };
 
-TEST_F(LockTableTest, SharedLocksAreHeldTogether) {
+TEST_F(LockTableRequests, SharedLocksAreHeldTogether) {
   EXPECT_TRUE(Acquire(1, S("k")));
   EXPECT_TRUE(Acquire(2, S("k")));
   EXPECT_TRUE(Acquire(2, S("k"))) << "again";
   table_.CheckInvariants();
 }
 
-TEST_F(LockTableTest, ExclusiveWaitsForEachSharedHolder) {
+TEST_F(LockTableRequests, ExclusiveWaitsForEachSharedHolder) {
   EXPECT_TRUE(Acquire(1, S("k")));
   EXPECT_TRUE(Acquire(2, S("k")));
   EXPECT_FALSE(Acquire(3, X("k")));
@@ -52,7 +54,7 @@ TEST_F(LockTableTest, ExclusiveWaitsForEachSharedHolder) {
   EXPECT_EQ(Close(2), Ids({3}));
 }
 
-TEST_F(LockTableTest, RangeKeepsOutKeysThatDoNotExistYet) {
+TEST_F(LockTableRequests, RangeKeepsOutKeysThatDoNotExistYet) {
   EXPECT_TRUE(Acquire(1, R("a", "b")));
   EXPECT_FALSE(Acquire(2, X("a17")));
   EXPECT_TRUE(Acquire(3, X("b"))) << "the end is not within";
@@ -60,13 +62,13 @@ TEST_F(LockTableTest, RangeKeepsOutKeysThatDoNotExistYet) {
   EXPECT_EQ(Close(1), Ids({2}));
 }
 
-TEST_F(LockTableTest, RangeWithoutEndReachesTheLastKey) {
+TEST_F(LockTableRequests, RangeWithoutEndReachesTheLastKey) {
   EXPECT_TRUE(Acquire(1, R("m", "")));
   EXPECT_FALSE(Acquire(2, X("zzz")));
   EXPECT_TRUE(Acquire(3, X("lzz")));
 }
 
-TEST_F(LockTableTest, RangeIsFoundByKeysOfAnyFormWithin) {
+TEST_F(LockTableRequests, RangeIsFoundByKeysOfAnyFormWithin) {
   EXPECT_TRUE(Acquire(1, R("ab", "ac")));
   EXPECT_TRUE(Acquire(1, R("c\xff\xff", "d")));
   EXPECT_TRUE(Acquire(1, R("k\xffm", "l"))) << "a scan of k\\xff, from a key on";
@@ -84,14 +86,14 @@ TEST_F(LockTableTest, RangeIsFoundByKeysOfAnyFormWithin) {
   table_.CheckInvariants();
 }
 
-TEST_F(LockTableTest, RangeWaitsForAWriterWithin) {
+TEST_F(LockTableRequests, RangeWaitsForAWriterWithin) {
   EXPECT_TRUE(Acquire(1, X("a5")));
   EXPECT_FALSE(Acquire(2, R("a", "b")));
   EXPECT_TRUE(Acquire(3, R("b", "c")));
   EXPECT_EQ(Close(1), Ids({2}));
 }
 
-TEST_F(LockTableTest, OwnLocksDoNotConflict) {
+TEST_F(LockTableRequests, OwnLocksDoNotConflict) {
   EXPECT_TRUE(Acquire(1, X("a5")));
   EXPECT_TRUE(Acquire(1, R("a", "b")));
   EXPECT_TRUE(Acquire(1, X("a6")));
@@ -100,14 +102,14 @@ TEST_F(LockTableTest, OwnLocksDoNotConflict) {
   table_.CheckInvariants();
 }
 
-TEST_F(LockTableTest, LoneSharedHolderUpgrades) {
+TEST_F(LockTableRequests, LoneSharedHolderUpgrades) {
   EXPECT_TRUE(Acquire(1, S("k")));
   EXPECT_TRUE(Acquire(1, X("k")));
   EXPECT_FALSE(Acquire(2, S("k")));
   EXPECT_EQ(table_.HeldBy(Txn(1)), (std::vector<Lock>{X("k")}));
 }
 
-TEST_F(LockTableTest, TwoUpgradesEndInAWoundNotADeadlock) {
+TEST_F(LockTableRequests, TwoUpgradesEndInAWoundNotADeadlock) {
   EXPECT_TRUE(Acquire(1, S("k")));
   EXPECT_TRUE(Acquire(2, S("k")));
   EXPECT_FALSE(Acquire(2, X("k")));  // waits for the older
@@ -118,7 +120,7 @@ TEST_F(LockTableTest, TwoUpgradesEndInAWoundNotADeadlock) {
   table_.CheckInvariants();
 }
 
-TEST_F(LockTableTest, YoungerHoldersAreToBeWoundedOlderAreNot) {
+TEST_F(LockTableRequests, YoungerHoldersAreToBeWoundedOlderAreNot) {
   EXPECT_TRUE(Acquire(1, S("k")));
   EXPECT_TRUE(Acquire(4, S("k")));
   EXPECT_TRUE(Acquire(5, S("k")));
@@ -128,7 +130,7 @@ TEST_F(LockTableTest, YoungerHoldersAreToBeWoundedOlderAreNot) {
   EXPECT_EQ(table_.BlockersOf(Txn(3)).request, Ids({5}));
 }
 
-TEST_F(LockTableTest, OlderRequestGoesAheadOfYoungerWaiters) {
+TEST_F(LockTableRequests, OlderRequestGoesAheadOfYoungerWaiters) {
   EXPECT_TRUE(Acquire(1, X("k")));
   EXPECT_FALSE(Acquire(5, X("k")));
   EXPECT_FALSE(Acquire(3, X("k")));  // later, but older
@@ -137,7 +139,7 @@ TEST_F(LockTableTest, OlderRequestGoesAheadOfYoungerWaiters) {
   EXPECT_EQ(Close(3), Ids({5}));
 }
 
-TEST_F(LockTableTest, YoungerReaderDoesNotOvertakeAnOlderWriter) {
+TEST_F(LockTableRequests, YoungerReaderDoesNotOvertakeAnOlderWriter) {
   EXPECT_TRUE(Acquire(1, S("k")));
   EXPECT_FALSE(Acquire(2, X("k")));
   EXPECT_FALSE(Acquire(3, S("k")));
@@ -145,7 +147,7 @@ TEST_F(LockTableTest, YoungerReaderDoesNotOvertakeAnOlderWriter) {
   EXPECT_EQ(Close(2), Ids({3}));
 }
 
-TEST_F(LockTableTest, EndOfAWaiterFreesThoseBehind) {
+TEST_F(LockTableRequests, EndOfAWaiterFreesThoseBehind) {
   EXPECT_TRUE(Acquire(1, S("k")));
   EXPECT_FALSE(Acquire(2, X("k")));
   EXPECT_FALSE(Acquire(3, S("k")));
@@ -153,14 +155,14 @@ TEST_F(LockTableTest, EndOfAWaiterFreesThoseBehind) {
   EXPECT_EQ(Close(2), Ids({3, 4}));
 }
 
-TEST_F(LockTableTest, EndOfAWaitingRangeFreesWritersBehind) {
+TEST_F(LockTableRequests, EndOfAWaitingRangeFreesWritersBehind) {
   EXPECT_TRUE(Acquire(1, X("a1")));
   EXPECT_FALSE(Acquire(2, R("a", "b")));
   EXPECT_FALSE(Acquire(3, X("a2")));
   EXPECT_EQ(Close(2), Ids({3}));
 }
 
-TEST_F(LockTableTest, BlocksOlderOnlyWhileSomebodyOlderWaits) {
+TEST_F(LockTableRequests, BlocksOlderOnlyWhileSomebodyOlderWaits) {
   EXPECT_TRUE(Acquire(5, X("k")));
   table_.SetVoted(Txn(5));
   EXPECT_FALSE(Acquire(7, S("k")));
@@ -172,7 +174,7 @@ TEST_F(LockTableTest, BlocksOlderOnlyWhileSomebodyOlderWaits) {
   EXPECT_FALSE(table_.BlocksOlder(Txn(5)));
 }
 
-TEST_F(LockTableTest, EqualAgesAreOrderedById) {
+TEST_F(LockTableRequests, EqualAgesAreOrderedById) {
   table_.Open(Txn(8), Age{5, Txn(5)});  // a retry, and the attempt whose age it keeps
   table_.Open(Txn(5), Age{5, Txn(5)});
   EXPECT_TRUE(Acquire(5, X("k")));
@@ -181,7 +183,7 @@ TEST_F(LockTableTest, EqualAgesAreOrderedById) {
   EXPECT_EQ(Close(5), Ids({8}));
 }
 
-TEST_F(LockTableTest, RangesOfOneOwnerAreHeldAsOne) {
+TEST_F(LockTableRequests, RangesOfOneOwnerAreHeldAsOne) {
   EXPECT_TRUE(Acquire(1, R("a", "b")));
   EXPECT_TRUE(Acquire(1, R("a5", "b"))) << "the next page: held already";
   EXPECT_EQ(table_.HeldBy(Txn(1)), (std::vector<Lock>{R("a", "b")}));
@@ -202,7 +204,7 @@ TEST_F(LockTableTest, RangesOfOneOwnerAreHeldAsOne) {
 
 // G8: what the limits admit takes steps in proportion to locks and waiters, not to their product. Before,
 // these took up to 4.6 s each.
-class LockTableSteps : public LockTableTest {
+class LockTableSteps : public LockTableRequests {
  protected:
   static constexpr uint64_t kMany = 1'500;
   static constexpr uint64_t kLinear = 20 * kMany;

@@ -1,8 +1,8 @@
+// C8 at a shard, and the horizon of C5: what may be forgotten, and when.
 #include <gtest/gtest.h>
 
 #include "participant_testing.h"
 
-// C8 at a shard, and the horizon of C5: what may be forgotten, and when.
 namespace assent::participant {
 namespace {
 

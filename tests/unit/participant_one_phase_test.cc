@@ -1,8 +1,8 @@
+// C6 and the shard's part of C5: the token decides what may run, the record decides the transaction.
 #include <gtest/gtest.h>
 
 #include "participant_testing.h"
 
-// C6 and the shard's part of C5: the token decides what may run, the record decides the transaction.
 namespace assent::participant {
 namespace {
 

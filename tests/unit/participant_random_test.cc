@@ -1,3 +1,7 @@
+// Random runs against a coordinator that keeps its rules, over a network that loses, repeats, delays and
+// reorders, with restarts that lose what was not replicated. The harness checks invariants, the backup and R1
+// at every step; here is what only a whole run shows: one effect per transaction and token, no contradiction,
+// and in the end nothing left over.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -6,10 +10,6 @@
 
 #include "participant_testing.h"
 
-// Random runs against a coordinator that keeps its rules, over a network that loses, repeats, delays and
-// reorders, with restarts that lose what was not replicated. The harness checks invariants, the backup and R1
-// at every step; here is what only a whole run shows: one effect per transaction and token, no contradiction,
-// and in the end nothing left over.
 namespace assent::participant {
 namespace {
 

@@ -1,8 +1,8 @@
+// The state that a restart or a failover finds: P1, P3, and the same state from any snapshot.
 #include <gtest/gtest.h>
 
 #include "participant_testing.h"
 
-// The state that a restart or a failover finds: P1, P3, and the same state from any snapshot.
 namespace assent::participant {
 namespace {
 

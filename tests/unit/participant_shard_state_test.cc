@@ -1,3 +1,4 @@
+// The state that records leave at a shard: C5, C8.
 #include <gtest/gtest.h>
 
 #include "participant/shard_state.h"
@@ -8,7 +9,7 @@ namespace {
 
 using Fate = ShardState::TokenFate;
 
-class ShardStateTest : public testing::Test {
+class ParticipantState : public testing::Test {
  protected:
   Lsn Apply(const LogRecord& record) {
     lsn_ = Next(lsn_);
@@ -32,7 +33,7 @@ class ShardStateTest : public testing::Test {
   Lsn lsn_{};
 };
 
-TEST_F(ShardStateTest, CommitWritesWhatWasPreparedWithItsOwnLsn) {
+TEST_F(ParticipantState, CommitWritesWhatWasPreparedWithItsOwnLsn) {
   store_.Put(Table::kData, "b", "old", Lsn{1});
   Apply(PreparedOf(1));
   EXPECT_EQ(Data("a"), std::nullopt);
@@ -44,7 +45,7 @@ TEST_F(ShardStateTest, CommitWritesWhatWasPreparedWithItsOwnLsn) {
   EXPECT_EQ(state_.DecidedOf(Txn(1))->lsn, lsn);
 }
 
-TEST_F(ShardStateTest, AbortWritesNothing) {
+TEST_F(ParticipantState, AbortWritesNothing) {
   Apply(PreparedOf(1));
   Apply(BranchDecided{Txn(1), Decision::kAbort});
   Apply(BranchDecided{Txn(2), Decision::kAbort});  // a tombstone
@@ -53,7 +54,7 @@ TEST_F(ShardStateTest, AbortWritesNothing) {
   EXPECT_EQ(state_.DecidedOf(Txn(2))->decision, Decision::kAbort);
 }
 
-TEST_F(ShardStateTest, OpenPreparedRecordsAreInTheSnapshot) {  // R13
+TEST_F(ParticipantState, OpenPreparedRecordsAreInTheSnapshot) {  // R13
   Apply(PreparedOf(1));
   MapState snapshot;
   snapshot.Apply(state_.overlay().Collect(lsn_));
@@ -63,7 +64,7 @@ TEST_F(ShardStateTest, OpenPreparedRecordsAreInTheSnapshot) {  // R13
   EXPECT_EQ(restored.in_doubt().at(Txn(1)).lsn, lsn_);
 }
 
-TEST_F(ShardStateTest, TokenHasOneFate) {  // C5, C6
+TEST_F(ParticipantState, TokenHasOneFate) {  // C5, C6
   EXPECT_EQ(state_.StateOf(TokenOf(1), 1).fate, Fate::kFresh);
   const Lsn refused = Apply(AttemptRefused{TokenOf(1), 2, 0});
   EXPECT_EQ(state_.StateOf(TokenOf(1), 2).fate, Fate::kRefused);
@@ -78,7 +79,7 @@ TEST_F(ShardStateTest, TokenHasOneFate) {  // C5, C6
   EXPECT_EQ(state_.StateOf(TokenOf(1), 9).outcome.content, 99u);
 }
 
-TEST_F(ShardStateTest, TokensOfOtherClientsAndGroupsAreOthers) {
+TEST_F(ParticipantState, TokensOfOtherClientsAndGroupsAreOthers) {
   Apply(OnePhaseOf(1));
   EXPECT_EQ(state_.StateOf(TokenOf(1, 8), 1).fate, Fate::kFresh);
   Token other = TokenOf(1);
@@ -86,7 +87,7 @@ TEST_F(ShardStateTest, TokensOfOtherClientsAndGroupsAreOthers) {
   EXPECT_EQ(state_.StateOf(other, 1).fate, Fate::kFresh);
 }
 
-TEST_F(ShardStateTest, FloorDropsAllOutcomesBelow) {  // C5
+TEST_F(ParticipantState, FloorDropsAllOutcomesBelow) {  // C5
   for (uint64_t seq = 1; seq <= 3; ++seq) Apply(OnePhaseOf(seq));
   Apply(OnePhaseOf(4, 3));
   EXPECT_EQ(state_.StateOf(TokenOf(1), 1).fate, Fate::kExpired);
@@ -96,7 +97,7 @@ TEST_F(ShardStateTest, FloorDropsAllOutcomesBelow) {  // C5
   EXPECT_EQ(state_.StateOf(TokenOf(2), 1).fate, Fate::kExpired) << "it does not fall";
 }
 
-TEST_F(ShardStateTest, MarkDropsDecidedRowsBelowWithTheSameRecord) {  // C8
+TEST_F(ParticipantState, MarkDropsDecidedRowsBelowWithTheSameRecord) {  // C8
   for (uint64_t seq = 1; seq <= 3; ++seq) Apply(BranchDecided{Txn(seq), Decision::kAbort});
   const Lsn lsn = Apply(MarkRaised{Txn(3), 0});
   EXPECT_FALSE(state_.DecidedOf(Txn(2)).has_value());
@@ -109,7 +110,7 @@ TEST_F(ShardStateTest, MarkDropsDecidedRowsBelowWithTheSameRecord) {  // C8
   }
 }
 
-TEST_F(ShardStateTest, MarkAndHorizonNeverFall) {  // C8, C5
+TEST_F(ParticipantState, MarkAndHorizonNeverFall) {  // C8, C5
   Apply(MarkRaised{Txn(5), 1'000});
   Apply(MarkRaised{Txn(3), 500});
   EXPECT_EQ(state_.MarkOf(kC1).mark, Txn(5));
@@ -119,7 +120,7 @@ TEST_F(ShardStateTest, MarkAndHorizonNeverFall) {  // C8, C5
 }
 
 // G8: what expires goes in the end, although the horizon rises again before a sweep is through.
-TEST_F(ShardStateTest, SweepEndsThoughTheHorizonGoesOnRising) {  // C5
+TEST_F(ParticipantState, SweepEndsThoughTheHorizonGoesOnRising) {  // C5
   const auto outcome = [&](uint64_t client, uint64_t birth_us) {
     OnePhaseCommitted record = OnePhaseOf(1);
     record.txn = Txn(client);
@@ -142,16 +143,16 @@ TEST_F(ShardStateTest, SweepEndsThoughTheHorizonGoesOnRising) {  // C5
   EXPECT_TRUE(state_.overlay().Get(Table::kOutcome, OutcomeKey(TokenOf(1, 1))));
 }
 
-TEST_F(ShardStateTest, BoundedMarkLeavesFewRowsToDrop) {
+TEST_F(ParticipantState, BoundedMarkLeavesFewRowsToDrop) {
   for (uint64_t seq = 1; seq <= 10; ++seq) Apply(BranchDecided{Txn(seq), Decision::kAbort});
   EXPECT_EQ(state_.BoundedMark(Txn(20), 4), Txn(5));
   EXPECT_EQ(state_.BoundedMark(Txn(20), 10), Txn(20));
   EXPECT_EQ(state_.BoundedMark(Txn(3), 4), Txn(3));
 }
 
-using ShardStateDeathTest = ShardStateTest;
+using ParticipantStateDeathTest = ParticipantState;
 
-TEST_F(ShardStateDeathTest, ContradictionsAreBugs) {
+TEST_F(ParticipantStateDeathTest, ContradictionsAreBugs) {
   EXPECT_DEATH(Apply(BranchDecided{Txn(1), Decision::kCommit}), "unknown branch");
   Apply(PreparedOf(1));
   EXPECT_DEATH(Apply(PreparedOf(1)), "prepared twice");

@@ -1,9 +1,9 @@
+// A step does a bounded amount of work: a long request, and many that become runnable at once, go on at the
+// next Tick, which is wanted at once. With one operation for 4 units, 40 units are 10 operations.
 #include <gtest/gtest.h>
 
 #include "participant_testing.h"
 
-// A step does a bounded amount of work: a long request, and many that become runnable at once, go on at the
-// next Tick, which is wanted at once. With one operation for 4 units, 40 units are 10 operations.
 namespace assent::participant {
 namespace {
 

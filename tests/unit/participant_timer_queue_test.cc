@@ -1,3 +1,4 @@
+// Timers: earliest first, moved, cancelled.
 #include <gtest/gtest.h>
 
 #include "participant/timer_queue.h"
@@ -6,7 +7,7 @@
 namespace assent::participant {
 namespace {
 
-TEST(TimerQueueTest, GivesOutWhatIsDueEarliestFirst) {
+TEST(ParticipantTimers, GivesOutWhatIsDueEarliestFirst) {
   TimerQueue timers;
   EXPECT_EQ(timers.NextDue(), TimerQueue::kNever);
   timers.Set(Txn(1), 30);
@@ -20,7 +21,7 @@ TEST(TimerQueueTest, GivesOutWhatIsDueEarliestFirst) {
   EXPECT_TRUE(timers.Has(Txn(1)));
 }
 
-TEST(TimerQueueTest, SetAgainMovesAndCancelRemoves) {
+TEST(ParticipantTimers, SetAgainMovesAndCancelRemoves) {
   TimerQueue timers;
   timers.Set(Txn(1), 10);
   timers.Set(Txn(1), 50);

@@ -1,8 +1,8 @@
+// Votes and decisions: R1, P3, P5, P6, P9.
 #include <gtest/gtest.h>
 
 #include "participant_testing.h"
 
-// Votes and decisions: R1, P3, P5, P6, P9.
 namespace assent::participant {
 namespace {
 

@@ -1,8 +1,8 @@
+// Interactive work before the vote: P1, P2, P3 and P4 as one shard sees them.
 #include <gtest/gtest.h>
 
 #include "participant_testing.h"
 
-// Interactive work before the vote: P1, P2, P3 and P4 as one shard sees them.
 namespace assent::participant {
 namespace {
 

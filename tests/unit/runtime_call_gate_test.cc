@@ -1,3 +1,4 @@
+// Calls that wait for the loop: each gets its own answer, and their number is bounded.
 #include <gtest/gtest.h>
 
 #include <string>

@@ -1,3 +1,5 @@
+// Connections of Thrift clients: whether a failed call may have run, reuse, interruption, several addresses
+// of a host.
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <gtest/gtest.h>

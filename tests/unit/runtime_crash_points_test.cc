@@ -1,3 +1,4 @@
+// Named places at which a node kills itself: each lies before its effect, and none but the armed one fires.
 #include <gtest/gtest.h>
 
 #include <csignal>

@@ -1,3 +1,4 @@
+// Named faults of the directory, as a node sees it: answers that fail to come or are lost.
 #include <gtest/gtest.h>
 
 #include "directory/embedded.h"

@@ -1,3 +1,4 @@
+// G8: bounds on all that bytes from outside can make a process allocate, loop over or recurse into.
 #include <gtest/gtest.h>
 #include <thrift/transport/TBufferTransports.h>
 

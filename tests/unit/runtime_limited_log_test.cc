@@ -1,3 +1,4 @@
+// A line of the log for each kind of failure once a minute, with the number of those left out.
 #include <gtest/gtest.h>
 
 #include "runtime/limited_log.h"

@@ -1,3 +1,4 @@
+// Links to other nodes: order, batches, bounds, losses, the end.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 

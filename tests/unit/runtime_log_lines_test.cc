@@ -1,3 +1,4 @@
+// Lines of the log are written by a thread of their own; a reader that stands still costs lines and no more.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// The log thread: groups of forces, order of answers, failures, the end.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,7 +9,7 @@
 
 #include "runtime/log_writer.h"
 #include "tests/unit/temp_directory.h"
-#include "tests/unit/wal_test_util.h"
+#include "tests/unit/wal_testing.h"
 #include "wal/posix_file.h"
 
 namespace assent {
@@ -126,9 +127,9 @@ class GatedFiles final : public wal::FileSystem {
   uint64_t failed_opens_ = 0;
 };
 
-class LogWriterTest : public testing::Test {
+class DriverLogWriter : public testing::Test {
  protected:
-  explicit LogWriterTest(uint64_t segment_bytes = 1 << 16) {
+  explicit DriverLogWriter(uint64_t segment_bytes = 1 << 16) {
     auto opened = wal::Log::Open(files, directory.path(), wal::TestOptions(segment_bytes));
     EXPECT_TRUE(opened.ok());
     log = std::move(opened->log);
@@ -157,7 +158,7 @@ class LogWriterTest : public testing::Test {
   std::unique_ptr<LogWriter> writer;
 };
 
-TEST_F(LogWriterTest, AppendsThatGatherDuringAForceShareTheNextOne) {
+TEST_F(DriverLogWriter, AppendsThatGatherDuringAForceShareTheNextOne) {
   Start();
   files.Close();
   const uint64_t syncs = files.syncs();
@@ -176,7 +177,7 @@ TEST_F(LogWriterTest, AppendsThatGatherDuringAForceShareTheNextOne) {
   EXPECT_EQ(writer->forces(), 2u);
 }
 
-TEST_F(LogWriterTest, CommandsAreCarriedOutAndAnsweredInOrder) {
+TEST_F(DriverLogWriter, CommandsAreCarriedOutAndAnsweredInOrder) {
   Start();
   files.Close();
   const uint64_t syncs = files.syncs();
@@ -201,7 +202,7 @@ TEST_F(LogWriterTest, CommandsAreCarriedOutAndAnsweredInOrder) {
   EXPECT_EQ(done[5].durable, (LogPosition{Epoch{3}, Lsn{20}}));
 }
 
-TEST_F(LogWriterTest, FailureIsAnsweredAndEverythingAfterItFailsToo) {
+TEST_F(DriverLogWriter, FailureIsAnsweredAndEverythingAfterItFailsToo) {
   Start();
   writer->Submit(AppendToLog{Entries(1, 2, 2)});  // a gap
   writer->Submit(AppendToLog{Entries(1, 3, 3)});
@@ -211,7 +212,7 @@ TEST_F(LogWriterTest, FailureIsAnsweredAndEverythingAfterItFailsToo) {
   for (const LogDone& each : dones) EXPECT_FALSE(each.status.ok());
 }
 
-TEST_F(LogWriterTest, EndFinishesWhatWasSubmitted) {
+TEST_F(DriverLogWriter, EndFinishesWhatWasSubmitted) {
   Start();
   for (uint64_t lsn = 1; lsn <= 100; ++lsn) writer->Submit(AppendToLog{Entries(1, lsn, lsn)});
   writer.reset();
@@ -219,7 +220,7 @@ TEST_F(LogWriterTest, EndFinishesWhatWasSubmitted) {
   EXPECT_EQ(dones.back().durable.lsn, Lsn{100});
 }
 
-TEST_F(LogWriterTest, ReadsFromAnotherThreadSeeWhatIsDurable) {
+TEST_F(DriverLogWriter, ReadsFromAnotherThreadSeeWhatIsDurable) {
   Start();
   for (uint64_t lsn = 1; lsn <= 200; ++lsn) {
     writer->Submit(AppendToLog{Entries(1, lsn, lsn)});
@@ -233,7 +234,7 @@ TEST_F(LogWriterTest, ReadsFromAnotherThreadSeeWhatIsDurable) {
 }
 
 // R7: nothing was written, so the log is not poisoned; whoever waits for it waits a little longer.
-TEST_F(LogWriterTest, WantOfADescriptorIsWaitedFor) {
+TEST_F(DriverLogWriter, WantOfADescriptorIsWaitedFor) {
   Start();
   files.OpenNothing(true);
   uint64_t lsn = 1;
@@ -246,7 +247,7 @@ TEST_F(LogWriterTest, WantOfADescriptorIsWaitedFor) {
   for (const LogDone& done : dones) EXPECT_TRUE(done.status.ok()) << done.status.ToString();
 }
 
-TEST_F(LogWriterTest, EndDoesNotWaitForADescriptor) {
+TEST_F(DriverLogWriter, EndDoesNotWaitForADescriptor) {
   Start();
   files.OpenNothing(true);
   for (uint64_t lsn = 1; lsn <= 8; ++lsn) writer->Submit(AppendToLog{Entries(1, lsn, lsn, 16 << 10)});
@@ -260,13 +261,13 @@ TEST_F(LogWriterTest, EndDoesNotWaitForADescriptor) {
   EXPECT_TRUE(std::none_of(failed, dones.end(), [](const LogDone& done) { return done.status.ok(); }));
 }
 
-class LogWriterSegments : public LogWriterTest {
+class DriverLogWriterSegments : public DriverLogWriter {
  protected:
-  LogWriterSegments() : LogWriterTest(4 << 20) {}
+  DriverLogWriterSegments() : DriverLogWriter(4 << 20) {}
 };
 
 // The next segment is written through in steps: an append that comes in the middle waits for one of them.
-TEST_F(LogWriterSegments, AppendDoesNotWaitForAWholeSegmentToBeMade) {
+TEST_F(DriverLogWriterSegments, AppendDoesNotWaitForAWholeSegmentToBeMade) {
   Start();
   // More than half of the first segment, so that the next one is made ahead of need.
   files.Close();

@@ -1,3 +1,4 @@
+// The loop: order of posts, timers between them, bounds, the end, its clock.
 #include <gtest/gtest.h>
 
 #include <memory>

@@ -1,3 +1,4 @@
+// Whether the process that held a lock file before lives still.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -13,9 +14,9 @@ namespace {
 
 using backup::EarlierLife;
 
-class ProcessTraceTest : public testing::Test {
+class RuntimeProcessTrace : public testing::Test {
  protected:
-  ProcessTraceTest() { WriteFile(lock_, ""); }
+  RuntimeProcessTrace() { WriteFile(lock_, ""); }
   // The trace of a child that lives until it is killed.
   ProcessTrace TraceOfChild(pid_t& child) {
     int told[2];
@@ -41,7 +42,7 @@ class ProcessTraceTest : public testing::Test {
   const std::string lock_ = temp_ / "lock";
 };
 
-TEST_F(ProcessTraceTest, LockThatIsHeldHereHadADeadOwner) {
+TEST_F(RuntimeProcessTrace, LockThatIsHeldHereHadADeadOwner) {
   const ProcessTrace own = TraceThisProcess(lock_);
   ASSERT_FALSE(own.boot.empty());
   ASSERT_NE(own.inode, 0u);
@@ -52,7 +53,7 @@ TEST_F(ProcessTraceTest, LockThatIsHeldHereHadADeadOwner) {
   EXPECT_EQ(FollowTrace(left, own), EarlierLife::kMachineRestarted);
 }
 
-TEST_F(ProcessTraceTest, CopiedLockIsAnotherOne) {
+TEST_F(RuntimeProcessTrace, CopiedLockIsAnotherOne) {
   const ProcessTrace left = TraceThisProcess(lock_);
   std::filesystem::copy_file(lock_, temp_ / "copy");
   const ProcessTrace own = TraceThisProcess(temp_ / "copy");
@@ -65,7 +66,7 @@ TEST_F(ProcessTraceTest, CopiedLockIsAnotherOne) {
   EXPECT_EQ(FollowTrace(of_a_container, own), EarlierLife::kUnknown);
 }
 
-TEST_F(ProcessTraceTest, TableOfProcessesTellsWhoLives) {
+TEST_F(RuntimeProcessTrace, TableOfProcessesTellsWhoLives) {
   WriteFile(temp_ / "other lock", "");
   const ProcessTrace own = TraceThisProcess(lock_);
   pid_t child = 0;
@@ -84,7 +85,7 @@ TEST_F(ProcessTraceTest, TableOfProcessesTellsWhoLives) {
   EXPECT_EQ(FollowTrace(left, own), EarlierLife::kGone);
 }
 
-TEST_F(ProcessTraceTest, NothingIsConcludedFromNothing) {
+TEST_F(RuntimeProcessTrace, NothingIsConcludedFromNothing) {
   const ProcessTrace own = TraceThisProcess(lock_);
   EXPECT_EQ(FollowTrace(ProcessTrace{}, own), EarlierLife::kUnknown);
   EXPECT_EQ(FollowTrace(own, ProcessTrace{}), EarlierLife::kUnknown);

@@ -1,3 +1,4 @@
+// Lines of the log about views and about who serves: each change once.
 #include <gtest/gtest.h>
 
 #include "runtime/replica_watch.h"

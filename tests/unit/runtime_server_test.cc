@@ -1,3 +1,4 @@
+// The server of Thrift services: ports, seats of clients, operators and peers, memory (G8), the end.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>

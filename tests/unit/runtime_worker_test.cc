@@ -1,3 +1,4 @@
+// A thread for tasks: in order, and its end.
 #include <gtest/gtest.h>
 
 #include <condition_variable>

@@ -1,3 +1,4 @@
+// How many file descriptors a node plans for, and what is left for clients.
 #include <gtest/gtest.h>
 
 #include "server/descriptors.h"

@@ -1,3 +1,4 @@
+// Calls to resource managers over real sockets: lanes, time, answers that are not believed.
 #include <gtest/gtest.h>
 #include <thrift/processor/TMultiplexedProcessor.h>
 
@@ -109,9 +110,9 @@ class ResourceManager final : public wire::ParticipantIf {
   std::unique_ptr<Server> server_;
 };
 
-class ForeignCallerTest : public testing::Test {
+class CoordinatorForeignCaller : public testing::Test {
  protected:
-  ForeignCallerTest() {
+  CoordinatorForeignCaller() {
     rm_.Set([&] { rm_.vote.status = wire::ParticipantStatus::OK; });
     rm_.Set([&] { rm_.vote.vote = wire::Vote::YES; });
   }
@@ -147,7 +148,7 @@ class ForeignCallerTest : public testing::Test {
   std::optional<ForeignCaller> caller_;  // goes first
 };
 
-TEST_F(ForeignCallerTest, VotesAndEndsComeBack) {
+TEST_F(CoordinatorForeignCaller, VotesAndEndsComeBack) {
   Start();
   const ForeignReply yes = Ask(ForeignVerb::kPrepare);
   EXPECT_TRUE(yes.reached);
@@ -165,7 +166,7 @@ TEST_F(ForeignCallerTest, VotesAndEndsComeBack) {
 }
 
 // The rules that assent.thrift gives for PrepareReply.
-TEST_F(ForeignCallerTest, OnlyAWholeAnswerToThisRequestIsAVote) {  // I-A3
+TEST_F(CoordinatorForeignCaller, OnlyAWholeAnswerToThisRequestIsAVote) {  // I-A3
   Start();
   const auto reached = [&] {
     const ForeignReply reply = Ask(ForeignVerb::kPrepare);
@@ -202,7 +203,7 @@ TEST_F(ForeignCallerTest, OnlyAWholeAnswerToThisRequestIsAVote) {  // I-A3
   EXPECT_TRUE(reached());
 }
 
-TEST_F(ForeignCallerTest, SlowPrepareHoldsUpNeitherCommitNorRecovery) {
+TEST_F(CoordinatorForeignCaller, SlowPrepareHoldsUpNeitherCommitNorRecovery) {
   rm_.Set([&] { rm_.slow_prepare = true; });
   Start();
   for (uint64_t seq = 1; seq <= 6; ++seq) {  // more than there are connections
@@ -214,7 +215,7 @@ TEST_F(ForeignCallerTest, SlowPrepareHoldsUpNeitherCommitNorRecovery) {
   for (int i = 0; i < 6; ++i) EXPECT_EQ(Next().verb, ForeignVerb::kPrepare);
 }
 
-TEST_F(ForeignCallerTest, AsManyFinishAsPrepareAndNoneHoldsUpTheList) {
+TEST_F(CoordinatorForeignCaller, AsManyFinishAsPrepareAndNoneHoldsUpTheList) {
   rm_.Set([&] { rm_.slow_finish = true; });  // until four of them are there
   Start();
   for (uint64_t seq = 1; seq <= 3; ++seq) caller_->Call(kGroup, {"rm", ForeignVerb::kCommit, Txn(seq), ""});
@@ -224,7 +225,7 @@ TEST_F(ForeignCallerTest, AsManyFinishAsPrepareAndNoneHoldsUpTheList) {
 }
 
 // The core would count it as lost, and call once more.
-TEST_F(ForeignCallerTest, CallThatFoundNoConnectionFreeInItsTimeIsUnsent) {
+TEST_F(CoordinatorForeignCaller, CallThatFoundNoConnectionFreeInItsTimeIsUnsent) {
   ForeignCallerOptions options;
   options.wait_max_ms = -1;
   Start(options);
@@ -233,7 +234,7 @@ TEST_F(ForeignCallerTest, CallThatFoundNoConnectionFreeInItsTimeIsUnsent) {
   EXPECT_NE(reply.detail.find("taken up"), std::string::npos) << reply.detail;
 }
 
-TEST_F(ForeignCallerTest, RecoverReadsAllPages) {
+TEST_F(CoordinatorForeignCaller, RecoverReadsAllPages) {
   rm_.Set([&] { rm_.in_doubt = {Txn(1), Txn(2), Txn(5), {kGroup, Epoch{2}, 1}, {kGroup, Epoch{2}, 9}}; });
   Start();
   const ForeignReply all = Ask(ForeignVerb::kRecover);
@@ -241,7 +242,7 @@ TEST_F(ForeignCallerTest, RecoverReadsAllPages) {
   EXPECT_EQ(all.prepared, rm_.in_doubt);
 }
 
-TEST_F(ForeignCallerTest, RecoverListThatIsNotOursOrNeverEndsIsNotBelieved) {
+TEST_F(CoordinatorForeignCaller, RecoverListThatIsNotOursOrNeverEndsIsNotBelieved) {
   Start();
   rm_.Set([&] { rm_.in_doubt = {{{GroupKind::kCoordinator, 2}, Epoch{1}, 1}}; });
   EXPECT_FALSE(Ask(ForeignVerb::kRecover).reached);
@@ -250,7 +251,7 @@ TEST_F(ForeignCallerTest, RecoverListThatIsNotOursOrNeverEndsIsNotBelieved) {
   EXPECT_FALSE(Ask(ForeignVerb::kRecover).reached);
 }
 
-TEST_F(ForeignCallerTest, FullQueueAndUnknownNameAreAnsweredAtOnce) {  // G8
+TEST_F(CoordinatorForeignCaller, FullQueueAndUnknownNameAreAnsweredAtOnce) {  // G8
   rm_.Set([&] { rm_.slow_prepare = true; });
   ForeignCallerOptions options;
   options.queue_max = 2;
@@ -271,7 +272,7 @@ TEST_F(ForeignCallerTest, FullQueueAndUnknownNameAreAnsweredAtOnce) {  // G8
   EXPECT_TRUE(Next().unsent);
 }
 
-TEST_F(ForeignCallerTest, DeadResourceManagerIsNotReachedAndTheCallerEndsPromptly) {
+TEST_F(CoordinatorForeignCaller, DeadResourceManagerIsNotReachedAndTheCallerEndsPromptly) {
   Start();
   rm_.Stop();
   for (const ForeignVerb verb :
@@ -283,7 +284,7 @@ TEST_F(ForeignCallerTest, DeadResourceManagerIsNotReachedAndTheCallerEndsPromptl
   }
 }
 
-TEST_F(ForeignCallerTest, DestroyedWhileACallHangs) {
+TEST_F(CoordinatorForeignCaller, DestroyedWhileACallHangs) {
   rm_.Set([&] { rm_.slow_prepare = true; });
   Start();
   caller_->Call(kGroup, {"rm", ForeignVerb::kPrepare, Txn(1), ""});

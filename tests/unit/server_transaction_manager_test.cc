@@ -1,3 +1,4 @@
+// The Thrift service for clients over a real socket, with a core that answers as the test says.
 #include <gtest/gtest.h>
 #include <thrift/processor/TMultiplexedProcessor.h>
 

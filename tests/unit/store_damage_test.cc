@@ -1,3 +1,5 @@
+// G7: whatever becomes of the bytes of a store's file, it never answers with a wrong row, nor
+// with a missing one.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -8,8 +10,6 @@
 #include "store_testing.h"
 #include "temp_directory.h"
 
-// G7: whatever becomes of the bytes of a store's file, it never answers with a wrong row, nor
-// with a missing one.
 namespace assent {
 namespace {
 

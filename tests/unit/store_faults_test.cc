@@ -1,3 +1,4 @@
+// The store over a disk that fails, kills and loses power at chosen places.
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
@@ -11,7 +12,6 @@
 #include "store_testing.h"
 #include "temp_directory.h"
 
-// The store over a disk that fails, kills and loses power at chosen places.
 namespace assent {
 namespace {
 

@@ -1,3 +1,4 @@
+// Snapshots of a store that is written to, and a snapshot in the place of a store, whatever crashes.
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 

@@ -1,3 +1,4 @@
+// The store: rows, scans, batches, checkpoints (R13), replay, digests, refusals of what is not ours.
 #include "store/store.h"
 
 #include <gtest/gtest.h>

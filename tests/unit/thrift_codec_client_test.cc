@@ -1,3 +1,4 @@
+// Requests and replies between clients and coordinators: every one comes back, bad ones are refused.
 #include <gtest/gtest.h>
 
 #include "assent_constants.h"

@@ -1,3 +1,6 @@
+// Bytes of a hostile or broken peer into every decoder: whatever they are, the worst that comes of them is an
+// exception of Thrift's, which the transport layer catches, or a Status. Under the sanitizers this looks for
+// more than crashes.
 #include <gtest/gtest.h>
 #include <thrift/Thrift.h>
 
@@ -8,9 +11,6 @@
 #include "thrift/peer_wire.h"
 #include "thrift_samples.h"
 
-// Bytes of a hostile or broken peer into every decoder: whatever they are, the worst that comes of them is an
-// exception of Thrift's, which the transport layer catches, or a Status. Under the sanitizers this looks for
-// more than crashes.
 namespace assent {
 namespace {
 

@@ -1,3 +1,4 @@
+// Batches of messages between nodes: order, bounds, and who may speak for whom.
 #include <gtest/gtest.h>
 
 #include "common/message_codec.h"

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "client/outcome.h"
-#include "coordinator_harness.h"
+#include "coordinator_testing.h"
 #include "participant_testing.h"
 
 namespace assent {

@@ -2,7 +2,7 @@
 // them, and at each effect of the recovery that follows, and what is recovered is compared with a model. The
 // same with an EIO at each effect, and with a disk that fills up at each size. (R4, R7, R8,
 // R9, R13's trimming)
-#include "tests/unit/wal_test_util.h"
+#include "tests/unit/wal_testing.h"
 
 namespace assent::wal {
 namespace {

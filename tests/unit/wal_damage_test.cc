@@ -3,7 +3,7 @@
 // mean nothing have no effect; nothing else ever happens.
 #include <array>
 
-#include "tests/unit/wal_test_util.h"
+#include "tests/unit/wal_testing.h"
 #include "wal/inspect.h"
 
 namespace assent::wal {

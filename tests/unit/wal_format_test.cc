@@ -1,5 +1,5 @@
 // wal/format.h: what is encoded is decoded, and no other bytes, key or place pass for it.
-#include "tests/unit/wal_test_util.h"
+#include "tests/unit/wal_testing.h"
 #include "wal/format.h"
 
 namespace assent::wal {

@@ -1,5 +1,5 @@
 // wal/inspect.h: says what is there, sound or not, and touches nothing.
-#include "tests/unit/wal_test_util.h"
+#include "tests/unit/wal_testing.h"
 #include "wal/inspect.h"
 
 namespace assent::wal {

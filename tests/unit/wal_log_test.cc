@@ -1,5 +1,5 @@
 // wal/log.h without faults: what is appended is what is read, here and after a restart.
-#include "tests/unit/wal_test_util.h"
+#include "tests/unit/wal_testing.h"
 #include "wal/log.h"
 
 namespace assent::wal {

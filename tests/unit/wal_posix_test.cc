@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "tests/unit/temp_directory.h"
-#include "tests/unit/wal_test_util.h"
+#include "tests/unit/wal_testing.h"
 #include "wal/posix_file.h"
 
 namespace assent::wal {

@@ -1,6 +1,6 @@
 // R8 and R9 where a power cut meets an unsynced tail: any subset of its sectors may survive, over zeros or
 // over what an earlier life of the segment left there.
-#include "tests/unit/wal_test_util.h"
+#include "tests/unit/wal_testing.h"
 
 namespace assent::wal {
 namespace {

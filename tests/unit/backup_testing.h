@@ -11,7 +11,7 @@
 #include "backup/replication.h"
 #include "backup/timing.h"
 #include "common/records.h"
-#include "tests/unit/backup_fakes.h"
+#include "tests/unit/backup_memory_log.h"
 
 // One ReplicationCore with a log in memory, its events fed and its effects looked at by hand.
 namespace assent::backup {
