@@ -1,8 +1,9 @@
 #include "common/coverage.h"
 
 namespace assent {
+namespace {
 
-std::string_view ToString(Situation situation) {
+constexpr std::string_view NameOf(Situation situation) {
   switch (situation) {
     case Situation::kTakeoverDuringCatchUp:
       return "takeover during catch up";
@@ -141,7 +142,16 @@ std::string_view ToString(Situation situation) {
     case Situation::kLeaderHeardOf:
       return "new primary heard of";
   }
-  return "?";
+  return "";
+}
+
+static_assert(!NameOf(Situation::kLast).empty() && NameOf(static_cast<Situation>(kSituations)).empty(),
+              "Situation::kLast is not the last one");
+
+}  // namespace
+
+std::string_view ToString(Situation situation) {
+  return NameOf(situation);
 }
 
 }  // namespace assent

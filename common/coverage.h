@@ -78,8 +78,9 @@ enum class Situation : uint8_t {
   kRunningLifeRefused,        // a second process of a node was not started
   kUnknownLifeRefused,        // a copy of a node's files was not started: the original may still run
   kMachineRestartWatched,     // a node was started once its machine's earlier life was silent for long
+  kLast = kMachineRestartWatched
 };
-inline constexpr size_t kSituations = static_cast<size_t>(Situation::kMachineRestartWatched) + 1;
+inline constexpr size_t kSituations = static_cast<size_t>(Situation::kLast) + 1;
 
 std::string_view ToString(Situation situation);  // "tombstone written"
 

@@ -50,8 +50,9 @@ enum class FaultKind : uint8_t {
   kRemoveReplica,     // an operator does
   kAddReplica,
   kPromote,
+  kLast = kPromote
 };
-inline constexpr size_t kFaultKinds = static_cast<size_t>(FaultKind::kPromote) + 1;
+inline constexpr size_t kFaultKinds = static_cast<size_t>(FaultKind::kLast) + 1;
 std::string_view ToString(FaultKind kind);
 
 // A fault's number, as independent choices.

@@ -2,8 +2,10 @@
 
 #include <array>
 #include <cstring>
+#include <iterator>
 #include <string_view>
 
+#include "common/check.h"
 #include "store/checksum_vfs.h"
 #include "store/sqlite_handle.h"
 
@@ -21,6 +23,33 @@ uint32_t BigEndian(const char* bytes) {
   for (int i = 0; i < 4; ++i) number = number << 8 | static_cast<unsigned char>(bytes[i]);
   return number;
 }
+
+constexpr const char* NameOf(Table table) {
+  switch (table) {
+    case Table::kData:
+      return "data";
+    case Table::kPrepared:
+      return "prepared";
+    case Table::kDecided:
+      return "decided";
+    case Table::kMark:
+      return "mark";
+    case Table::kOutcome:
+      return "outcome";
+    case Table::kFloor:
+      return "floor";
+    case Table::kDecision:
+      return "decision";
+    case Table::kMeta:
+      return "meta";
+  }
+  return nullptr;
+}
+
+// Numbered from 1 on: a file has the tables of kTables.
+static_assert(NameOf(kTables[std::size(kTables) - 1]) != nullptr &&
+                  NameOf(static_cast<Table>(std::size(kTables) + 1)) == nullptr,
+              "kTables lacks a table");
 
 // The statements as SQLite keeps them in sqlite_schema, in the order of their making.
 std::string SchemaSql() {
@@ -40,26 +69,9 @@ std::string SchemaSql() {
 }  // namespace
 
 const char* TableName(Table table) {
-  switch (table) {
-    case Table::kData:
-      return "data";
-    case Table::kPrepared:
-      return "prepared";
-    case Table::kDecided:
-      return "decided";
-    case Table::kMark:
-      return "mark";
-    case Table::kOutcome:
-      return "outcome";
-    case Table::kFloor:
-      return "floor";
-    case Table::kDecision:
-      return "decision";
-    case Table::kMeta:
-      return "meta";
-  }
-  ASSENT_CHECK(false, "table", table);
-  return "";
+  const char* const name = NameOf(table);
+  ASSENT_CHECK(name != nullptr, "table", table);
+  return name;
 }
 
 Status CheckFileHeader(sqlite3* db, const std::string& path) {

@@ -36,6 +36,23 @@ constexpr size_t kStructBytes = 192;
 // Overdue connections are looked for so often.
 constexpr std::chrono::milliseconds kSweepMax{500};
 
+constexpr std::string_view OwnersOf(Seat seat) {
+  switch (seat) {
+    case Seat::kNone:
+    case Seat::kUnclaimed:
+      return "nobody";
+    case Seat::kClient:
+      return "clients";
+    case Seat::kOperator:
+      return "operators";
+    case Seat::kPeer:
+      return "peers";
+  }
+  return "";
+}
+static_assert(!OwnersOf(Seat::kLast).empty() && OwnersOf(static_cast<Seat>(kSeatKinds)).empty(),
+              "Seat::kLast is not the last one");
+
 [[noreturn]] void NoMemoryFor(size_t bytes, const char* what) {
   throw TTransportException(TTransportException::UNKNOWN,
                             "no memory for a message of " + std::to_string(bytes) +
@@ -349,8 +366,8 @@ void Server::Claim(Connection& connection, Seat seat) {
       return Sit(connection, seat);
     if (gone) throw TTransportException(TTransportException::END_OF_FILE, "told to end");
   }
-  const char* whose = seat == Seat::kClient ? "clients" : seat == Seat::kPeer ? "peers" : "operators";
-  Refuse("all " + std::to_string(SeatsMax(seat)) + " connections for " + whose + " are taken, and busy");
+  Refuse("all " + std::to_string(SeatsMax(seat)) + " connections for " + std::string(OwnersOf(seat)) +
+         " are taken, and busy");
   throw TTransportException(TTransportException::END_OF_FILE, "no seat");
 }
 

@@ -45,8 +45,15 @@
 // (G8); after Stop() no thread of this server runs and no handler will be entered.
 namespace assent {
 
-enum class Seat : uint8_t { kNone, kUnclaimed, kClient, kOperator, kPeer };  // kNone: about to end
-inline constexpr size_t kSeatKinds = 5;
+enum class Seat : uint8_t {
+  kNone,  // about to end
+  kUnclaimed,
+  kClient,
+  kOperator,
+  kPeer,
+  kLast = kPeer
+};
+inline constexpr size_t kSeatKinds = static_cast<size_t>(Seat::kLast) + 1;
 
 struct ServiceOptions {
   Seat seat = Seat::kClient;
