@@ -1,5 +1,7 @@
 #pragma once
 
+#include <assent/client.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -7,8 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "client/client.h"
+#include "common/operations.h"
 #include "common/placement.h"
+#include "common/status.h"
 
 // The standard workloads of `assent bench`. Each knows how to load its rows, what one transaction does, and
 // what must hold at the end.

@@ -1,12 +1,13 @@
 #include "cli/report.h"
 
+#include <assent/token_text.h>
+
 #include <iostream>
 #include <string>
 
 #include "cli/json.h"
 #include "cli/parse_operation.h"
 #include "cli/program.h"
-#include "client/token_text.h"
 
 namespace assent::cli {
 namespace {

@@ -1,9 +1,10 @@
 #pragma once
 
+#include <assent/client.h>
+
 #include <vector>
 
 #include "cli/output.h"
-#include "client/client.h"
 
 // How the commands show what a cluster answered.
 namespace assent::cli {

@@ -1,4 +1,4 @@
-#include "client/client.h"
+#include <assent/client.h>
 
 #include <utility>
 

@@ -1,11 +1,12 @@
 #pragma once
 
+#include <assent/client.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "client/client.h"
 #include "client/outcome.h"
 #include "client/session.h"
 

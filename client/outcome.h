@@ -1,9 +1,10 @@
 #pragma once
 
+#include <assent/client.h>
+
 #include <cstdint>
 #include <string>
 
-#include "client/client.h"
 #include "common/client_api.h"
 
 // Decides, after each send of a commit request, what the application may be told about its outcome: the one

@@ -51,19 +51,20 @@ std::unique_ptr<Connection<wire::TransactionManagerClient>> Session::MakeConnect
 
 Status Session::FindLeader(Deadline deadline) {
   connection_.reset();
-  Status last(StatusCode::kUnavailable, "the deadline passed");
+  std::string reasons;
   bool all_foreign = true;
   const size_t count = addresses_.size();
   // Each round begins where the last ended: a node whose news are old is not asked first again.
   for (size_t i = 0; i < count && MillisLeft(deadline) > 0; ++i) {
     const Address address = addresses_[next_address_];
     next_address_ = (next_address_ + 1) % addresses_.size();
-    last = AskNode(address, deadline);
-    if (last.ok()) return last;
-    all_foreign = all_foreign && last.code() == StatusCode::kForeign;
+    const Status asked = AskNode(address, deadline);
+    if (asked.ok()) return asked;
+    all_foreign = all_foreign && asked.code() == StatusCode::kForeign;
+    reasons += (reasons.empty() ? "" : "; ") + asked.message();
   }
-  if (all_foreign) return last;
-  return Status(StatusCode::kUnavailable, last.message());
+  if (reasons.empty()) return Status(StatusCode::kUnavailable, "the deadline passed");
+  return Status(all_foreign ? StatusCode::kForeign : StatusCode::kUnavailable, std::move(reasons));
 }
 
 Status Session::AwaitLeader(Deadline deadline) {
@@ -71,6 +72,7 @@ Status Session::AwaitLeader(Deadline deadline) {
   while (true) {
     Status found = FindLeader(deadline);
     if (found.ok() || found.code() == StatusCode::kForeign || MillisLeft(deadline) == 0) return found;
+    if (!reached_) return found;
     backoff.Pause(deadline);
   }
 }
@@ -91,6 +93,8 @@ Result<Session::LeaderNews> Session::NewsFrom(const Address& address, int timeou
   wire::WhereIsRequest request;
   request.cluster = cluster_;
   wire::WhereIsReply reply;
+  ASSENT_RETURN_IF_ERROR(connection->Open());
+  reached_ = true;
   const CallStatus called =
       connection->Call([&](wire::TransactionManagerClient& client) { client.where_is(reply, request); });
   if (!called.ok()) return called.status;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <assent/client.h>
+
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -11,7 +13,7 @@
 #include <vector>
 
 #include "TransactionManager.h"
-#include "client/client.h"
+#include "common/client_api.h"
 #include "runtime/transport/client.h"
 
 // The connection of one Client: finds the leader of its coordinator group, sends it one request at a time,
@@ -48,9 +50,10 @@ class Session {
   Session(std::vector<Address> addresses, const ClientOptions& options);
 
   // Finds the leader. One round over the addresses known; kUnavailable, or kForeign if all that answered were
-  // of another cluster.
+  // of another cluster. The message has the reason of each.
   Status FindLeader(Deadline deadline);
-  // The same with pauses until the deadline, but kForeign at once.
+  // The same with pauses until the deadline; but kForeign at once, and kUnavailable after one round in which
+  // no connection was made.
   Status AwaitLeader(Deadline deadline);
 
   const ClientOptions& options() const { return options_; }
@@ -124,6 +127,7 @@ class Session {
   const ClientOptions options_;
   std::vector<Address> addresses_;
   size_t next_address_ = 0;  // where the next round begins
+  bool reached_ = false;     // some node accepted a connection
   std::string cluster_;
   GroupId group_{GroupKind::kCoordinator, 0};
   Epoch epoch_{};

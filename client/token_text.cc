@@ -1,4 +1,4 @@
-#include "client/token_text.h"
+#include <assent/token_text.h>
 
 #include <charconv>
 #include <cstdio>

@@ -1,8 +1,9 @@
+#include <assent/client.h>
+
 #include <algorithm>
 #include <iterator>
 #include <utility>
 
-#include "client/client.h"
 #include "client/client_impl.h"
 #include "thrift/codec_client.h"
 #include "thrift/codec_fields.h"

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <assent/operations.h>
+#include <assent/outcome.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -13,14 +16,6 @@
 namespace assent {
 
 enum class RequestId : uint64_t {};  // of one call at one node, for its reply; drawn by the server side
-
-// Work for a foreign resource manager in a one-shot or interactive commit: `payload` is what
-// its prepare gets.
-struct ForeignWork {
-  static constexpr size_t kFields = 2;
-  std::string resource_manager;
-  std::string payload;
-};
 
 // C5: which epoch the request was sent to, which attempt it is, and which sequences the client has done with.
 struct CommitTag {
@@ -69,8 +64,6 @@ struct Rollback {
 };
 
 using ClientRequest = std::variant<OpenSession, Execute, Begin, Work, Commit, Rollback>;
-
-enum class Outcome : uint8_t { kCommitted = 1, kAborted, kUnknown };
 
 struct SessionOpened {
   static constexpr size_t kFields = 3;

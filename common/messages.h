@@ -1,5 +1,7 @@
 #pragma once
 
+#include <assent/outcome.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -17,32 +19,9 @@
 // Messages between nodes. Delivery may lose, repeat and reorder; every receiver copes.
 namespace assent {
 
-// Why a transaction or an attempt aborted.
-enum class AbortReason : uint8_t {
-  kNone = 0,
-  kCheckFailed,     // a `check` operation did not hold
-  kBelowFloor,      // an `add` would fall below its floor
-  kNotANumber,      // `add` on a value that does not lead with a number, or overflow
-  kWounded,         // an older transaction needed a lock (P2): retry, keeping the age
-  kLockTimeout,     // waited too long beside a foreign branch (P2)
-  kBranchLost,      // the shard restarted or failed over in mid-transaction (P3)
-  kVoteTimeout,     // a participant did not vote in time (C7)
-  kExpired,         // the transaction lived too long, or idled (C7)
-  kRolledBack,      // by the client
-  kForeignRefused,  // a foreign participant voted no
-  kTooLarge,        // a branch is over its limits
-  kBelowMark,       // the shard may have forgotten this id (C8), or refused it (P8)
-  kRefusedAttempt,  // this attempt of the token was ended before (C5, C6)
-  kOverloaded,      // a bound of the participant was reached (G8)
-  kTokenExpired,    // below its client's floor or the horizon: what became of it may be forgotten, so this is
-                    // no proof of an abort (C5). In an OnePhaseReply; to clients with UNKNOWN only
-};
 constexpr std::pair<AbortReason, AbortReason> RangeOf(AbortReason) {
   return {AbortReason::kNone, AbortReason::kTokenExpired};
 }
-std::string_view ToString(AbortReason reason);
-// True where the same request may well succeed if simply tried again.
-bool IsTransient(AbortReason reason);
 
 enum class Vote : uint8_t { kYes = 1, kNo, kReadOnly };
 constexpr std::pair<Vote, Vote> RangeOf(Vote) {

@@ -1,87 +1,21 @@
 #pragma once
 
+#include <assent/operations.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
-#include <variant>
-#include <vector>
 
 #include "common/ids.h"
 
-// The operations of a transaction on the data, and their results. Keys and values are bytes.
+// Operations (assent/operations.h) inside Assent: what it asks of them, and what becomes of them in the log.
 namespace assent {
 
-inline constexpr size_t kKeyBytesMax = 1024;            // a key also has at least one byte
-inline constexpr size_t kValueBytesMax = 256 * 1024;    //
-inline constexpr size_t kBranchBytesMax = 1024 * 1024;  // keys and values of one branch together
-inline constexpr size_t kBranchOperationsMax = 4096;    //
-inline constexpr size_t kScanRowsMax = 4096;            // rows that one scan returns; more sets `truncated`
-inline constexpr size_t kResultBytesMax = 1536 * 1024;  // all results of one request; fits a client frame
-
-struct GetOp {
-  static constexpr size_t kFields = 1;
-  std::string key;
-};
-struct PutOp {
-  static constexpr size_t kFields = 2;
-  std::string key;
-  std::string value;
-};
-struct DeleteOp {
-  static constexpr size_t kFields = 1;
-  std::string key;
-};
-// Aborts the transaction unless the key is as stated. A version is the one that a read returned.
-enum class CheckKind : uint8_t { kExists = 1, kAbsent, kValue, kVersion };
 constexpr std::pair<CheckKind, CheckKind> RangeOf(CheckKind) {
   return {CheckKind::kExists, CheckKind::kVersion};
 }
-struct CheckOp {
-  static constexpr size_t kFields = 4;
-  std::string key;
-  CheckKind kind = CheckKind::kExists;
-  std::string value;
-  uint64_t version = 0;
-};
-// Adds to the decimal integer that leads the value (common/number.h); an absent key counts as 0. Aborts if
-// the sum is below `floor` or does not fit 64 bits.
-struct AddOp {
-  static constexpr size_t kFields = 3;
-  std::string key;
-  int64_t delta = 0;
-  std::optional<int64_t> floor;
-};
-// All rows whose key starts with `prefix`, in key order, up to `limit` (0 = kScanRowsMax). `after`, if not
-// empty, starts with `prefix` too: only what comes behind it, so that a scan can go on where
-// one was truncated.
-struct ScanOp {
-  static constexpr size_t kFields = 3;
-  std::string prefix;
-  uint32_t limit = 0;
-  std::string after = {};
-};
-
-using Operation = std::variant<GetOp, PutOp, DeleteOp, CheckOp, AddOp, ScanOp>;
-
-struct ResultRow {
-  static constexpr size_t kFields = 3;
-  std::string key;
-  std::string value;
-  uint64_t version =
-      0;  // LSN of the record that wrote it, in its shard; 0 = written by this transaction itself
-  bool operator==(const ResultRow&) const = default;
-};
-
-// get: the row, if found. scan: its rows. add: the sum in `number`. Others: empty.
-struct OperationResult {
-  static constexpr size_t kFields = 3;
-  std::vector<ResultRow> rows;
-  int64_t number = 0;
-  bool truncated = false;
-  bool operator==(const OperationResult&) const = default;
-};
 
 // One resulting write of a branch, as it is logged: blind deltas are logged as results (P7).
 struct Write {

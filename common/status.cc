@@ -1,4 +1,7 @@
-#include "common/status.h"
+#include <assent/status.h>
+
+#include <cstdio>
+#include <cstdlib>
 
 namespace assent {
 
@@ -31,6 +34,16 @@ std::string_view ToString(StatusCode code) {
 std::string Status::ToString() const {
   if (ok()) return "ok";
   return std::string(assent::ToString(code_)) + ": " + message_;
+}
+
+void internal::EndForMisuse(const Status& status) {
+  if (status.ok()) {
+    std::fprintf(stderr, "assent: check failed: a Result was made of a Status that is ok\n");
+  } else {
+    std::fprintf(stderr, "assent: check failed: value() of a Result that has none: %s\n",
+                 status.message().c_str());
+  }
+  std::abort();
 }
 
 }  // namespace assent

@@ -26,6 +26,9 @@
 
 namespace cpp assent.wire
 namespace py assent
+namespace java org.assent.wire
+namespace go assent
+namespace js assent
 
 // ------------------------------------------------------------------------------------------------ Ids and limits
 

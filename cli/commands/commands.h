@@ -1,11 +1,12 @@
 #pragma once
 
+#include <assent/client.h>
+
 #include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
 #include "cli/output.h"
-#include "client/client.h"
 
 // One function a command (or family): each adds its subcommands to the program and, when chosen, runs and
 // leaves its exit code in Globals.

@@ -1,3 +1,4 @@
+#include <assent/token_text.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -14,7 +15,6 @@
 #include "cli/report.h"
 #include "cli/text.h"
 #include "cli/waiting.h"
-#include "client/token_text.h"
 
 namespace assent::cli {
 namespace {

@@ -128,13 +128,24 @@ CommitResult BankLoad::UntilKnown(Client& client, const Token& token,
   return result;
 }
 
+// Connects also where all nodes are down for a while.
+Result<Client> BankLoad::AwaitClient(const ClientOptions& options) const {
+  const auto begun = steady_clock::now();
+  while (true) {
+    auto client = Client::Connect(addresses_, options);
+    const bool over = steady_clock::now() - begun > std::chrono::milliseconds(options.deadline_ms);
+    if (client.ok() || over) return client;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 void BankLoad::RunOneShot(uint32_t who, Tally& tally) {
   ClientOptions options;
   options.deadline_ms = kCallMs;
   options.attempts = 1'000;
   ClientOptions brief = options;
   brief.deadline_ms = kBriefMs;
-  auto client = Client::Connect(addresses_, options);
+  auto client = AwaitClient(options);
   if (!client.ok()) {
     tally.problem = client.status().ToString();
     return;
@@ -186,7 +197,7 @@ void BankLoad::RunInteractive(uint32_t who, Tally& tally) {
   ClientOptions options;
   options.deadline_ms = kCallMs;
   options.attempts = 1'000;
-  auto client = Client::Connect(addresses_, options);
+  auto client = AwaitClient(options);
   if (!client.ok()) {
     tally.problem = client.status().ToString();
     return;

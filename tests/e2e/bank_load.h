@@ -1,5 +1,7 @@
 #pragma once
 
+#include <assent/client.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -11,7 +13,6 @@
 
 #include "bench/tpcb.h"
 #include "cli/cluster_view.h"
-#include "client/client.h"
 #include "common/placement.h"
 #include "common/status.h"
 #include "tests/e2e/test_cluster.h"
@@ -72,6 +73,7 @@ class BankLoad {
     std::string problem;  // what must not happen
   };
 
+  Result<Client> AwaitClient(const ClientOptions& options) const;
   void RunOneShot(uint32_t who, Tally& tally);
   void RunInteractive(uint32_t who, Tally& tally);
   CommitResult UntilKnown(Client& client, const Token& token, const std::vector<Operation>& operations,

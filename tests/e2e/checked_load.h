@@ -1,9 +1,10 @@
 #pragma once
 
+#include <assent/client.h>
+
 #include <cstdint>
 #include <functional>
 
-#include "client/client.h"
 #include "sim/checker/workload.h"
 #include "tests/e2e/test_cluster.h"
 

@@ -1,6 +1,7 @@
 // A node's data on a real file system that is really full (ENOSPC): clients get typed errors or UNKNOWN, the
 // node says what to do, its groups go on elsewhere, and after space was freed, whether the node is restarted
 // or not, every acknowledged commit is there and the replicas are equal.
+#include <assent/client.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -21,7 +22,6 @@
 #include <vector>
 
 #include "cli/audit.h"
-#include "client/client.h"
 #include "tests/e2e/test_cluster.h"
 
 namespace assent::e2e {

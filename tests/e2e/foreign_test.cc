@@ -1,6 +1,7 @@
 // A resource manager of somebody else's (examples/ledger, in Python, with a durable file of its own) takes
 // part in transactions beside two shards: whichever of coordinator and resource manager dies at whichever
 // moment, the ledger's file and the shards agree, and nothing stays in doubt at either (G1, G6).
+#include <assent/client.h>
 #include <gtest/gtest.h>
 #include <sys/prctl.h>
 
@@ -18,7 +19,6 @@
 
 #include "Participant.h"
 #include "cli/audit.h"
-#include "client/client.h"
 #include "common/number.h"
 #include "runtime/transport/client.h"
 #include "tests/e2e/test_cluster.h"

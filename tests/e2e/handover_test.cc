@@ -1,5 +1,6 @@
 // `assent group drain` and `promote` under load, as an operator runs them before a node's maintenance: every
 // transaction that was begun commits, at its first attempt.
+#include <assent/client.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -10,7 +11,6 @@
 #include <thread>
 #include <vector>
 
-#include "client/client.h"
 #include "tests/e2e/test_cluster.h"
 
 namespace assent::e2e {

@@ -1,12 +1,12 @@
 // Operations as people write them at the command line: what is read, what is refused and how, and the way
 // back.
+#include <assent/client.h>
 #include <gtest/gtest.h>
 
 #include <random>
 #include <string>
 
 #include "cli/parse_operation.h"
-#include "client/client.h"
 
 namespace assent::cli {
 namespace {

@@ -1,4 +1,5 @@
 // Text for people and shells: UTF-8, Base64, escapes, cells of tables, tokens, exit codes.
+#include <assent/token_text.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -8,7 +9,6 @@
 #include "cli/parse_operation.h"
 #include "cli/program.h"
 #include "cli/text.h"
-#include "client/token_text.h"
 #include "common/edit_distance.h"
 
 namespace assent::cli {

@@ -1,9 +1,9 @@
 // The client library against a coordinator that fails in one chosen way: results, outcomes (G3, G4), scans,
 // interactive transactions.
-#include "client/client.h"
-
+#include <assent/client.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <random>
 
 #include "client_fake_coordinator.h"
@@ -261,10 +261,35 @@ TEST(Client, NobodyThereIsUnavailableAndBadAddressInvalid) {
     address = coordinator.address();
   }
   ClientOptions options = Quick();
-  options.deadline_ms = 50;
-  EXPECT_EQ(Client::Connect({address}, options).status().code(), StatusCode::kUnavailable);
+  options.deadline_ms = 600'000;
+  const auto begun = std::chrono::steady_clock::now();
+  const Status nobody = Client::Connect({address, kNoSuchHost}, options).status();
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::minutes(1)) << "it did not fail at once";
+  EXPECT_EQ(nobody.code(), StatusCode::kUnavailable);
+  EXPECT_NE(nobody.message().find("cannot connect to " + address + ": Connection refused; "),
+            std::string::npos)
+      << nobody.message();
+  EXPECT_NE(nobody.message().find(kNoSuchHost), std::string::npos) << nobody.message();
   EXPECT_EQ(Client::Connect({"nonsense"}, options).status().code(), StatusCode::kInvalid);
   EXPECT_EQ(Client::Connect({}, options).status().code(), StatusCode::kInvalid);
+}
+
+// As in the midst of a failover.
+TEST(Client, NodeThatKnowsNoLeaderIsWaitedFor) {
+  std::string address;
+  {
+    Coordinator coordinator;
+    address = coordinator.address();
+  }
+  Coordinator ignorant;
+  ignorant.knows_leader = false;
+  ClientOptions options = Quick();
+  options.deadline_ms = 200;
+  const auto begun = std::chrono::steady_clock::now();
+  const Status waited = Client::Connect({address, ignorant.address()}, options).status();
+  EXPECT_GE(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(options.deadline_ms));
+  EXPECT_EQ(waited.code(), StatusCode::kUnavailable);
+  EXPECT_NE(waited.message().find("knows no leader"), std::string::npos) << waited.message();
 }
 
 TEST(Client, AcknowledgesWhatItReturned) {  // C5

@@ -1,10 +1,10 @@
 // A leader of the coordinator group that is there and does not answer: stopped, or cut off from the client.
 // Nothing here ends by a timeout.
+#include <assent/client.h>
 #include <gtest/gtest.h>
 
 #include <future>
 
-#include "client/client.h"
 #include "client_fake_coordinator.h"
 
 namespace assent {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <assent/client.h>
+
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -12,7 +14,6 @@
 #include <vector>
 
 #include "TransactionManager.h"
-#include "client/client.h"
 #include "runtime/transport/server.h"
 
 // A coordinator group in a few lines, for the client library's tests: keeps C5's promises about tokens, and

@@ -2,5 +2,5 @@ assent_test(directory_embedded_test directory_embedded_test.cc LINK assent_direc
 assent_test(directory_race_test directory_race_test.cc LINK assent_directory)
 assent_test(directory_files_test directory_files_test.cc LINK assent_directory)
 assent_test(config_test config_test.cc LINK assent_config)
-target_compile_definitions(config_test PRIVATE ASSENT_DOCS="${CMAKE_SOURCE_DIR}/docs")
+target_compile_definitions(config_test PRIVATE ASSENT_DOCS="${PROJECT_SOURCE_DIR}/docs")
 assent_test(data_directory_test data_directory_test.cc LINK assent_config)

@@ -1,4 +1,4 @@
-include(${CMAKE_SOURCE_DIR}/cmake/thrift.cmake)
+include(${PROJECT_SOURCE_DIR}/cmake/thrift.cmake)
 assent_thrift(runtime_echo_thrift echo.thrift)
 
 foreach(part framed server client link loop call_gate log_lines)

@@ -1,5 +1,12 @@
 #pragma once
 
+#include <assent/export.h>
+#include <assent/ids.h>
+#include <assent/operations.h>
+#include <assent/outcome.h>
+#include <assent/status.h>
+
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -7,12 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "common/client_api.h"
-#include "common/ids.h"
-#include "common/operations.h"
-#include "common/status.h"
-
-// The library for applications: transactions over an Assent cluster.
+// The library for applications: transactions over an Assent cluster. (C5, P2 and the like are rules of
+// docs/PROTOCOL.md in Assent's source.)
 //
 //   auto client = Client::Connect({"127.0.0.1:7401", "127.0.0.1:7402"});
 //   if (!client.ok()) {
@@ -44,7 +47,7 @@
 // Tokens (C5). Each commit carries a token, under which it takes effect at most once. The library draws one
 // for each call. An application that must know the outcome even if it crashes itself draws the token first,
 // stores it with the operations, and after a restart executes the same operations with the same token again:
-// it gets the outcome of the first time, or the effect that did not happen yet (client/token_text.h: a token
+// it gets the outcome of the first time, or the effect that did not happen yet (assent/token_text.h: a token
 // as text). The cluster remembers outcomes for a limited time (an hour unless configured otherwise); after it
 // the answer is kUnknown, and nothing is run.
 //
@@ -53,22 +56,22 @@
 // of the same Client waits in vain.
 namespace assent {
 
-// Operations. Keys and values are bytes; limits in common/operations.h.
+// Operations. Keys and values are bytes; limits in assent/operations.h.
 namespace op {
-Operation Get(std::string key);
-Operation Put(std::string key, std::string value);
-Operation Delete(std::string key);
+ASSENT_API Operation Get(std::string key);
+ASSENT_API Operation Put(std::string key, std::string value);
+ASSENT_API Operation Delete(std::string key);
 // Adds to the decimal integer that leads the value (an absent key counts as 0); aborts where the sum would be
 // less than `floor`.
-Operation Add(std::string key, int64_t delta, std::optional<int64_t> floor = std::nullopt);
+ASSENT_API Operation Add(std::string key, int64_t delta, std::optional<int64_t> floor = std::nullopt);
 // The rows whose keys start with `prefix`, in order, and behind `after` if that is not empty; limit 0 =
 // kScanRowsMax. The result's `truncated` says that there may be more, behind the last row.
-Operation Scan(std::string prefix, uint32_t limit = 0, std::string after = {});
+ASSENT_API Operation Scan(std::string prefix, uint32_t limit = 0, std::string after = {});
 // Checks abort the transaction unless the key is as stated.
-Operation CheckExists(std::string key);
-Operation CheckAbsent(std::string key);
-Operation CheckValue(std::string key, std::string value);
-Operation CheckVersion(std::string key, uint64_t version);  // as a read returned it
+ASSENT_API Operation CheckExists(std::string key);
+ASSENT_API Operation CheckAbsent(std::string key);
+ASSENT_API Operation CheckValue(std::string key, std::string value);
+ASSENT_API Operation CheckVersion(std::string key, uint64_t version);  // as a read returned it
 }  // namespace op
 
 struct ClientOptions {
@@ -104,7 +107,7 @@ struct CommitResult {
 };
 
 // One line for people: "committed c1.4.93e4", "aborted: check failed: ...", "unknown: ...".
-std::string Describe(const CommitResult& result);
+ASSENT_API std::string Describe(const CommitResult& result);
 
 class Client;
 
@@ -116,7 +119,7 @@ class Client;
 // many. So their failures show there. An error of any call ends the transaction: kConflict if it was aborted
 // (begin a new one with BeginAgain), kUnavailable if the coordinator was lost; it has then had no effect, and
 // Commit says the same.
-class Transaction {
+class ASSENT_API Transaction {
  public:
   Transaction(Transaction&&) noexcept;
   Transaction& operator=(Transaction&&) noexcept;
@@ -147,16 +150,18 @@ class Transaction {
 
  private:
   friend class Client;
-  struct Impl;
+  struct ASSENT_HIDDEN Impl;
   explicit Transaction(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 
-class Client {
+class ASSENT_API Client {
  public:
   // Reaches one of `addresses` ("host:port"; one is enough, the others are for when it is down) and the
-  // leader of a coordinator group. kUnavailable after deadline_ms, kForeign if it is another cluster,
-  // kInvalid for a bad address.
+  // leader of a coordinator group, which is waited for until deadline_ms while some node accepts connections:
+  // a group that fails over has no leader for some seconds. kUnavailable if none came, or at once if nobody
+  // listens at any address; kForeign if it is another cluster, kInvalid for a bad address. The message has
+  // the reason of each address.
   static Result<Client> Connect(std::vector<std::string> addresses, ClientOptions options = {});
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;
@@ -198,7 +203,7 @@ class Client {
 
  private:
   friend class Transaction;
-  struct Impl;
+  struct ASSENT_HIDDEN Impl;
   explicit Client(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;
 };
