@@ -151,7 +151,7 @@ class ASSENT_API Transaction {
  private:
   friend class Client;
   struct ASSENT_HIDDEN Impl;
-  explicit Transaction(std::unique_ptr<Impl> impl);
+  ASSENT_HIDDEN explicit Transaction(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 
@@ -204,7 +204,7 @@ class ASSENT_API Client {
  private:
   friend class Transaction;
   struct ASSENT_HIDDEN Impl;
-  explicit Client(std::shared_ptr<Impl> impl);
+  ASSENT_HIDDEN explicit Client(std::shared_ptr<Impl> impl);
   std::shared_ptr<Impl> impl_;
 };
 

@@ -40,7 +40,7 @@ struct CheckOp {
   std::string value;
   uint64_t version = 0;
 };
-// Adds to the decimal integer that leads the value ; an absent key counts as 0. Aborts if
+// Adds to the decimal integer that leads the value; an absent key counts as 0. Aborts if
 // the sum is below `floor` or does not fit 64 bits.
 struct AddOp {
   static constexpr size_t kFields = 3;

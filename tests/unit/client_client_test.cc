@@ -266,10 +266,8 @@ TEST(Client, NobodyThereIsUnavailableAndBadAddressInvalid) {
   const Status nobody = Client::Connect({address, kNoSuchHost}, options).status();
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::minutes(1)) << "it did not fail at once";
   EXPECT_EQ(nobody.code(), StatusCode::kUnavailable);
-  EXPECT_NE(nobody.message().find("cannot connect to " + address + ": Connection refused; "),
-            std::string::npos)
-      << nobody.message();
-  EXPECT_NE(nobody.message().find(kNoSuchHost), std::string::npos) << nobody.message();
+  const std::string wanted = "cannot connect to " + address + ": Connection refused; cannot resolve host";
+  EXPECT_TRUE(nobody.message().starts_with(wanted)) << nobody.message();
   EXPECT_EQ(Client::Connect({"nonsense"}, options).status().code(), StatusCode::kInvalid);
   EXPECT_EQ(Client::Connect({}, options).status().code(), StatusCode::kInvalid);
 }
