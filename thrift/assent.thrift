@@ -45,9 +45,13 @@ const i32 DETAIL_BYTES_MAX = 1024          // texts for people; longer ones are 
 const i32 ANSWER_MS_MAX = 12000            // a node answers each call within this, or it hangs (or the network does)
 const i32 IDLE_MS = 10000                  // an interactive transaction without a call is rolled back; unless
 const i32 LIFE_MS = 60000                  // BeginReply says otherwise. And so long after its begin in any case
-const i32 RETENTION_MS = 3600000           // outcomes are kept for so long after a token's birth, unless configured otherwise
+const i32 RETENTION_MS = 3600000           // outcomes are kept for so long after a token's birth, unless
+                                           // configured otherwise
 
-/** A replicated group: kind * 65536 + number. Kind 1: coordinator group ("c1" = 65537), kind 2: shard ("s1" = 131073). */
+/**
+ * A replicated group: kind * 65536 + number. Kind 1: coordinator group ("c1" = 65537),
+ * kind 2: shard ("s1" = 131073).
+ */
 typedef i32 GroupId
 /** A view's number, from the second (since 2020) of the cluster's birth on; rises by one with each view. 0: unknown. */
 typedef i64 Epoch
@@ -64,11 +68,12 @@ struct TxnId {
 }
 
 /**
- * Names one commit request of one client for ever: whatever is retried under it takes effect once. All four fields are
- * the token: who stores one stores all of them, and sends them unchanged each time. The same client and seq with another
- * birth is another use of the token (TOKEN_MISMATCH). A client id is a secret of its client: who knows it can acknowledge,
- * and so use up, the client's tokens. Ids are drawn at random by the cluster. One that no open_session gave is taken as
- * it is; whoever invents the same one shares its tokens.
+ * Names one commit request of one client for ever: whatever is retried under it takes effect once. All
+ * four fields are the token: who stores one stores all of them, and sends them unchanged each time.
+ * The same client and seq with another birth is another use of the token (TOKEN_MISMATCH). A client id
+ * is a secret of its client: who knows it can acknowledge, and so use up, the client's tokens. Ids are
+ * drawn at random by the cluster. One that no open_session gave is taken as it is; whoever invents the
+ * same one shares its tokens.
  */
 struct Token {
   1: GroupId group    // coordinator group that handed out `client`; the only one to send it to
@@ -157,8 +162,9 @@ enum AbortReason {
 /** Why a request was not run: nothing was done for it, and nothing will be. */
 enum RefusalCode {
   UNSPECIFIED = 0
-  INVALID = 1         // bad operations, unknown resource manager, over a limit, shards of a commit that are not those of
-                      // the transaction: `detail` says what to change. An open transaction stays open
+  INVALID = 1         // bad operations, unknown resource manager, over a limit, shards of a commit that
+                      // are not those of the transaction: `detail` says what to change. An open
+                      // transaction stays open
   NO_SUCH_TXN = 2     // of work, commit, rollback: not, or no longer, live at this coordinator, never begun here, or
                       // another key than its own
   TOKEN_EXPIRED = 3   // acknowledged before, or born before what the group remembers, or too far ahead. (A token that
@@ -257,9 +263,10 @@ struct Ending {
   4: optional AbortReason reason    // ABORTED; or UNKNOWN for TOKEN_EXPIRED
   5: string detail                  // for people
   6: list<OperationResult> results  // of execute, in the order of its operations; empty if `repeated`
-  7: bool repeated                  // the outcome was recorded by an earlier send of the same token. Reads alone leave no
-                                    // record: execute sent again reads again, and this is false; commit sent again, after
-                                    // a failover, may be answered ABORTED: there was nothing to do
+  7: bool repeated                  // the outcome was recorded by an earlier send of the same token. Reads
+                                    // alone leave no record: execute sent again reads again, and this is
+                                    // false; commit sent again, after a failover, may be answered ABORTED:
+                                    // there was nothing to do
   8: i64 birth_us                   // for the client's next tokens; 0: keep the last
 }
 
@@ -307,8 +314,8 @@ struct WorkReply {
 }
 
 /**
- * Repeated, it is the same request only with the same token: under another one the answer may be ABORTED, of that token,
- * though the transaction is committed.
+ * Repeated, it is the same request only with the same token: under another one the answer may be ABORTED, of
+ * that token, though the transaction is committed.
  */
 struct CommitRequest {
   1: string cluster
@@ -353,15 +360,16 @@ struct RollbackReply {
  *  - rollback: repeat it, to the current leader, until it is answered, RollbackReply or NO_SUCH_TXN; or leave it: the
  *    locks of the transaction are then held until it idles out.
  *
- * A call waits for locks, so a long silence says nothing by itself. A client should wait for an answer for a little longer
- * than ANSWER_MS_MAX, then close the connection and treat the reply as lost. Meanwhile it may ask other nodes, once a
- * second say, where the leader is: once one of them names a higher epoch the old leader's answer is not worth waiting for.
+ * A call waits for locks, so a long silence says nothing by itself. A client should wait for an answer for a
+ * little longer than ANSWER_MS_MAX, then close the connection and treat the reply as lost. Meanwhile it may
+ * ask other nodes, once a second say, where the leader is: once one of them names a higher epoch the old
+ * leader's answer is not worth waiting for.
  *
- * An interactive transaction belongs to one leader's epoch. Once the group has a higher one it can no longer be worked on,
- * and is gone unless its commit was decided, which a commit sent again, with its `sent_to` raised, finds out: the new
- * leader asks the shards, those of `shards` first. All have to answer before it can say ABORTED; until then UNKNOWN.
- * Work or commit of a transaction that was aborted is answered ABORTED for as long as that is remembered, then
- * NO_SUCH_TXN (work), or ABORTED (commit).
+ * An interactive transaction belongs to one leader's epoch. Once the group has a higher one it can no longer
+ * be worked on, and is gone unless its commit was decided, which a commit sent again, with its `sent_to`
+ * raised, finds out: the new leader asks the shards, those of `shards` first. All have to answer before it
+ * can say ABORTED; until then UNKNOWN. Work or commit of a transaction that was aborted is answered ABORTED
+ * for as long as that is remembered, then NO_SUCH_TXN (work), or ABORTED (commit).
  */
 service TransactionManager {
   WhereIsReply where_is(1: WhereIsRequest request)
