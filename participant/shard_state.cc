@@ -49,7 +49,7 @@ void ShardState::Apply(Lsn lsn, const LogRecord& record) {
                         [&](const AttemptRefused& r) { ApplyRefused(lsn, r); },
                         [&](const MarkRaised& r) { ApplyMark(lsn, r); },
                         [&](const NoneOf<ShardRecord> auto&) {
-                          ASSENT_CHECK(false, "a coordinator's record in a shard's log", Describe(record));
+                          ASSENT_CHECK(false, "a coordinator's record in a shard's log:", Describe(record));
                         }},
              record);
 }

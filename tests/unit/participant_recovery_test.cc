@@ -132,7 +132,7 @@ TEST(ParticipantRecovery, AnySnapshotAndTheLogAfterItMakeTheSameState) {
 TEST(ParticipantRecoveryDeathTest, RecordsOfACoordinatorGroupAreABug) {
   const MapState store;
   ParticipantCore core(ParticipantConfig{}, store);
-  EXPECT_DEATH(core.Apply(Lsn{1}, Ended{Txn(1)}), "Ended");
+  EXPECT_DEATH(core.Apply(Lsn{1}, Ended{Txn(1)}), "a coordinator.s record in a shard.s log: end");
   core.Apply(Lsn{1}, EpochBegan{});
   EXPECT_DEATH(core.Apply(Lsn{3}, EpochBegan{}), "gap");
 }
