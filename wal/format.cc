@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 
+#include "common/check.h"
 #include "common/mutant.h"
 
 namespace assent::wal {
@@ -110,17 +111,23 @@ uint64_t SegmentKey(const SegmentHeader& header) {
 
 void EncodeBatch(uint64_t key, uint64_t offset, std::span<const LogEntry> entries, Lsn durable,
                  std::string& out) {
-  ASSENT_CHECK(!entries.empty() && offset % kSectorBytes == 0);
+  ASSENT_CHECK(!entries.empty());
+  ASSENT_CHECK(offset >= kSectorBytes && offset % kSectorBytes == 0, offset);
+  const LogPosition first = entries.front().position;
+  const LogPosition last = entries.back().position;
+  ASSENT_CHECK(Raw(last.lsn) - Raw(first.lsn) == entries.size() - 1, first.lsn, last.lsn, entries.size());
+  ASSENT_CHECK(durable < first.lsn, durable, first.lsn);  // R8: a batch says nothing of its own records
   const size_t start = out.size();
   size_t body_bytes = 0;
   for (const LogEntry& entry : entries) body_bytes += kFrameHeaderBytes + entry.payload->size();
+  ASSENT_CHECK(body_bytes <= UINT32_MAX, body_bytes);
   out.resize(start + BatchBytes(body_bytes), '\0');
   char* const batch = out.data() + start;
 
   Store(batch, kBatchMagic);
   Store(batch + kBodyBytesAt, static_cast<uint32_t>(body_bytes));
-  Store(batch + kFirstAt, Raw(entries.front().position.lsn));
-  Store(batch + kLastAt, Raw(entries.back().position.lsn));
+  Store(batch + kFirstAt, Raw(first.lsn));
+  Store(batch + kLastAt, Raw(last.lsn));
   Store(batch + kDurableAt, Raw(durable));
   Store(batch + kBatchChecksumAt, uint64_t{XXH3_64bits_withSeed(batch, kBatchChecksumAt, key + offset)});
 
@@ -136,6 +143,7 @@ void EncodeBatch(uint64_t key, uint64_t offset, std::span<const LogEntry> entrie
     Store(frame, uint64_t{XXH3_64bits_withSeed(frame + CheckedFrom(), frame_bytes - CheckedFrom(), seed)});
     frame += frame_bytes;
   }
+  ASSENT_CHECK(frame == batch + kBatchHeaderBytes + body_bytes, body_bytes);
 }
 
 std::optional<BatchHeader> DecodeBatchHeader(uint64_t key, uint64_t offset, std::span<const char> bytes) {

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/check.h"
 #include "wal/recovery.h"
 #include "wal/scan.h"
 #include "wal/segment_files.h"
@@ -77,6 +78,7 @@ class Inspector {
       candidate.segment.is_void = plan->is_void;
       ++plan;
     }
+    ASSENT_CHECK(plan == plans.end());
   }
 
   Status Walk(const Candidate& candidate) {

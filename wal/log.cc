@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/check.h"
 #include "common/coverage.h"
 #include "common/mutant.h"
 
@@ -93,7 +94,22 @@ Status Log::Recover(RecoveryFacts& facts) {
   ASSENT_RETURN_IF_ERROR(RewriteTail(recovered));
   ASSENT_RETURN_IF_ERROR(RecycleSegments(recovered.voids, /*one_by_one=*/false));  // R4: finished on open
   durable_ = last_;
+  CheckInvariants();
   return Status();
+}
+
+void Log::CheckInvariants() const {
+  ASSENT_CHECK(!segments_.empty() && tail_file_ != nullptr);
+  ASSENT_CHECK(base_ == segments_.front().previous, base_.lsn, segments_.front().previous.lsn);
+  ASSENT_CHECK(last_.lsn == segments_.back().last, last_.lsn, segments_.back().last);
+  ASSENT_CHECK(segments_.back().previous.lsn <= last_.lsn, segments_.back().previous.lsn, last_.lsn);
+  ASSENT_CHECK(base_.lsn <= durable_.lsn && durable_.lsn <= last_.lsn, base_.lsn, durable_.lsn, last_.lsn);
+  ASSENT_CHECK(segments_.back().previous.lsn <= durable_.lsn, segments_.back().previous.lsn, durable_.lsn);
+  ASSENT_CHECK(base_.epoch <= last_.epoch, base_.epoch, last_.epoch);  // R9
+  const Epoch newest = epoch_starts_.empty() ? base_.epoch : epoch_starts_.back().epoch;
+  ASSENT_CHECK(newest == last_.epoch, newest, last_.epoch);
+  ASSENT_CHECK(tail_offset_ >= kSectorBytes && tail_offset_ % kSectorBytes == 0, tail_offset_);
+  ASSENT_CHECK(tail_offset_ <= tail_bytes_, tail_offset_, tail_bytes_);
 }
 
 // R8: cut, zero to the end, force, only then append. Records that are kept but not proven durable are written
@@ -108,6 +124,8 @@ Status Log::RewriteTail(Recovered& recovered) {
     from = tail.batches[i].offset;
   }
   std::string& bytes = recovered.tail_bytes;
+  ASSENT_CHECK(from >= kSectorBytes, from);  // the header is never written again
+  ASSENT_CHECK(from <= tail_offset_ && tail_offset_ <= bytes.size(), from, tail_offset_, bytes.size());
   std::fill(bytes.begin() + static_cast<ptrdiff_t>(tail_offset_), bytes.end(), '\0');
 
   Result<std::unique_ptr<File>> file =
@@ -121,6 +139,7 @@ Status Log::RewriteTail(Recovered& recovered) {
 }
 
 void Log::IndexBatch(Segment& segment, BatchSpot spot) {
+  ASSENT_CHECK(segment.index.empty() || segment.index.back().first < spot.first, segment.number, spot.first);
   if (segment.index.empty() || spot.offset >= segment.index.back().offset + kIndexStrideBytes) {
     segment.index.push_back(spot);
   }
@@ -196,6 +215,8 @@ Status Log::Append(std::span<const LogEntry> entries) {
   while (!entries.empty()) {
     const size_t count = FitBatch(entries, tail_bytes_ - tail_offset_);
     if (count == 0) {
+      // A whole segment holds any record, unless it was made under smaller ones.
+      ASSENT_CHECK(tail_offset_ > kSectorBytes || tail_bytes_ < options_.segment_bytes, tail_bytes_);
       // The old segment is durable before the new one says that it is.
       ASSENT_RETURN_IF_ERROR(Force());
       ASSENT_RETURN_IF_ERROR(Roll(last_, /*starts=*/false));
@@ -208,8 +229,10 @@ Status Log::Append(std::span<const LogEntry> entries) {
 }
 
 Status Log::AppendBatch(std::span<const LogEntry> batch) {
+  ASSENT_CHECK(batch.front().position.lsn == Next(last_.lsn), batch.front().position.lsn, last_.lsn);
   buffer_.clear();
   EncodeBatch(segments_.back().key, tail_offset_, batch, durable_.lsn, buffer_);  // R8
+  ASSENT_CHECK(buffer_.size() <= tail_bytes_ - tail_offset_, buffer_.size(), tail_offset_, tail_bytes_);
   if (Status status = tail_file_->WriteAt(tail_offset_, buffer_); !status.ok())
     return Poison(std::move(status));
   const std::lock_guard lock(mutex_);
@@ -230,6 +253,7 @@ Status Log::Force() {
   Status status = tail_file_->Sync();
   if (Mutated(Mutant::kSyncRetried) && !status.ok()) status = tail_file_->Sync();
   if (!status.ok()) return Poison(std::move(status));  // R7: never again
+  ASSENT_CHECK(durable_.lsn < last_.lsn && durable_.epoch <= last_.epoch, durable_.lsn, last_.lsn);
   const std::lock_guard lock(mutex_);
   durable_ = last_;  // R10
   return Status();
@@ -257,6 +281,9 @@ Result<bool> Log::StepNextSegment() {
 }
 
 Status Log::Roll(LogPosition previous, bool starts) {
+  ASSENT_CHECK(starts || previous.lsn <= durable_.lsn, previous.lsn, durable_.lsn);
+  ASSENT_CHECK(segments_.empty() || segments_.back().number < segment_files_.next_number(),
+               segment_files_.next_number());
   const SegmentHeader header{options_.cluster,
                              options_.group,
                              segment_files_.next_number(),
@@ -287,6 +314,7 @@ Status Log::Roll(LogPosition previous, bool starts) {
     last_ = previous;
     durable_ = previous;
   }
+  CheckInvariants();
   return RecycleSegments(voids, /*one_by_one=*/false);
 }
 
@@ -302,7 +330,9 @@ Status Log::Truncate(Lsn after) {
   }
   // The records that stay are durable before the new segment says that they are.
   ASSENT_RETURN_IF_ERROR(Force());
-  return Roll({*EpochAt(after), after}, /*starts=*/false);
+  const std::optional<Epoch> epoch = EpochAt(after);
+  ASSENT_CHECK(epoch.has_value(), after, base_.lsn, last_.lsn);
+  return Roll({*epoch, after}, /*starts=*/false);
 }
 
 Status Log::Reset(LogPosition base) {
@@ -327,6 +357,8 @@ Status Log::Trim(Lsn below) {
     while (epoch_starts_.size() > 1 && epoch_starts_[1].lsn <= Next(base_.lsn))
       epoch_starts_.erase(epoch_starts_.begin());
   }
+  ASSENT_CHECK(base_.lsn < below, base_.lsn, below);  // what was to stay is there
+  CheckInvariants();
   // Oldest first, each durably: were a later one gone and an earlier one not, the gap between would
   // read as damage.
   return RecycleSegments(numbers, /*one_by_one=*/true);

@@ -156,6 +156,9 @@ class Log {
                     size_t& payload_bytes) const;
   bool HoldsSegment(uint64_t number) const;
   static void IndexBatch(Segment& segment, BatchSpot spot);
+  // Aborts the process if the fields contradict each other. O(1); after each call that moves more than the
+  // end.
+  void CheckInvariants() const;
 
   // Log thread only.
   FileSystem& files_;

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "common/check.h"
 #include "wal/log.h"
 
 namespace assent::wal {
@@ -93,9 +94,11 @@ Result<std::vector<LogEntry>> Log::Read(Lsn from, size_t bytes_max) const {
       }
       const auto behind = std::upper_bound(segments_.begin(), segments_.end(), from,
                                            [](Lsn lsn, const Segment& s) { return lsn <= s.previous.lsn; });
+      ASSENT_CHECK(behind != segments_.begin(), "the first segment begins at the base", from);
       const Segment& segment = *std::prev(behind);
       const auto next = std::upper_bound(segment.index.begin(), segment.index.end(), from,
                                          [](Lsn lsn, const BatchSpot& spot) { return lsn < spot.first; });
+      ASSENT_CHECK(next != segment.index.begin(), "a segment's first batch is in its index", from);
       extent = {segment.number, segment.key, std::prev(next)->offset, std::min(segment.last, durable_.lsn)};
     }
     const size_t count_before = entries.size();

@@ -11,6 +11,8 @@
 #include <system_error>
 #include <utility>
 
+#include "common/check.h"
+
 namespace assent::wal {
 namespace {
 
@@ -33,7 +35,9 @@ auto RetryInterrupted(Call call) {
 
 class PosixFile final : public File {
  public:
-  PosixFile(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {}
+  PosixFile(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {
+    ASSENT_CHECK(descriptor_ >= 0, path_);
+  }
   PosixFile(const PosixFile&) = delete;
   PosixFile& operator=(const PosixFile&) = delete;
   // All that matters was synced; close() has nothing to say about it.
@@ -53,6 +57,7 @@ class PosixFile final : public File {
   }
 
   Status WriteAt(uint64_t offset, std::string_view bytes) override {
+    ASSENT_CHECK(offset <= INT64_MAX - bytes.size(), path_, offset);  // an off_t has a sign
     while (!bytes.empty()) {
       const ssize_t count = RetryInterrupted(
           [&] { return ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset)); });

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/check.h"
 #include "common/mutant.h"
 
 namespace assent::wal {
@@ -50,6 +51,7 @@ Status DamagedAt(const std::string& path, const BadSpot& spot) {
 
 Status JudgeSegment(const std::string& path, const SegmentPlan& plan, const SegmentScan& scan,
                     Lsn known_acknowledged) {
+  ASSENT_CHECK(!plan.is_void, "a void segment holds nothing that counts", plan.header.number);
   const bool is_tail = !plan.limit.has_value();
   const Lsn watermark = is_tail ? std::max(scan.durable, known_acknowledged) : *plan.limit;
   const bool torn_is_damage =
@@ -122,6 +124,9 @@ Result<SegmentHeader> CheckSegmentHeader(std::span<const char> sector, uint64_t 
 std::vector<SegmentPlan> PlanSegments(std::vector<SegmentHeader> headers) {
   std::vector<SegmentPlan> plans;
   for (SegmentHeader& header : headers) plans.push_back({std::move(header), std::nullopt, false});
+  for (size_t i = 1; i < plans.size(); ++i) {
+    ASSENT_CHECK(plans[i - 1].header.number < plans[i].header.number, plans[i].header.number);
+  }
   std::optional<Lsn> limit;
   bool started = false;
   for (size_t i = plans.size(); i-- > 0;) {
@@ -132,6 +137,7 @@ std::vector<SegmentPlan> PlanSegments(std::vector<SegmentHeader> headers) {
     started = started || plan.header.starts;
     limit = limit ? std::min(*limit, previous) : previous;
   }
+  ASSENT_CHECK(plans.empty() || (!plans.back().is_void && !plans.back().limit), "the last segment counts");
   return plans;
 }
 
@@ -163,6 +169,7 @@ Result<Recovered> Examine(FileSystem& files, const std::string& directory, const
     log.tail = std::move(scan);
     log.tail_bytes = std::move(*bytes);
   }
+  ASSENT_CHECK(log.segments.size() + log.voids.size() == numbers->size(), numbers->size());
   if (log.segments.empty()) ASSENT_RETURN_IF_ERROR(JudgeNoSegments(directory, query.known_acknowledged));
   return log;
 }

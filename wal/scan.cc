@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "common/check.h"
+
 namespace assent::wal {
 namespace {
 
@@ -37,6 +39,7 @@ void LookBehind(std::span<const char> bytes, uint64_t key, SegmentScan& scan) {
 std::optional<BadSpot> CheckFrames(uint64_t key, uint64_t offset, std::span<const char> body,
                                    const BatchHeader& header, LogPosition previous, Lsn limit,
                                    const FrameVisitor& visit) {
+  ASSENT_CHECK(body.size() == header.body_bytes, body.size(), header.body_bytes);
   size_t at = 0;
   Epoch epoch = previous.epoch;
   const Lsn last = std::min(header.last, limit);
@@ -112,6 +115,11 @@ SegmentScan ScanSegment(std::span<const char> bytes, const SegmentHeader& header
   }
   scan.nonzero_end = scan.end;
   if (!limit || scan.stopped) LookBehind(bytes, key, scan);
+  ASSENT_CHECK(scan.end % kSectorBytes == 0 && scan.end <= scan.nonzero_end, scan.end, scan.nonzero_end);
+  ASSENT_CHECK(scan.batches.empty() == (scan.last.lsn == header.previous.lsn), scan.last.lsn);
+  ASSENT_CHECK(scan.last.lsn <= std::max(last_wanted, header.previous.lsn), scan.last.lsn,
+               last_wanted);                                                                       // R4
+  ASSENT_CHECK(scan.last.epoch >= header.previous.epoch, scan.last.epoch, header.previous.epoch);  // R9
   return scan;
 }
 

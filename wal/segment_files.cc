@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/check.h"
 #include "common/coverage.h"
 #include "common/mutant.h"
 
@@ -20,6 +21,7 @@ constexpr uint64_t kStepBytes = uint64_t{256} << 10;
 }  // namespace
 
 std::string FormatSegmentFileName(SegmentFileName name) {
+  ASSENT_CHECK(static_cast<size_t>(name.kind) < kPrefixes.size(), name.kind);
   const std::string digits = std::to_string(name.number);
   std::string text(kPrefixes[static_cast<size_t>(name.kind)]);
   if (digits.size() < kDigits) text.append(kDigits - digits.size(), '0');
@@ -49,6 +51,7 @@ std::string SegmentFiles::Path(SegmentFileName name) const {
 }
 
 Status SegmentFiles::Load() {
+  ASSENT_CHECK(spares_.empty() && !growing_, "stock is taken once", spares_.size());
   const Result<std::vector<std::string>> names = files_.List(directory_);
   if (!names.ok()) return names.status();
   for (const std::string& text : *names) {
@@ -89,6 +92,7 @@ Result<bool> SegmentFiles::StepTowardsSpares(size_t count) {
 
 // Those that MakeLive() takes next.
 Status SegmentFiles::OpenSpares(size_t count) {
+  ASSENT_CHECK(count <= spares_.size(), count, spares_.size());
   for (size_t i = spares_.size() - count; i < spares_.size(); ++i) {
     Spare& spare = spares_[i];
     if (spare.file != nullptr) continue;
@@ -112,6 +116,8 @@ Status SegmentFiles::GrowSpare(uint64_t bytes) {
     }
   }
   if (status.ok() && growing_->bytes < segment_bytes_) return status;
+  // R9: only a whole one becomes a spare.
+  ASSENT_CHECK(!status.ok() || growing_->bytes == segment_bytes_, growing_->bytes, segment_bytes_);
   if (status.ok()) status = files_.Rename(fresh, Path({SegmentFileKind::kSpare, growing_->number}));
   const uint64_t number = growing_->number;
   growing_.reset();
@@ -125,6 +131,7 @@ Status SegmentFiles::GrowSpare(uint64_t bytes) {
 }
 
 Status SegmentFiles::WriteZeros(uint64_t bytes) {
+  ASSENT_CHECK(growing_.has_value() && growing_->bytes < segment_bytes_);
   Growing& spare = *growing_;
   if (spare.file == nullptr) {
     Result<std::unique_ptr<File>> file = files_.Create(Path({SegmentFileKind::kNew, spare.number}));
@@ -145,6 +152,8 @@ Status SegmentFiles::WriteZeros(uint64_t bytes) {
 
 Result<std::unique_ptr<File>> SegmentFiles::MakeLive(const SegmentHeader& header) {
   ASSENT_CHECK(!spares_.empty() && header.number == next_number_, header.number, next_number_);
+  ASSENT_CHECK(header.segment_bytes == segment_bytes_, header.segment_bytes, segment_bytes_);
+  ASSENT_CHECK(spares_.back().number < header.number, spares_.back().number, header.number);
   // The spare may have been a live segment until a moment ago. Were its old name to come back in a crash,
   // with the new header inside, it would read as damage.
   ASSENT_CHECK(!directory_dirty_);
@@ -162,6 +171,7 @@ Result<std::unique_ptr<File>> SegmentFiles::MakeLive(const SegmentHeader& header
 }
 
 Status SegmentFiles::Recycle(uint64_t number) {
+  ASSENT_CHECK(number < next_number_, number, next_number_);
   const std::string live = Path({SegmentFileKind::kLive, number});
   directory_dirty_ = true;
   if (spares_.size() >= spares_max_) return files_.Remove(live);
