@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "common/check.h"
 #include "common/coverage.h"
 #include "store/sqlite_handle.h"
 
@@ -19,6 +20,7 @@ constexpr size_t kPieceBytes = 64 * 1024;
 sqlite3_file* WalOf(sqlite3* db) {
   sqlite3_file* file = nullptr;
   sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file);
+  ASSENT_CHECK(file != nullptr && file->pMethods != nullptr, "the -wal is open");
   return file;
 }
 
@@ -77,6 +79,7 @@ Status CheckpointMark::Read() {
 }
 
 Status CheckpointMark::Write(Wal wal) {
+  ASSENT_CHECK(wal.bytes != 0 || wal.hash == 0, path_, wal.hash);
   std::array<uint64_t, 3> words{wal.bytes, wal.hash, 0};
   words[2] = XXH3_64bits(words.data(), 2 * sizeof(uint64_t));
   const int code = file()->pMethods->xWrite(file(), words.data(), kMarkBytes, 0);

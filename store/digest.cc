@@ -2,13 +2,17 @@
 
 #include <xxhash.h>
 
+#include "common/check.h"
 #include "store/store.h"
 
 namespace assent {
 
 struct StoreDigester::Hash {
   XXH3_state_t* const state = XXH3_createState();
-  Hash() { XXH3_128bits_reset(state); }
+  Hash() {
+    ASSENT_CHECK(state != nullptr, "no memory");
+    XXH3_128bits_reset(state);
+  }
   ~Hash() { XXH3_freeState(state); }
   Hash(const Hash&) = delete;
   Hash& operator=(const Hash&) = delete;
@@ -62,6 +66,7 @@ Result<bool> StoreDigester::Step(const Store& store, uint64_t bytes_max) {
 }
 
 StoreDigest StoreDigester::digest() const {
+  ASSENT_CHECK(table_ == tables_.size(), "not all tables are taken in", table_, tables_.size());
   const XXH128_hash_t hash = XXH3_128bits_digest(hash_->state);
   return StoreDigest{at_.value_or(LogPosition{}), rows_, hash.high64, hash.low64};
 }

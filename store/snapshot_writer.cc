@@ -39,6 +39,7 @@ SnapshotWriter::SnapshotWriter(Store& store, std::string path, SqliteDb target, 
 }
 
 SnapshotWriter::~SnapshotWriter() {
+  ASSENT_CHECK(store_.snapshots_open_ > 0, path_);
   Close();
   if (!done_) static_cast<void>(store_.files_.Remove(path_));  // replaced by the next snapshot if it stays
   --store_.snapshots_open_;
@@ -54,6 +55,7 @@ Result<bool> SnapshotWriter::Step(int pages) {
   if (done_) return true;
   ASSENT_RETURN_IF_ERROR(store_.status());
   if (!status_.ok()) return status_;
+  ASSENT_CHECK(backup_ != nullptr && target_ != nullptr, path_);
   const int code = sqlite3_backup_step(backup_, pages);
   pages_left_ = sqlite3_backup_remaining(backup_);
   pages_total_ = sqlite3_backup_pagecount(backup_);
@@ -63,6 +65,7 @@ Result<bool> SnapshotWriter::Step(int pages) {
     Close();
     return status_;
   }
+  ASSENT_CHECK(pages_left_ == 0, path_, pages_left_);
   // R13: the step that ends the copy leaves the source's last committed state in it, whose `applied`
   // is the store's.
   at_ = store_.applied();

@@ -3,9 +3,12 @@
 #include <cerrno>
 #include <system_error>
 
+#include "common/check.h"
+
 namespace assent {
 
 Status SqliteError(sqlite3* db, int code, const std::string& path, const std::string& doing) {
+  ASSENT_CHECK(code != SQLITE_OK, path, doing);
   const int errno_of_call = db == nullptr ? 0 : sqlite3_system_errno(db);
   const std::string what = path + ": " + doing + ": ";
   const auto because = [&] { return std::string(db == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(db)); };

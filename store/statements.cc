@@ -33,6 +33,7 @@ std::string Sql(StatementKind kind, Table table) {
 StatementLoan StatementCache::Borrow(StatementKind kind, Table table) {
   const auto row = static_cast<size_t>(table) - 1;
   ASSENT_CHECK(row < slots_.size(), "table", table);
+  ASSENT_CHECK(static_cast<size_t>(kind) < kKinds, "statement", kind);
   SqliteStatement& slot = slots_[row][static_cast<size_t>(kind)];
   if (slot != nullptr && sqlite3_stmt_busy(slot.get()) == 0) return StatementLoan(slot.get(), true);
   return Lend(slot, Sql(kind, table).c_str());
@@ -43,6 +44,7 @@ StatementLoan StatementCache::BorrowSetApplied() {
 }
 
 StatementLoan StatementCache::Borrow(SqliteStatement& slot, const char* sql) {
+  ASSENT_CHECK(slot == nullptr || sqlite3_stmt_busy(slot.get()) == 0, "on loan already", sql);
   if (slot != nullptr) return StatementLoan(slot.get(), true);
   return Lend(slot, sql);
 }

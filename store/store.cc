@@ -112,6 +112,7 @@ Result<std::unique_ptr<Store>> Store::Open(const std::string& path, const StoreI
   // The rows read may be an earlier process's writing that the disk does not have yet.
   const auto synced = store->Checkpoint();
   if (!synced.ok()) return synced.status();
+  ASSENT_CHECK(store->synced_ == store->applied_, path, store->synced_.lsn, store->applied_.lsn);
   return store;
 }
 
@@ -124,6 +125,7 @@ Store::Store(std::string path, SqliteDb db, std::unique_ptr<CheckpointMark> mark
       vfs_(std::move(vfs)),
       files_(files),
       applied_(applied) {
+  ASSENT_CHECK(db_ != nullptr && mark_ != nullptr, path_);
   // Also keeps SQLite from checkpoints of its own.
   sqlite3_wal_hook(
       db_.get(),
@@ -144,6 +146,7 @@ Status Store::Fail(int sqlite_code, const std::string& doing) const {
 }
 
 Status Store::Fail(Status status) const {
+  ASSENT_CHECK(!status.ok(), path_);  // or the store would go on after a failure (R7)
   if (status_.ok()) status_ = std::move(status);
   return status_;
 }
@@ -202,11 +205,13 @@ Status Store::ApplyBatch(LogPosition through, std::span<const Mutation> mutation
     ExecSqlite(db_.get(), "ROLLBACK");  // fails where SQLite has rolled back by itself
     return failed;
   }
+  ASSENT_CHECK(sqlite3_get_autocommit(db_.get()) != 0, "the transaction is over", path_);
   applied_ = through;
   return {};
 }
 
 int Store::ApplyInTransaction(LogPosition through, std::span<const Mutation> mutations) {
+  ASSENT_CHECK(sqlite3_get_autocommit(db_.get()) == 0, "a transaction is open", path_);
   for (const Mutation& mutation : mutations) {
     // Changes from below are in the file already; changes from above belong to a later transaction (R13).
     ASSENT_CHECK(mutation.lsn > applied_.lsn && mutation.lsn <= through.lsn, path_, mutation.lsn,
@@ -245,6 +250,9 @@ int Store::Run(const StatementLoan& loan) const {
 // what they were.
 Result<LogPosition> Store::Checkpoint() {
   if (!status_.ok()) return status_;
+  ASSENT_CHECK(sqlite3_get_autocommit(db_.get()) != 0, "no transaction is open", path_);
+  ASSENT_CHECK(synced_.lsn <= applied_.lsn && synced_.epoch <= applied_.epoch, path_, synced_.lsn,
+               applied_.lsn);
   if (Status begun = mark_->Begin(db_.get()); !begun.ok()) return Fail(std::move(begun));
   int in_wal = 0;
   int copied = 0;
