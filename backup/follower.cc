@@ -51,13 +51,13 @@ void ReplicationCore::HoldForEpoch(const Received& event) {
 }
 
 void ReplicationCore::ResumeHeld() {
-  if (!held_ || !IsFollower() || held_->epoch > epoch()) return;
+  if (!held_ || !following_ || held_->epoch > epoch()) return;
   const Held held = *std::exchange(held_, std::nullopt);
   if (held.epoch == epoch()) OnShip(held.from, held.ship);
 }
 
 void ReplicationCore::OnShip(NodeId from, const Ship& ship) {
-  if (!IsFollower() || from != view_->primary || !IsWellFormed(ship, epoch())) return;
+  if (!following_ || from != view_->primary || !IsWellFormed(ship, epoch())) return;
   if (truncating_ || (snapshot_in_ && snapshot_in_->done)) {
     held_ = Held{from, epoch(), ship};
     return;
@@ -82,7 +82,7 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
       return;
     }
     // I-R1: one (epoch, LSN) is one record, and all before it are the same, too.
-    matched_ = std::max(matched_, ship.prev.lsn);
+    following_->matched = std::max(following_->matched, ship.prev.lsn);
   } else {
     // Below the base all is replicated, and so held by this primary, but not held here to be compared: match
     // at the base itself.
@@ -95,11 +95,11 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
       RejectPrimary(ship.entries[skipped].position);
       return;
     }
-    matched_ = std::max(matched_, base.lsn);
+    following_->matched = std::max(following_->matched, base.lsn);
   }
 
   std::vector<LogEntry> fresh;
-  uint64_t bytes = unforced_bytes_;
+  uint64_t bytes = following_->unforced.bytes();
   for (const LogEntry& entry : ship.entries) {
     const LogPosition& position = entry.position;
     if (position.lsn <= base.lsn) continue;
@@ -108,11 +108,11 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
       if (bytes > kUnforcedBytesMax) break;
       fresh.push_back(entry);
     } else if (EpochOf(position.lsn) == position.epoch || Mutated(Mutant::kDivergentTailKept)) {
-      matched_ = std::max(matched_, position.lsn);  // held already
+      following_->matched = std::max(following_->matched, position.lsn);  // held already
     } else if (position.lsn <= replicated_) {
       RejectPrimary(position);
       return;
-    } else if (position.lsn <= matched_) {
+    } else if (position.lsn <= following_->matched) {
       return;  // contradicts what this primary sent before
     } else {
       // R4: records that diverge, by (epoch, LSN), go; the rest of the Ship waits until they are gone.
@@ -127,10 +127,10 @@ void ReplicationCore::TakeShip(NodeId from, const Ship& ship) {
   }
   const bool appended = !fresh.empty();
   if (appended) {
-    matched_ = fresh.back().position.lsn;
+    following_->matched = fresh.back().position.lsn;
     Append(std::move(fresh));
   }
-  primary_replicated_ = std::max(primary_replicated_, ship.replicated);
+  following_->primary_replicated = std::max(following_->primary_replicated, ship.replicated);
   LearnReplicated();
   // Appended records are acknowledged when they are forced.
   if (!appended) AckShip(false, {});
@@ -158,7 +158,7 @@ void ReplicationCore::RejectPrimary(const LogPosition& theirs) {
 // The last record that is durable, and that was compared with this epoch's primary:
 // not the log's length (R4).
 Lsn ReplicationCore::MatchedDurable() const {
-  return Mutated(Mutant::kAckByLength) ? durable_ : std::min(matched_, durable_);
+  return Mutated(Mutant::kAckByLength) ? durable_ : std::min(following_->matched, durable_);
 }
 
 void ReplicationCore::AckShip(bool mismatch, const LogPosition& hint) {
@@ -171,7 +171,7 @@ void ReplicationCore::AckShip(bool mismatch, const LogPosition& hint) {
 void ReplicationCore::LearnReplicated() {
   // R1 holds for the primary's log, so here only for what was matched with it; and only what is durable here
   // counts on this replica, too (R13).
-  RaiseReplicated(std::min(primary_replicated_, MatchedDurable()));
+  RaiseReplicated(std::min(following_->primary_replicated, MatchedDurable()));
 }
 
 // For people. The configuration that counts is the primary's; where this one differs, that is a mistake.
@@ -246,7 +246,7 @@ void ReplicationCore::OnSnapshotPiece(NodeId from, const SnapshotPiece& piece) {
 void ReplicationCore::On(const SnapshotWritten& event) {
   if (!snapshot_in_ || snapshot_in_->at != event.at) return;  // of one given up
   snapshot_in_->written = std::min(event.received, snapshot_in_->accepted);
-  if (IsFollower()) AckSnapshot(event.at, snapshot_in_->written, false);
+  if (following_) AckSnapshot(event.at, snapshot_in_->written, false);
 }
 
 // The old store and log are as they were.
@@ -266,11 +266,12 @@ void ReplicationCore::On(const SnapshotInstalled& event) {
   last_ = event.at;
   durable_ = event.at.lsn;
   replicated_ = event.at.lsn;  // a store holds only what is replicated (R13)
-  matched_ = {};
-  unforced_.clear();
-  unforced_bytes_ = 0;
+  if (following_) {
+    following_->matched = {};
+    following_->unforced.Clear();
+  }
   EnterIfReady();
-  if (IsFollower()) AckSnapshot(event.at, 0, true);
+  if (following_) AckSnapshot(event.at, 0, true);
   ResumeHeld();
 }
 

@@ -196,7 +196,7 @@ void ReplicationCore::PauseReadmission(NodeId node, const std::string& why) {
 // ---- Backup ----
 
 void ReplicationCore::OnBeacon(NodeId from, const Beacon& beacon) {
-  if (!IsFollower() || from != view_->primary) return;
+  if (!following_ || from != view_->primary) return;
   // R11: a primary whose disk hangs is as good as dead; it must not be told otherwise, nor go on by our word.
   // Unless there is nobody to lead in its place: this disk hangs, too, or this is a learner, which gives no
   // word; or the view may not become smaller.
@@ -209,9 +209,9 @@ void ReplicationCore::OnBeacon(NodeId from, const Beacon& beacon) {
   // Bound by the view that it proposed, or won and is about to enter: it may lead that one by now (R3).
   if (ViewIsChanging()) return;
   // One that the network kept back is no sign of life: the answer to a later one has said more.
-  if (beacon.sent_us <= beacon_sent_us_) return;
-  beacon_sent_us_ = beacon.sent_us;
-  heard_us_ = now_us_;
+  if (beacon.sent_us <= following_->beacon_sent_us) return;
+  following_->beacon_sent_us = beacon.sent_us;
+  following_->heard_us = now_us_;
   Emit(SendTo{from, epoch(), BeaconAck{beacon.sent_us, ForceAge(), config_.incarnation}});
 }
 
@@ -224,7 +224,7 @@ uint64_t ReplicationCore::TakeoverDeadline() const {
     if (member.node == config_.self) break;
     if (member.node != view_->primary) ++rank;
   }
-  return std::max(heard_us_ + kGraceUs + rank * kTakeoverStaggerUs, next_propose_us_);
+  return std::max(following_->heard_us + kGraceUs + rank * kTakeoverStaggerUs, next_propose_us_);
 }
 
 // R3: a member that missed the primary for the grace period proposes itself. The old lease, as far as this
@@ -235,7 +235,7 @@ void ReplicationCore::TakeOverIfDue() {
   // It is this process that was away, or this disk that hangs (R11): not before another grace period.
   if (now_us_ - deadline > kAwayUs || IsDiskDead()) {
     Reached(Situation::kAwayTooLong);
-    heard_us_ = now_us_;
+    following_->heard_us = now_us_;
     return;
   }
   Reached(Situation::kBackupTookOver);

@@ -61,7 +61,7 @@ bool ReplicationCore::MayStop() const {
   if (role_ != Role::kPrimary && role_ != Role::kBackup) return true;
   if (view_->members.size() <= config_.replicas_min) return true;
   // Its primary is gone, or about to be (GroupStops): the rest is for takeovers.
-  if (role_ == Role::kBackup) return now_us_ > heard_us_ + kSilenceUs;
+  if (role_ == Role::kBackup) return now_us_ > following_->heard_us + kSilenceUs;
   return IsSettledToLeave() && Heir() == nullptr;
 }
 

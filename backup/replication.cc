@@ -72,19 +72,16 @@ void ReplicationCore::On(const ForceDone& event) {
     ASSENT_CHECK(durable <= last_.lsn, "forced more than was appended", durable, last_.lsn);
   }
   if (durable <= durable_) return;
-  const Lsn acked_before = MatchedDurable();
+  const Lsn acked_before = following_ ? MatchedDurable() : Lsn{};
   durable_ = durable;
   const uint64_t took_us = now_us_ - std::min(now_us_, force_since_us_);
   slow_forces_us_ = took_us <= kForceSlowUs ? 0 : slow_forces_us_ + took_us;
   force_ended_us_ = force_since_us_ = now_us_;  // of the next
-  while (!unforced_.empty() && unforced_.front().first <= durable) {
-    unforced_bytes_ -= unforced_.front().second;
-    unforced_.pop_front();
-  }
   if (role_ == Role::kPrimary) {
     AdvanceReplicated();
     AdvanceChange();
-  } else if (IsFollower()) {
+  } else if (following_) {
+    following_->unforced.DropUpTo(durable);
     LearnReplicated();
     if (MatchedDurable() > acked_before) AckShip(false, {});
   }
@@ -95,8 +92,7 @@ void ReplicationCore::On(const TruncateDone& event) {
                event.after.lsn);
   truncating_.reset();
   durable_ = event.after.lsn;
-  unforced_.clear();
-  unforced_bytes_ = 0;
+  if (following_) following_->unforced.Clear();
   EnterIfReady();
   ResumeHeld();
 }
@@ -184,10 +180,8 @@ void ReplicationCore::NoteAppended(const LogEntry& entry) {
     force_since_us_ = now_us_;
   }
   last_ = entry.position;
-  auto& backlog = role_ == Role::kPrimary ? unreplicated_ : unforced_;
-  auto& bytes = role_ == Role::kPrimary ? unreplicated_bytes_ : unforced_bytes_;
-  backlog.emplace_back(entry.position.lsn, entry.payload->size());
-  bytes += entry.payload->size();
+  Backlog& backlog = role_ == Role::kPrimary ? unreplicated_ : following_->unforced;
+  backlog.Add(entry.position.lsn, entry.payload->size());
 }
 
 void ReplicationCore::Append(std::vector<LogEntry> entries) {
@@ -198,10 +192,7 @@ void ReplicationCore::Append(std::vector<LogEntry> entries) {
 void ReplicationCore::RaiseReplicated(Lsn lsn) {
   if (lsn <= replicated_) return;
   replicated_ = lsn;
-  while (!unreplicated_.empty() && unreplicated_.front().first <= lsn) {
-    unreplicated_bytes_ -= unreplicated_.front().second;
-    unreplicated_.pop_front();
-  }
+  unreplicated_.DropUpTo(lsn);
   Emit(ReplicatedUpTo{lsn});
 }
 
@@ -242,8 +233,8 @@ std::string ReplicationCore::WaitsFor(uint64_t now_us) const {
 }
 
 ReplicationStatus ReplicationCore::Describe(uint64_t now_us) const {
-  ReplicationStatus status{role_,    view_,       LeaseHolds(now_us),  last_,
-                           durable_, replicated_, unreplicated_bytes_, WaitsFor(now_us),
+  ReplicationStatus status{role_,    view_,       LeaseHolds(now_us),    last_,
+                           durable_, replicated_, unreplicated_.bytes(), WaitsFor(now_us),
                            {}};
   for (const auto& [member, peer] : peers_) {
     PeerStatus p;
@@ -257,9 +248,7 @@ ReplicationStatus ReplicationCore::Describe(uint64_t now_us) const {
     p.last_ack_age_us = now_us - std::min(now_us, peer.last_ack_us);
     p.in_snapshot = peer.mode == PeerProgress::Mode::kSnapshot;
     p.snapshot_bytes = p.in_snapshot ? peer.snapshot.acked : 0;
-    for (auto i = unreplicated_.rbegin(); i != unreplicated_.rend() && i->first > peer.acked.lsn; ++i) {
-      p.lag_bytes += i->second;
-    }
+    p.lag_bytes = unreplicated_.BytesAbove(peer.acked.lsn);
     status.peers.push_back(p);
   }
   if (role_ != Role::kPrimary) return status;
@@ -276,10 +265,14 @@ ReplicationStatus ReplicationCore::Describe(uint64_t now_us) const {
 void ReplicationCore::CheckInvariants() const {
   ASSENT_CHECK(durable_ <= last_.lsn, durable_, last_.lsn);
   ASSENT_CHECK(replicated_ <= durable_ || role_ == Role::kHalted, "R1", replicated_, durable_);
-  ASSENT_CHECK(matched_ <= last_.lsn, "R4", matched_, last_.lsn);
   ASSENT_CHECK(!truncating_ || truncating_->lsn >= replicated_, "R4", replicated_);
-  ASSENT_CHECK(std::is_sorted(unforced_.begin(), unforced_.end()));
-  ASSENT_CHECK(std::is_sorted(unreplicated_.begin(), unreplicated_.end()));
+  ASSENT_CHECK(following_.has_value() == (role_ == Role::kBackup || role_ == Role::kLearner), "follows as",
+               ToString(role_));
+  if (following_) {
+    ASSENT_CHECK(following_->matched <= last_.lsn, "R4", following_->matched, last_.lsn);
+    following_->unforced.CheckInvariants();
+  }
+  unreplicated_.CheckInvariants();
 
   // I-R4
   ASSENT_CHECK(epoch() >= checked_.epoch && seen_epoch_ >= checked_.seen_epoch, "an epoch fell", epoch());

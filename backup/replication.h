@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -10,6 +9,7 @@
 #include "backup/log_reader.h"
 #include "backup/peer_progress.h"
 #include "backup/replication_events.h"
+#include "backup/role_state.h"
 #include "common/ids.h"
 #include "common/log_entry.h"
 #include "common/mutant.h"
@@ -306,7 +306,6 @@ class ReplicationCore {
   void On(const SnapshotRefused& event);
   void On(const SnapshotInstalled& event);
 
-  bool IsFollower() const { return role_ == Role::kBackup || role_ == Role::kLearner; }
   Epoch EpochOf(Lsn lsn) const;  // REQUIRES: held, or the base
   LogPosition PositionOf(Lsn lsn) const { return {EpochOf(lsn), lsn}; }
   Lsn LastWithEpochUpTo(Epoch epoch,
@@ -365,7 +364,6 @@ class ReplicationCore {
   // Primary.
   bool serving_ = false;
   Lsn serve_at_{};  // this epoch's EpochBegan
-  uint64_t led_since_us_ = 0;
   uint64_t next_beacon_us_ = 0;
   uint64_t present_since_us_ =
       0;  // backups' silence counts from here: the epoch's beginning, or a stop's end
@@ -373,16 +371,10 @@ class ReplicationCore {
   std::map<NodeId, Readmission> readmissions_;
   std::optional<Change> change_;
   uint64_t handed_over_us_ = 0;  // since when this primary has no lease any more, for good; 0 = it may have
-  std::deque<std::pair<Lsn, size_t>> unreplicated_;  // appended in this epoch, by record
-  uint64_t unreplicated_bytes_ = 0;
+  Backlog unreplicated_;         // appended in this epoch
 
   // Backup or learner.
-  uint64_t heard_us_ = 0;        // when the last beacon of this epoch was taken in, or the epoch entered
-  uint64_t beacon_sent_us_ = 0;  // when that was sent, by the primary's clock; 0 = none was
-  Lsn matched_{};                // the prefix verified against this epoch's primary (R4); volatile
-  Lsn primary_replicated_{};     // the highest Ship.replicated of this epoch
-  std::deque<std::pair<Lsn, size_t>> unforced_;
-  uint64_t unforced_bytes_ = 0;
+  std::optional<Following> following_;
   struct Held {
     NodeId from{};
     Epoch epoch{};

@@ -273,12 +273,8 @@ void ReplicationCore::LeaveRole() {
   serving_ = false;
   handed_over_us_ = 0;
   peers_.clear();
-  unreplicated_.clear();
-  unreplicated_bytes_ = 0;
-  unforced_.clear();
-  unforced_bytes_ = 0;
-  matched_ = {};  // R4: matching restarts with each epoch
-  primary_replicated_ = {};
+  unreplicated_.Clear();
+  following_.reset();  // R4: matching restarts with each epoch
   if (snapshot_in_ && !snapshot_in_->done) snapshot_in_.reset();
 }
 
@@ -288,8 +284,8 @@ void ReplicationCore::Follow(const View& view, Role role) {
   LeaveRole();
   role_ = role;
   view_ = view;
-  heard_us_ = now_us_;  // R5: a full grace period from here
-  beacon_sent_us_ = 0;
+  following_.emplace();
+  following_->heard_us = now_us_;  // R5: a full grace period from here
   waiting_for_.clear();
   Emit(BecomeFollower{view, role});
   ResumeHeld();
@@ -303,7 +299,6 @@ void ReplicationCore::Lead(const View& view) {
   role_ = Role::kPrimary;
   view_ = view;
   held_.reset();
-  led_since_us_ = now_us_;
   next_beacon_us_ = present_since_us_ = now_us_;
   waiting_for_ = "every member to hold the whole log";
   Emit(BecomePrimary{view});
