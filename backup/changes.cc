@@ -23,28 +23,28 @@ void ReplicationCore::Refuse(RequestId id, StatusCode code, std::string text) {
 }
 
 void ReplicationCore::On(const OperatorChange& event) {
-  if (role_ != Role::kPrimary || entering_) {
+  if (!leading_ || entering_) {
     Refuse(event.id, StatusCode::kUnavailable,
            "this replica of " + ToString(config_.group) + " is not the primary" +
                (view_ && view_->primary != config_.self ? "; ask " + ToString(view_->primary)
                                                         : "; try again later"));
     return;
   }
-  const bool adding = change_ && change_->kind == ChangeKind::kAddReplica &&
-                      change_->member.node == event.member.node && !proposed_;
-  if (adding && event.kind == ChangeKind::kAddReplica && change_->member == event.member && !change_->id) {
-    change_->id = event.id;  // it is coming back already
+  std::optional<Change>& change = leading_->change;
+  const bool adding = leading_->IsAdding() && change->member.node == event.member.node && !proposed_;
+  if (adding && event.kind == ChangeKind::kAddReplica && change->member == event.member && !change->id) {
+    change->id = event.id;  // it is coming back already
     return;
   }
   if (adding && event.kind == ChangeKind::kRemoveReplica) {
-    const Member learner = change_->member;
+    const Member learner = change->member;
     EndChange(Status(StatusCode::kConflict, "given up: remove-replica " + ToString(learner.node) + " came"));
     // One that would come back by itself is kept out by the view.
     if (!MayReturn(learner)) return Emit(OperatorReply{event.id, Status()});
   }
-  if (change_ || ViewIsChanging()) {
+  if (change || ViewIsChanging()) {
     const std::string whose =
-        change_ ? "a change of " + ToString(change_->member.node) : "a change of the view";
+        change ? "a change of " + ToString(change->member.node) : "a change of the view";
     return Refuse(event.id, StatusCode::kConflict, whose + " is under way; try again later");
   }
   switch (event.kind) {
@@ -85,7 +85,7 @@ void ReplicationCore::RemoveReplica(const OperatorChange& event) {
   if (next.removed.size() == kMembersMax) next.removed.erase(next.removed.begin());
   next.removed.push_back(*out);
   std::sort(next.removed.begin(), next.removed.end());
-  change_ = Change{event.id, event.kind, *out, false, now_us_};
+  leading_->change = Change{event.id, event.kind, *out, false, now_us_};
   Propose(std::move(next), /*planned=*/true);
 }
 
@@ -113,9 +113,9 @@ void ReplicationCore::AddReplica(const OperatorChange& event) {
 }
 
 void ReplicationCore::BeginAdding(const Member& member, std::optional<RequestId> id) {
-  change_ = Change{id, ChangeKind::kAddReplica, member, false, now_us_};
-  change_->catch_up_to = last_.lsn;
-  PeerProgress& learner = peers_[member];
+  Change& change = leading_->change.emplace(Change{id, ChangeKind::kAddReplica, member, false, now_us_});
+  change.catch_up_to = last_.lsn;
+  PeerProgress& learner = leading_->peers[member];
   learner = {};
   learner.member = member;
   learner.last_ack_us = now_us_;
@@ -124,31 +124,33 @@ void ReplicationCore::BeginAdding(const Member& member, std::optional<RequestId>
 }
 
 PeerProgress* ReplicationCore::Learner() {
-  return change_ && change_->kind == ChangeKind::kAddReplica ? FindPeer(change_->member) : nullptr;
+  return leading_ && leading_->IsAdding() ? FindPeer(leading_->change->member) : nullptr;
 }
 
 // R11: a replica that joins holds every commit back, so its disk must have kept up with what was sent so far,
 // and be fast as of its last force.
 bool ReplicationCore::IsDiskProven(const PeerProgress& learner) const {
-  if (change_->caught_up_us == 0 || learner.beacon_sent_us < change_->caught_up_us) return false;
+  const uint64_t caught_up_us = leading_->change->caught_up_us;
+  if (caught_up_us == 0 || learner.beacon_sent_us < caught_up_us) return false;
   return learner.force_age_us <= kForceSlowUs;
 }
 
 void ReplicationCore::AdvanceChange() {
   PeerProgress* learner = Learner();
-  if (learner == nullptr || ViewIsChanging() || !HoldsWholeLog(change_->member.node)) return;
-  if (Mutated(Mutant::kLearnerAdmittedWithGap)) return ProposeWith(change_->member);
+  if (learner == nullptr || ViewIsChanging() || !HoldsWholeLog(learner->member.node)) return;
+  Change& change = *leading_->change;
+  if (Mutated(Mutant::kLearnerAdmittedWithGap)) return ProposeWith(change.member);
   if (learner->mode != Mode::kStream) return;
   // R6: commits go on while it catches up. Once all was sent, its acks are required for every record from
   // here on ...
-  if (!change_->required && learner->next > last_.lsn && IsDiskProven(*learner)) {
-    change_->required = true;
-    change_->last_progress_us = now_us_;
+  if (!change.required && learner->next > last_.lsn && IsDiskProven(*learner)) {
+    change.required = true;
+    change.last_progress_us = now_us_;
   }
   // ... and only when it also holds what was replicated without it, and the whole log as inherited by this
   // epoch, may it be proposed as a member.
-  if (!change_->required || learner->acked.lsn < replicated_ || learner->acked.lsn < serve_at_) return;
-  if (MayPropose()) ProposeWith(change_->member);
+  if (!change.required || learner->acked.lsn < std::max(replicated_, leading_->serve_at)) return;
+  if (MayPropose()) ProposeWith(change.member);
 }
 
 void ReplicationCore::ProposeWith(const Member& joining) {
@@ -161,19 +163,20 @@ void ReplicationCore::ProposeWith(const Member& joining) {
 }
 
 uint64_t ReplicationCore::ChangeDeadline() const {
-  if (!change_ || change_->kind != ChangeKind::kAddReplica || ViewIsChanging()) return UINT64_MAX;
-  const auto learner = peers_.find(change_->member);
-  ASSENT_CHECK(learner != peers_.end());
+  if (!leading_->IsAdding() || ViewIsChanging()) return UINT64_MAX;
+  const Change& change = *leading_->change;
+  const auto learner = leading_->peers.find(change.member);
+  ASSENT_CHECK(learner != leading_->peers.end());
   const PeerProgress& peer = learner->second;
   // While its snapshot is being made here the learner owes nothing.
   if (peer.mode == Mode::kSnapshot && !peer.snapshot.at) return UINT64_MAX;
-  if (change_->required && peer.acked.lsn < last_.lsn) return change_->last_progress_us + kLearnerStallUs;
+  if (change.required && peer.acked.lsn < last_.lsn) return change.last_progress_us + kLearnerStallUs;
   // Progress is what moves: one whose disk hangs may go on answering for ever.
   uint64_t patience_us = kLearnerProgressUs;
   if (peer.mode == Mode::kSnapshot && peer.snapshot.size != 0 && peer.snapshot.acked == peer.snapshot.size) {
     patience_us += peer.snapshot.size * 1'000'000 / kInstallBytesPerSecond;
   }
-  return change_->last_progress_us + patience_us;
+  return change.last_progress_us + patience_us;
 }
 
 void ReplicationCore::TickChange() {
@@ -188,17 +191,19 @@ void ReplicationCore::TickChange() {
 // Commits and the log's trimming go on without it, and another may be served.
 void ReplicationCore::GiveLearnerUp(const std::string& why) {
   Reached(Situation::kLearnerGivenUp);
-  EndChange(Status(StatusCode::kUnavailable, ToString(change_->member.node) + " was given up: " + why));
+  EndChange(
+      Status(StatusCode::kUnavailable, ToString(leading_->change->member.node) + " was given up: " + why));
   AdvanceReplicated();
 }
 
 // Whether `view` does what the change under way is for.
 bool ReplicationCore::MakesChange(const View& view) const {
-  if (!change_) return false;
-  const NodeId node = change_->member.node;
-  switch (change_->kind) {
+  if (!leading_ || !leading_->change) return false;
+  const Change& change = *leading_->change;
+  const NodeId node = change.member.node;
+  switch (change.kind) {
     case ChangeKind::kAddReplica:
-      return view.Names(change_->member);
+      return view.Names(change.member);
     case ChangeKind::kRemoveReplica:
       return view.Find(node) == nullptr;
     case ChangeKind::kPromote:
@@ -208,11 +213,11 @@ bool ReplicationCore::MakesChange(const View& view) const {
 }
 
 void ReplicationCore::EndChange(const Status& status) {
-  const Change ended = *std::exchange(change_, std::nullopt);
-  const auto peer = peers_.find(ended.member);
-  if (peer != peers_.end() && !peer->second.in_view) {
+  const Change ended = *std::exchange(leading_->change, std::nullopt);
+  const auto peer = leading_->peers.find(ended.member);
+  if (peer != leading_->peers.end() && !peer->second.in_view) {
     if (peer->second.mode == Mode::kSnapshot) Emit(StopSnapshot{ended.member.node});
-    peers_.erase(peer);
+    leading_->peers.erase(peer);
   }
   if (ended.kind == ChangeKind::kPromote) Emit(Drain{false});
   if (ended.kind == ChangeKind::kAddReplica) {
@@ -226,10 +231,8 @@ void ReplicationCore::EndChange(const Status& status) {
 }
 
 void ReplicationCore::IgnoreOtherIncarnation(NodeId from, Incarnation incarnation) {
-  if (!change_ || change_->kind != ChangeKind::kAddReplica || change_->member.node != from ||
-      ViewIsChanging())
-    return;
-  if (change_->member.incarnation == incarnation) return;
+  if (!leading_->IsAdding() || leading_->change->member.node != from || ViewIsChanging()) return;
+  if (leading_->change->member.incarnation == incarnation) return;
   EndChange(Status(StatusCode::kConflict, ToString(from) +
                                               " runs with another data directory than it registered; "
                                               "try again"));
@@ -238,7 +241,8 @@ void ReplicationCore::IgnoreOtherIncarnation(NodeId from, Incarnation incarnatio
 
 Lsn ReplicationCore::TrimLimit() const {
   Lsn limit{UINT64_MAX};
-  for (const auto& [member, peer] : peers_) {
+  if (!leading_) return limit;
+  for (const auto& [member, peer] : leading_->peers) {
     // Members hold all that may be trimmed.
     if (peer.in_view) continue;
     Lsn needed = log_.base().lsn;
@@ -287,7 +291,7 @@ void ReplicationCore::On(const SnapshotRead& event) {
     }
     ASSENT_CHECK(EpochOf(at.lsn) == at.epoch, "a snapshot of another log", at.lsn);
     snapshot.at = at;
-    peer->last_ack_us = change_->last_progress_us = now_us_;  // its silence begins here
+    peer->last_ack_us = leading_->change->last_progress_us = now_us_;  // its silence begins here
   }
   ASSENT_CHECK(at == *snapshot.at, "two snapshots in one", at.lsn);
   if (event.piece.offset == snapshot.sent) {  // else it went back meanwhile
@@ -311,7 +315,7 @@ void ReplicationCore::On(const SnapshotFailed& event) {
 }
 
 void ReplicationCore::OnSnapshotAck(NodeId from, const SnapshotAck& ack) {
-  if (role_ != Role::kPrimary) return;
+  if (!leading_) return;
   PeerProgress* peer = FindPeer({from, ack.incarnation});
   if (peer == nullptr) {
     IgnoreOtherIncarnation(from, ack.incarnation);
@@ -322,14 +326,14 @@ void ReplicationCore::OnSnapshotAck(NodeId from, const SnapshotAck& ack) {
   peer->has_acked = true;
   peer->last_ack_us = now_us_;
   if (ack.installed) {
-    change_->last_progress_us = now_us_;
+    leading_->change->last_progress_us = now_us_;
     Emit(StopSnapshot{from});
     peer->StartProbe(std::max(snapshot.at->lsn, log_.base().lsn), now_us_);
     SendProbe(*peer);
     return;
   }
   if (ack.received > snapshot.acked) {
-    peer->last_progress_us = change_->last_progress_us = now_us_;
+    peer->last_progress_us = leading_->change->last_progress_us = now_us_;
   } else if (ack.received == 0 && snapshot.acked != 0) {  // it restarted, and begins anew
     Reached(Situation::kSnapshotRestarted);
     snapshot.sent = ack.received;

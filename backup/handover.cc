@@ -19,7 +19,7 @@ void ReplicationCore::Promote(const OperatorChange& event) {
     Refuse(event.id, StatusCode::kNotFound,
            ToString(node) + " is no backup of " + ToString(config_.group) + "; add-replica " +
                ToString(node) + " first");
-  } else if (!serving_) {
+  } else if (!leading_->serving) {
     Refuse(event.id, StatusCode::kUnavailable, "the group does not serve yet (R4); try again later");
   } else {
     Change change;
@@ -33,32 +33,32 @@ void ReplicationCore::Promote(const OperatorChange& event) {
 }
 
 void ReplicationCore::BeginPromoting(Change change) {
-  change_ = std::move(change);
+  leading_->change = std::move(change);
   Emit(Drain{true});
 }
 
 void ReplicationCore::On(const Drained&) {
   if (!IsPromoting()) return;
-  change_->drained = true;
+  leading_->change->drained = true;
   HandOverIfQuiet();
 }
 
 // The role core's messages from before it was quiet are on their way, and its records are replicated. Those
 // withheld since are lost with the lease, and the next leader can send them again.
 void ReplicationCore::HandOverIfQuiet() {
-  if (IsPromoting() && change_->drained && replicated_ == last_.lsn) GiveUpLease();
+  if (IsPromoting() && leading_->change->drained && replicated_ == last_.lsn) GiveUpLease();
 }
 
 void ReplicationCore::GiveUpLease() {
   if (ViewIsChanging()) return;
-  handed_over_us_ = now_us_;
-  waiting_for_ = ToString(change_->member.node) + " to take the lead";
+  leading_->handed_over_us = now_us_;
+  waiting_for_ = ToString(leading_->change->member.node) + " to take the lead";
   SendHandOver();
 }
 
 void ReplicationCore::SendHandOver() {
-  if (handed_over_us_ == 0 || proposed_) return;
-  Emit(SendTo{change_->member.node, epoch(), HandOver{}});
+  if (leading_->handed_over_us == 0 || proposed_) return;
+  Emit(SendTo{leading_->change->member.node, epoch(), HandOver{}});
 }
 
 void ReplicationCore::OnHandOver(NodeId from) {
@@ -71,18 +71,18 @@ void ReplicationCore::OnHandOver(NodeId from) {
 
 uint64_t ReplicationCore::HandOverDeadline() const {
   if (!IsPromoting() || proposed_ || entering_) return UINT64_MAX;
-  if (handed_over_us_ == 0) return change_->drain_until_us;
-  return std::max(handed_over_us_ + kHandOverUs, next_propose_us_);
+  if (leading_->handed_over_us == 0) return leading_->change->drain_until_us;
+  return std::max(leading_->handed_over_us + kHandOverUs, next_propose_us_);
 }
 
 void ReplicationCore::TickHandOver() {
   if (now_us_ < HandOverDeadline()) return;
-  if (handed_over_us_ != 0) {
+  if (leading_->handed_over_us != 0) {
     // The lease of this epoch is gone for good, since the backup may still act on what it was told. Which of
     // the two views is made the directory decides (R3).
     Reached(Situation::kHandOverTakenBack);
     Propose(view_->Successor());
-  } else if (change_->force) {
+  } else if (leading_->change->force) {
     GiveUpLease();
   } else {
     Reached(Situation::kDrainGivenUp);

@@ -36,9 +36,9 @@ bool ReplicationCore::IsDiskDead() const {
 // the replica that joins by it gave no word, and may lead the view after it (R3: bound by the view that it
 // proposed, too). A primary that knows of a later view has no lease, nor one that has given it up.
 uint64_t ReplicationCore::LeaseUntil() const {
-  if (role_ != Role::kPrimary || entering_ || handed_over_us_ != 0) return 0;
+  if (!leading_ || entering_ || leading_->handed_over_us != 0) return 0;
   uint64_t since_us = UINT64_MAX;
-  for (const auto& [member, peer] : peers_) {
+  for (const auto& [member, peer] : leading_->peers) {
     if (peer.in_view) since_us = std::min(since_us, peer.beacon_sent_us);
   }
   if (since_us == UINT64_MAX || AdmitsByProposal()) {
@@ -55,7 +55,7 @@ std::string ReplicationCore::LeaseWaitsFor(uint64_t now_us) const {
                         : "last heard " + std::to_string((now_us - then_us) / 1'000'000) + " s ago";
   };
   const PeerProgress* silent = nullptr;
-  for (const auto& [member, peer] : peers_) {
+  for (const auto& [member, peer] : leading_->peers) {
     if (peer.in_view && (silent == nullptr || peer.beacon_sent_us < silent->beacon_sent_us)) silent = &peer;
   }
   if (silent != nullptr) {
@@ -72,16 +72,16 @@ bool ReplicationCore::AdmitsByProposal() const {
 }
 
 void ReplicationCore::SendBeacons() {
-  if (now_us_ < next_beacon_us_) return;
+  if (now_us_ < leading_->next_beacon_us) return;
   // Late by so much, it is this process that was away: messages that came meanwhile are still to be taken in.
-  if (now_us_ - next_beacon_us_ > kAwayUs) {
+  if (now_us_ - leading_->next_beacon_us > kAwayUs) {
     Reached(Situation::kAwayTooLong);
-    present_since_us_ = now_us_;
+    leading_->present_since_us = now_us_;
   }
-  next_beacon_us_ = now_us_ + kBeaconUs;
+  leading_->next_beacon_us = now_us_ + kBeaconUs;
   const Beacon beacon{now_us_, ForceAge()};
   const bool stops = GroupStops();
-  for (const auto& [member, peer] : peers_) {
+  for (const auto& [member, peer] : leading_->peers) {
     if (!IsBeingReplaced(peer) && !(stops && peer.in_view)) Emit(SendTo{member.node, epoch(), beacon});
   }
   SendHandOver();
@@ -92,7 +92,7 @@ void ReplicationCore::SendBeacons() {
 }
 
 void ReplicationCore::OnBeaconAck(NodeId from, const BeaconAck& ack) {
-  if (role_ != Role::kPrimary || ack.sent_us > now_us_) return;
+  if (!leading_ || ack.sent_us > now_us_) return;
   const Member member{from, ack.incarnation};
   PeerProgress* peer = FindPeer(member);
   if (peer == nullptr) return Readmit(ack, member);
@@ -116,7 +116,7 @@ uint64_t ReplicationCore::SilenceDeadline(const PeerProgress& peer) const {
   // R11: a disk that hangs is no life, though the promise of the answer counts (R5).
   uint64_t alive_us = peer.force_age_us > kForceAgeMaxUs ? 0 : peer.beacon_acked_us;
   if (peer.Outstanding()) alive_us = std::min(alive_us, peer.last_durable_us);
-  return std::max(alive_us, present_since_us_) + kBackupSilenceUs;
+  return std::max(alive_us, leading_->present_since_us) + kBackupSilenceUs;
 }
 
 void ReplicationCore::RemoveSilentBackups() {
@@ -126,7 +126,7 @@ void ReplicationCore::RemoveSilentBackups() {
   std::vector<NodeId> slow;  // of these, those that answer
   // R11: to a primary whose own disk hangs they are silent on purpose, to take over; it must not be faster.
   const uint64_t patience_us = IsDiskDead() ? 2 * kGraceUs : 0;
-  for (auto& [member, peer] : peers_) {
+  for (auto& [member, peer] : leading_->peers) {
     if (!peer.in_view || now_us_ < SilenceDeadline(peer) + patience_us || IsBeingReplaced(peer)) continue;
     if (Mutated(Mutant::kBackupDroppedWithoutCas)) peer.in_view = false;
     silent += (silent.empty() ? "" : ", ") + ToString(member.node);
@@ -143,7 +143,7 @@ void ReplicationCore::RemoveSilentBackups() {
     PauseReadmission(node,
                      ToString(node) + " was left out: it answers, and does not make records durable in time");
   }
-  if (change_) {
+  if (leading_->change) {
     EndChange(Status(StatusCode::kUnavailable, silent + " was silent and left the view first; try again"));
   }
   Reached(Situation::kSilentBackupRemoved);
@@ -165,14 +165,14 @@ bool ReplicationCore::MayReturn(const Member& member) const {
 // compare-and-swap, so that the view never has fewer than limits.replicas_min.
 bool ReplicationCore::MayReplace(const Member& member) const {
   const Member* named = view_->Find(member.node);
-  if (named == nullptr || *named == member || named->node == config_.self) return false;
-  const auto peer = peers_.find(*named);
-  return peer != peers_.end() && now_us_ >= SilenceDeadline(peer->second);
+  if (named == nullptr || *named == member || named->node == config_.self || !leading_) return false;
+  const auto peer = leading_->peers.find(*named);
+  return peer != leading_->peers.end() && now_us_ >= SilenceDeadline(peer->second);
 }
 
 void ReplicationCore::Readmit(const BeaconAck& ack, const Member& member) {
   const bool is_registered = std::find(registered_.begin(), registered_.end(), member) != registered_.end();
-  if (!is_registered || change_ || ViewIsChanging()) return;
+  if (!is_registered || leading_->change || ViewIsChanging()) return;
   if (!MayReturn(member) || !HoldsWholeLog(member.node)) return;
   if (ack.force_age_us > kForceAgeMaxUs) return;  // R11
   if (now_us_ < readmissions_[member.node].next_us()) return;

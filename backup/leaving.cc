@@ -28,11 +28,11 @@ void ReplicationCore::TickLeave() {
   next_leave_us_ = now_us_ + kBeaconUs;
   // Repeated: it may be lost, and the primary may be another by now.
   if (role_ == Role::kBackup) return Emit(SendTo{view_->primary, epoch(), HandOver{}});
-  if (role_ != Role::kPrimary || !hands_over_ || !serving_ || ViewIsChanging() || IsPromoting()) return;
+  if (!leading_ || !hands_over_ || !leading_->serving || ViewIsChanging() || IsPromoting()) return;
   const PeerProgress* heir = Heir();
   if (heir == nullptr || now_us_ < leaving_since_us_ + kLeaveSettleUs) return;
   const Member member = heir->member;
-  if (change_) {
+  if (leading_->change) {
     EndChange(Status(StatusCode::kUnavailable, ToString(config_.self) + " stops, and hands " +
                                                    ToString(config_.group) + " over to " +
                                                    ToString(member.node) + "; ask that node"));
@@ -49,7 +49,7 @@ void ReplicationCore::TickLeave() {
 const PeerProgress* ReplicationCore::Heir() const {
   if (view_->members.size() <= config_.replicas_min) return nullptr;
   const PeerProgress* heir = nullptr;
-  for (const auto& [member, peer] : peers_) {
+  for (const auto& [member, peer] : leading_->peers) {
     if (!peer.in_view || IsLeaving(peer) || now_us_ > peer.beacon_acked_us + kSilenceUs) continue;
     if (heir == nullptr || peer.acked.lsn > heir->acked.lsn) heir = &peer;
   }
@@ -58,7 +58,7 @@ const PeerProgress* ReplicationCore::Heir() const {
 
 bool ReplicationCore::MayStop() const {
   if (leaving_since_us_ == 0) return false;
-  if (role_ != Role::kPrimary && role_ != Role::kBackup) return true;
+  if (!leading_ && role_ != Role::kBackup) return true;
   if (view_->members.size() <= config_.replicas_min) return true;
   // Its primary is gone, or about to be (GroupStops): the rest is for takeovers.
   if (role_ == Role::kBackup) return now_us_ > following_->heard_us + kSilenceUs;
@@ -72,17 +72,17 @@ bool ReplicationCore::IsSettledToLeave() const {
 }
 
 bool ReplicationCore::GroupStops() const {
-  return IsSettledToLeave() && std::all_of(peers_.begin(), peers_.end(), [&](const auto& entry) {
-           return !entry.second.in_view || IsLeaving(entry.second);
-         });
+  return IsSettledToLeave() &&
+         std::all_of(leading_->peers.begin(), leading_->peers.end(),
+                     [&](const auto& entry) { return !entry.second.in_view || IsLeaving(entry.second); });
 }
 
 // ---- On the primary ----
 
 void ReplicationCore::NoteLeaving(NodeId from) {
   const Member* named = view_->Find(from);
-  const auto peer = named == nullptr ? peers_.end() : peers_.find(*named);
-  if (peer == peers_.end()) return;
+  const auto peer = named == nullptr ? leading_->peers.end() : leading_->peers.find(*named);
+  if (peer == leading_->peers.end()) return;
   if (!IsLeaving(peer->second)) peer->second.leaving_since_us = now_us_;
   peer->second.leaving_heard_us = now_us_;
 }
@@ -98,13 +98,13 @@ void ReplicationCore::RemoveLeaving() {
   if (ViewIsChanging() || !MayPropose() || IsPromoting() || leaving_since_us_ != 0) return;
   View next = view_->Successor();
   std::string leaving;
-  for (const auto& [member, peer] : peers_) {
+  for (const auto& [member, peer] : leading_->peers) {
     if (!peer.in_view || !IsLeaving(peer) || now_us_ < peer.leaving_since_us + kLeaveSettleUs) continue;
     leaving += (leaving.empty() ? "" : ", ") + ToString(member.node);
     std::erase(next.members, member);
   }
   if (leaving.empty() || next.members.size() < config_.replicas_min) return;
-  if (change_) {
+  if (leading_->change) {
     EndChange(Status(StatusCode::kUnavailable, leaving + " stops, and left the view first; try again"));
   }
   Propose(std::move(next), /*planned=*/true);

@@ -26,22 +26,22 @@ size_t BytesOf(const std::vector<LogEntry>& entries) {
 PeerProgress* ReplicationCore::FindPeer(const Member& member) {
   // R3: an ack counts only under the incarnation named; another disk holds nothing of what
   // this one acknowledged.
+  auto& peers = leading_->peers;
   const auto found =
-      Mutated(Mutant::kIncarnationIgnored) ? peers_.lower_bound({member.node, {}}) : peers_.find(member);
-  return found != peers_.end() && found->first.node == member.node ? &found->second : nullptr;
+      Mutated(Mutant::kIncarnationIgnored) ? peers.lower_bound({member.node, {}}) : peers.find(member);
+  return found != peers.end() && found->first.node == member.node ? &found->second : nullptr;
 }
 
 // By the learner of the change under way, on the same node with another data directory (R6).
 bool ReplicationCore::IsBeingReplaced(const PeerProgress& peer) const {
-  return peer.in_view && change_ && change_->kind == ChangeKind::kAddReplica &&
-         change_->member.node == peer.member.node;
+  return peer.in_view && leading_->IsAdding() && leading_->change->member.node == peer.member.node;
 }
 
 bool ReplicationCore::Required(const PeerProgress& peer) const {
   if (Mutated(Mutant::kLearnerGivenUpAfterCas) && proposed_) return peer.in_view;
   // R6: a learner counts before its view is proposed and until that is known to have failed.
-  return peer.in_view || (change_ && change_->kind == ChangeKind::kAddReplica && change_->required &&
-                          change_->member == peer.member);
+  return peer.in_view ||
+         (leading_->IsAdding() && leading_->change->required && leading_->change->member == peer.member);
 }
 
 void ReplicationCore::SendShip(PeerProgress& peer, Ship ship) {
@@ -84,7 +84,7 @@ void ReplicationCore::Pump(PeerProgress& peer) {
 }
 
 void ReplicationCore::PumpAll() {
-  for (auto& [member, peer] : peers_) Pump(peer);
+  for (auto& [member, peer] : leading_->peers) Pump(peer);
 }
 
 void ReplicationCore::NeedsWhatIsTrimmed(PeerProgress& peer) {
@@ -100,7 +100,7 @@ void ReplicationCore::NeedsWhatIsTrimmed(PeerProgress& peer) {
 }
 
 void ReplicationCore::OnAck(NodeId from, const ShipAck& ack) {
-  if (role_ != Role::kPrimary) return;
+  if (!leading_) return;
   PeerProgress* peer = FindPeer({from, ack.incarnation});
   if (peer == nullptr) {
     IgnoreOtherIncarnation(from, ack.incarnation);
@@ -118,9 +118,10 @@ void ReplicationCore::OnAck(NodeId from, const ShipAck& ack) {
   // It entered the epoch just now, and dropped the beacons before.
   if (peer->in_view && peer->beacon_sent_us == 0) Emit(SendTo{from, epoch(), Beacon{now_us_, ForceAge()}});
   if (durable.lsn >= log_.base().lsn && peer->Acked(durable, now_us_) && peer == Learner()) {
-    change_->last_progress_us = now_us_;
-    if (change_->caught_up_us == 0 && durable.lsn >= change_->catch_up_to) {
-      change_->caught_up_us = now_us_;
+    Change& change = *leading_->change;
+    change.last_progress_us = now_us_;
+    if (change.caught_up_us == 0 && durable.lsn >= change.catch_up_to) {
+      change.caught_up_us = now_us_;
       Emit(SendTo{from, epoch(), Beacon{now_us_, ForceAge()}});  // R11: how did its disk do?
     }
   }
@@ -158,7 +159,7 @@ void ReplicationCore::OnMismatch(PeerProgress& peer, const ShipAck& ack) {
 // R1: what is durable here, and acknowledged by every replica that counts.
 Lsn ReplicationCore::HeldByMembers() const {
   Lsn all = durable_;
-  for (const auto& [member, peer] : peers_) {
+  for (const auto& [member, peer] : leading_->peers) {
     if (Required(peer)) all = std::min(all, peer.acked.lsn);
   }
   return all;
@@ -166,20 +167,22 @@ Lsn ReplicationCore::HeldByMembers() const {
 
 // R4, R6: the members hold the whole log as it was inherited, but for the one whose place `joining` takes.
 bool ReplicationCore::HoldsWholeLog(NodeId joining) const {
-  return durable_ >= serve_at_ && std::all_of(peers_.begin(), peers_.end(), [&](const auto& known) {
+  return durable_ >= leading_->serve_at &&
+         std::all_of(leading_->peers.begin(), leading_->peers.end(), [&](const auto& known) {
            const auto& [member, peer] = known;
-           return !peer.in_view || member.node == joining || peer.acked.lsn >= serve_at_;
+           return !peer.in_view || member.node == joining || peer.acked.lsn >= leading_->serve_at;
          });
 }
 
 void ReplicationCore::AdvanceReplicated() {
-  if (role_ != Role::kPrimary) return;
+  if (!leading_) return;
   const Lsn all = HeldByMembers();
-  if (all < serve_at_) return;  // R4: the inherited log first, whole
+  if (all < leading_->serve_at) return;  // R4: the inherited log first, whole
   // R5: a primary without backups has only its own force; that nobody leads a later view
   // is the directory's word.
   if (view_->members.size() == 1 && now_us_ >= LeaseUntil()) {
-    if (!serving_) waiting_for_ = "the directory, which must show that this epoch is still the current one";
+    if (!leading_->serving)
+      waiting_for_ = "the directory, which must show that this epoch is still the current one";
     return;
   }
   if (view_->members.size() < config_.replicas_min) {  // R3
@@ -189,10 +192,10 @@ void ReplicationCore::AdvanceReplicated() {
     return;
   }
   if (view_->members.size() == 1 && all > replicated_) Reached(Situation::kLoneLease);
-  if (serving_ && all > replicated_) waiting_for_.clear();
+  if (leading_->serving && all > replicated_) waiting_for_.clear();
   RaiseReplicated(all);
-  if (!serving_) {
-    serving_ = true;
+  if (!leading_->serving) {
+    leading_->serving = true;
     waiting_for_.clear();
     Emit(Serve{epoch()});
   }
@@ -200,7 +203,7 @@ void ReplicationCore::AdvanceReplicated() {
 }
 
 void ReplicationCore::TickPeers() {
-  for (auto& [member, peer] : peers_) {
+  for (auto& [member, peer] : leading_->peers) {
     if (now_us_ < PeerDeadline(peer)) continue;
     if (peer.mode == Mode::kSnapshot) {
       peer.last_progress_us = now_us_;
@@ -233,7 +236,7 @@ uint64_t ReplicationCore::PeerDeadline(const PeerProgress& peer) const {
 
 uint64_t ReplicationCore::PeersDeadline() const {
   uint64_t deadline = UINT64_MAX;
-  for (const auto& [member, peer] : peers_) deadline = std::min(deadline, PeerDeadline(peer));
+  for (const auto& [member, peer] : leading_->peers) deadline = std::min(deadline, PeerDeadline(peer));
   return deadline;
 }
 

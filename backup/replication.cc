@@ -77,7 +77,7 @@ void ReplicationCore::On(const ForceDone& event) {
   const uint64_t took_us = now_us_ - std::min(now_us_, force_since_us_);
   slow_forces_us_ = took_us <= kForceSlowUs ? 0 : slow_forces_us_ + took_us;
   force_ended_us_ = force_since_us_ = now_us_;  // of the next
-  if (role_ == Role::kPrimary) {
+  if (leading_) {
     AdvanceReplicated();
     AdvanceChange();
   } else if (following_) {
@@ -137,7 +137,7 @@ void ReplicationCore::On(const PeerEpoch& event) {
 }
 
 void ReplicationCore::On(const LocalAppend& event) {
-  ASSENT_CHECK(role_ == Role::kPrimary, "the role appended on a replica that is", ToString(role_));
+  ASSENT_CHECK(leading_.has_value(), "the role appended on a replica that is", ToString(role_));
   for (const LogEntry& entry : event.entries) {
     ASSENT_CHECK(entry.position == (LogPosition{epoch(), Next(last_.lsn)}), "the role numbered",
                  entry.position.lsn, "behind", last_.lsn);
@@ -150,7 +150,7 @@ void ReplicationCore::On(const Tick&) {
   if (!directory_busy_ && now_us_ >= next_read_us_) WantRead();
   TakeOverIfDue();
   TickLeave();
-  if (role_ != Role::kPrimary) return;
+  if (!leading_) return;
   SendBeacons();
   TickPeers();
   TickChange();
@@ -168,8 +168,9 @@ uint64_t ReplicationCore::NextDeadline() const {
     deadline = std::min(deadline, std::max(bound_until_us_, next_propose_us_));
   }
   deadline = std::min({deadline, TakeoverDeadline(), LeaveDeadline()});
-  if (role_ == Role::kPrimary) {
-    deadline = std::min({deadline, PeersDeadline(), ChangeDeadline(), HandOverDeadline(), next_beacon_us_});
+  if (leading_) {
+    deadline =
+        std::min({deadline, PeersDeadline(), ChangeDeadline(), HandOverDeadline(), leading_->next_beacon_us});
   }
   return deadline;
 }
@@ -180,7 +181,7 @@ void ReplicationCore::NoteAppended(const LogEntry& entry) {
     force_since_us_ = now_us_;
   }
   last_ = entry.position;
-  Backlog& backlog = role_ == Role::kPrimary ? unreplicated_ : following_->unforced;
+  Backlog& backlog = leading_ ? leading_->unreplicated : following_->unforced;
   backlog.Add(entry.position.lsn, entry.payload->size());
 }
 
@@ -192,7 +193,7 @@ void ReplicationCore::Append(std::vector<LogEntry> entries) {
 void ReplicationCore::RaiseReplicated(Lsn lsn) {
   if (lsn <= replicated_) return;
   replicated_ = lsn;
-  unreplicated_.DropUpTo(lsn);
+  if (leading_) leading_->unreplicated.DropUpTo(lsn);
   Emit(ReplicatedUpTo{lsn});
 }
 
@@ -228,15 +229,16 @@ Lsn ReplicationCore::LastWithEpochUpTo(Epoch epoch, Lsn from) const {
 std::string ReplicationCore::WaitsFor(uint64_t now_us) const {
   if (role_ == Role::kLearner) return LearnerWaitsFor();
   // Once it served, only a view that changes, or the lease, can be what it waits for.
-  if (serving_ && waiting_for_.empty() && !LeaseHolds(now_us)) return LeaseWaitsFor(now_us);
+  if (serving() && waiting_for_.empty() && !LeaseHolds(now_us)) return LeaseWaitsFor(now_us);
   return waiting_for_;
 }
 
 ReplicationStatus ReplicationCore::Describe(uint64_t now_us) const {
-  ReplicationStatus status{role_,    view_,       LeaseHolds(now_us),    last_,
-                           durable_, replicated_, unreplicated_.bytes(), WaitsFor(now_us),
-                           {}};
-  for (const auto& [member, peer] : peers_) {
+  ReplicationStatus status{role_,       view_, LeaseHolds(now_us), last_, durable_,
+                           replicated_, 0,     WaitsFor(now_us),   {}};
+  if (!leading_) return status;
+  status.unreplicated_bytes = leading_->unreplicated.bytes();
+  for (const auto& [member, peer] : leading_->peers) {
     PeerStatus p;
     p.member = peer.member;
     p.in_view = peer.in_view;
@@ -248,10 +250,9 @@ ReplicationStatus ReplicationCore::Describe(uint64_t now_us) const {
     p.last_ack_age_us = now_us - std::min(now_us, peer.last_ack_us);
     p.in_snapshot = peer.mode == PeerProgress::Mode::kSnapshot;
     p.snapshot_bytes = p.in_snapshot ? peer.snapshot.acked : 0;
-    p.lag_bytes = unreplicated_.BytesAbove(peer.acked.lsn);
+    p.lag_bytes = leading_->unreplicated.BytesAbove(peer.acked.lsn);
     status.peers.push_back(p);
   }
-  if (role_ != Role::kPrimary) return status;
   if (status.serving) status.waiting_for.clear();  // it does not wait; but a replica that stays out may
   for (const auto& [node, readmission] : readmissions_) {
     if (view_->Find(node) != nullptr || readmission.why.empty()) continue;
@@ -272,7 +273,6 @@ void ReplicationCore::CheckInvariants() const {
     ASSENT_CHECK(following_->matched <= last_.lsn, "R4", following_->matched, last_.lsn);
     following_->unforced.CheckInvariants();
   }
-  unreplicated_.CheckInvariants();
 
   // I-R4
   ASSENT_CHECK(epoch() >= checked_.epoch && seen_epoch_ >= checked_.seen_epoch, "an epoch fell", epoch());
@@ -281,24 +281,24 @@ void ReplicationCore::CheckInvariants() const {
   ASSENT_CHECK(replicated_ >= checked_.replicated, "replicated fell", replicated_);
   checked_ = {epoch(), seen_epoch_, replicated_};
 
-  if (role_ == Role::kPrimary) {
+  ASSENT_CHECK(leading_.has_value() == (role_ == Role::kPrimary), "leads as", ToString(role_));
+  if (leading_) {
+    leading_->unreplicated.CheckInvariants();
     const Member self{config_.self, config_.incarnation};
     ASSENT_CHECK(view_->primary == self.node && view_->primary_life == config_.life && view_->Names(self),
                  "R3");
-    ASSENT_CHECK(serve_at_ < log_.base().lsn || EpochOf(serve_at_) == epoch(), "the epoch began at",
-                 serve_at_);
-    ASSENT_CHECK(!serving_ || replicated_ >= serve_at_, "R4");
-  } else {
-    ASSENT_CHECK(peers_.empty() && !serving_ && !change_);
-  }
-  for (const auto& [member, peer] : peers_) {
-    ASSENT_CHECK(peer.acked.lsn <= last_.lsn, peer.acked.lsn, last_.lsn);
-    ASSENT_CHECK(peer.mode != PeerProgress::Mode::kStream ||
-                     (peer.next > peer.acked.lsn && peer.next <= Next(last_.lsn)),
-                 peer.next, last_.lsn);
-    ASSENT_CHECK(peer.in_flight.size() <= kShipsInFlightMax, "R10");
-    ASSENT_CHECK(!serving_ || !peer.in_view || peer.acked.lsn >= replicated_, "R1", peer.acked.lsn,
-                 replicated_);
+    ASSENT_CHECK(leading_->serve_at < log_.base().lsn || EpochOf(leading_->serve_at) == epoch(),
+                 "the epoch began at", leading_->serve_at);
+    ASSENT_CHECK(!leading_->serving || replicated_ >= leading_->serve_at, "R4");
+    for (const auto& [member, peer] : leading_->peers) {
+      ASSENT_CHECK(peer.acked.lsn <= last_.lsn, peer.acked.lsn, last_.lsn);
+      ASSENT_CHECK(peer.mode != PeerProgress::Mode::kStream ||
+                       (peer.next > peer.acked.lsn && peer.next <= Next(last_.lsn)),
+                   peer.next, last_.lsn);
+      ASSENT_CHECK(peer.in_flight.size() <= kShipsInFlightMax, "R10");
+      ASSENT_CHECK(!leading_->serving || !peer.in_view || peer.acked.lsn >= replicated_, "R1", peer.acked.lsn,
+                   replicated_);
+    }
   }
 }
 

@@ -108,16 +108,16 @@ class ReplicationCore {
   // before the first view.
   Epoch epoch() const { return view_ ? view_->epoch : Epoch{}; }
   const std::optional<View>& view() const { return view_; }
-  bool serving() const { return serving_; }  // primary, and R4 done in this epoch
+  bool serving() const { return leading_ && leading_->serving; }  // primary, and R4 done in this epoch
   // R5: the lease of this epoch is given up for good; another is asked to lead.
-  bool handed_over() const { return handed_over_us_ != 0; }
+  bool handed_over() const { return leading_ && leading_->handed_over_us != 0; }
   // After Leave: nothing more can be given to others; nobody waits for this replica, or nobody can be helped.
   bool MayStop() const;
   // R5: whether what was read before `now_us` may leave. Asked after the reading was done; where it does not
   // hold, the answer waits until it does again in the same epoch, or is lost with the epoch.
   bool LeaseHolds(uint64_t now_us) const {
     if (Mutated(Mutant::kLeaseCheckedBeforeTheRead)) now_us = now_us_;
-    return serving_ && now_us < LeaseUntil();
+    return serving() && now_us < LeaseUntil();
   }
   LogPosition last() const { return last_; }
   Lsn durable() const { return durable_; }
@@ -135,21 +135,6 @@ class ReplicationCore {
   void CheckInvariants() const;
 
  private:
-  // A change of the members on its way (R6), by an operator, or the return of a replica that
-  // a fault took out.
-  struct Change {
-    std::optional<RequestId> id;  // of the operator who waits for it; none: it comes about by itself
-    ChangeKind kind{};
-    Member member;
-    bool required = false;          // the learner's ack is needed for every new record
-    uint64_t last_progress_us = 0;  // of the learner
-    Lsn catch_up_to{};              // where the log ended when the change began
-    uint64_t caught_up_us = 0;      // since when the learner has made that durable; 0 = it has not
-    // kPromote
-    uint64_t drain_until_us = 0;
-    bool force = false;
-    bool drained = false;
-  };
   // When a replica that a fault took out may be brought back again.
   struct Readmission {
     uint64_t failed_us = 0;  // when that last came to nothing, or did not last for its slow disk; 0 = never
@@ -219,9 +204,7 @@ class ReplicationCore {
   uint64_t PeersDeadline() const;
   Lsn HeldByMembers() const;
   // A proposal's fate is open, or the view that it made is not entered yet; or another was asked to make one.
-  bool ViewIsChanging() const {
-    return proposed_.has_value() || entering_.has_value() || handed_over_us_ != 0;
-  }
+  bool ViewIsChanging() const { return proposed_.has_value() || entering_.has_value() || handed_over(); }
   bool HoldsWholeLog(NodeId joining) const;
   bool Required(const PeerProgress& peer) const;
   bool IsBeingReplaced(const PeerProgress& peer) const;
@@ -256,7 +239,7 @@ class ReplicationCore {
   void OnHandOver(NodeId from);
   void TickHandOver();
   uint64_t HandOverDeadline() const;
-  bool IsPromoting() const { return change_ && change_->kind == ChangeKind::kPromote; }
+  bool IsPromoting() const { return leading_ && leading_->IsPromoting(); }
 
   // --- leaving.cc: a planned stop (R3) ---
   void TickLeave();
@@ -361,28 +344,20 @@ class ReplicationCore {
   uint64_t next_leave_us_ = 0;
   bool hands_over_ = false;
 
-  // Primary.
-  bool serving_ = false;
-  Lsn serve_at_{};  // this epoch's EpochBegan
-  uint64_t next_beacon_us_ = 0;
-  uint64_t present_since_us_ =
-      0;  // backups' silence counts from here: the epoch's beginning, or a stop's end
-  std::map<Member, PeerProgress> peers_;  // of one node there may be two: a member, and who takes its place
-  std::map<NodeId, Readmission> readmissions_;
-  std::optional<Change> change_;
-  uint64_t handed_over_us_ = 0;  // since when this primary has no lease any more, for good; 0 = it may have
-  Backlog unreplicated_;         // appended in this epoch
+  // Of the role, and gone with it.
+  std::optional<Leading> leading_;      // exactly while kPrimary
+  std::optional<Following> following_;  // exactly while kBackup or kLearner
 
-  // Backup or learner.
-  std::optional<Following> following_;
+  // What outlasts a role.
+  std::map<NodeId, Readmission> readmissions_;
   struct Held {
     NodeId from{};
     Epoch epoch{};
     Ship ship;
   };
-  std::optional<Held> held_;  // waits for a truncation, or for its epoch's view
-  std::optional<SnapshotIn> snapshot_in_;
-  std::string snapshot_refused_;  // why the last one could not be taken in; or empty
+  std::optional<Held> held_;               // waits for a truncation, or for its epoch's view
+  std::optional<SnapshotIn> snapshot_in_;  // only if `done`: it is installed whatever the role is by then
+  std::string snapshot_refused_;           // why the last one could not be taken in; or empty
   uint64_t no_snapshot_before_us_ = 0;
 
   // As of the last CheckInvariants().

@@ -159,7 +159,7 @@ void ReplicationCore::On(const CasDone& event) {
     // Nothing was made, nor will be: this replica is bound by the view that it acts in alone, and the reason
     // for another one may be over before it can be proposed again.
     ForgetProposal();
-    if (change_ && !IsPromoting()) {
+    if (leading_ && leading_->change && !IsPromoting()) {
       EndChange(Status(StatusCode::kUnavailable,
                        "nothing was changed: the directory cannot be written: " + event.why));
     }
@@ -266,14 +266,11 @@ void ReplicationCore::EnterIfReady() {
 }
 
 void ReplicationCore::LeaveRole() {
-  if (change_) {
+  if (leading_ && leading_->change) {
     EndChange(Status(StatusCode::kUnavailable,
                      "the view changed before the command was done; look, and try again"));
   }
-  serving_ = false;
-  handed_over_us_ = 0;
-  peers_.clear();
-  unreplicated_.Clear();
+  leading_.reset();
   following_.reset();  // R4: matching restarts with each epoch
   if (snapshot_in_ && !snapshot_in_->done) snapshot_in_.reset();
 }
@@ -299,7 +296,8 @@ void ReplicationCore::Lead(const View& view) {
   role_ = Role::kPrimary;
   view_ = view;
   held_.reset();
-  next_beacon_us_ = present_since_us_ = now_us_;
+  leading_.emplace();
+  leading_->next_beacon_us = leading_->present_since_us = now_us_;
   waiting_for_ = "every member to hold the whole log";
   Emit(BecomePrimary{view});
 
@@ -307,11 +305,11 @@ void ReplicationCore::Lead(const View& view) {
   const LogPosition inherited = last_;
   const LogEntry began{{view.epoch, Next(last_.lsn)},
                        std::make_shared<const std::string>(EncodeRecord(EpochBegan{}))};
-  serve_at_ = began.position.lsn;
+  leading_->serve_at = began.position.lsn;
   Append({began});
   for (const Member& member : view.members) {
     if (member.node == config_.self) continue;
-    PeerProgress& peer = peers_[member];
+    PeerProgress& peer = leading_->peers[member];
     peer.member = member;
     peer.in_view = true;
     peer.last_ack_us = now_us_;
