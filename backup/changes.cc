@@ -23,7 +23,7 @@ void ReplicationCore::Refuse(RequestId id, StatusCode code, std::string text) {
 }
 
 void ReplicationCore::On(const OperatorChange& event) {
-  if (!leading_ || entering_) {
+  if (!leading_ || directory_.entering()) {
     Refuse(event.id, StatusCode::kUnavailable,
            "this replica of " + ToString(config_.group) + " is not the primary" +
                (view_ && view_->primary != config_.self ? "; ask " + ToString(view_->primary)
@@ -31,7 +31,8 @@ void ReplicationCore::On(const OperatorChange& event) {
     return;
   }
   std::optional<Change>& change = leading_->change;
-  const bool adding = leading_->IsAdding() && change->member.node == event.member.node && !proposed_;
+  const bool adding =
+      leading_->IsAdding() && change->member.node == event.member.node && !directory_.proposed();
   if (adding && event.kind == ChangeKind::kAddReplica && change->member == event.member && !change->id) {
     change->id = event.id;  // it is coming back already
     return;
@@ -65,10 +66,11 @@ void ReplicationCore::RemoveReplica(const OperatorChange& event) {
     out = *named;
     std::erase(next.members, *named);
   } else {
-    const auto found = std::find_if(registered_.begin(), registered_.end(), [&](const Member& member) {
+    const std::vector<Member>& registered = directory_.registered();
+    const auto found = std::find_if(registered.begin(), registered.end(), [&](const Member& member) {
       return member.node == node && MayReturn(member);
     });
-    if (found != registered_.end()) out = *found;
+    if (found != registered.end()) out = *found;
   }
   if (node == config_.self) {
     return Refuse(event.id, StatusCode::kInvalid, ToString(node) + " is the primary and cannot be removed");

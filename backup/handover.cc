@@ -57,7 +57,7 @@ void ReplicationCore::GiveUpLease() {
 }
 
 void ReplicationCore::SendHandOver() {
-  if (leading_->handed_over_us == 0 || proposed_) return;
+  if (leading_->handed_over_us == 0 || directory_.proposed()) return;
   Emit(SendTo{leading_->change->member.node, epoch(), HandOver{}});
 }
 
@@ -70,9 +70,9 @@ void ReplicationCore::OnHandOver(NodeId from) {
 }
 
 uint64_t ReplicationCore::HandOverDeadline() const {
-  if (!IsPromoting() || proposed_ || entering_) return UINT64_MAX;
+  if (!IsPromoting() || directory_.proposed() || directory_.entering()) return UINT64_MAX;
   if (leading_->handed_over_us == 0) return leading_->change->drain_until_us;
-  return std::max(leading_->handed_over_us + kHandOverUs, next_propose_us_);
+  return std::max(leading_->handed_over_us + kHandOverUs, directory_.next_propose_us());
 }
 
 void ReplicationCore::TickHandOver() {

@@ -36,20 +36,20 @@ bool ReplicationCore::IsDiskDead() const {
 // the replica that joins by it gave no word, and may lead the view after it (R3: bound by the view that it
 // proposed, too). A primary that knows of a later view has no lease, nor one that has given it up.
 uint64_t ReplicationCore::LeaseUntil() const {
-  if (!leading_ || entering_ || leading_->handed_over_us != 0) return 0;
+  if (!leading_ || directory_.entering() || leading_->handed_over_us != 0) return 0;
   uint64_t since_us = UINT64_MAX;
   for (const auto& [member, peer] : leading_->peers) {
     if (peer.in_view) since_us = std::min(since_us, peer.beacon_sent_us);
   }
   if (since_us == UINT64_MAX || AdmitsByProposal()) {
-    since_us = std::min(since_us, directory_epoch_ == epoch() ? directory_epoch_us_ : 0);
+    since_us = std::min(since_us, directory_.CurrentAt(epoch()));
   }
   if (Mutated(Mutant::kLonePrimaryNeedsNoLease) && view_->members.size() == 1) since_us = now_us_;
   return since_us == 0 ? 0 : since_us + kLeaseUs;
 }
 
 std::string ReplicationCore::LeaseWaitsFor(uint64_t now_us) const {
-  if (entering_) return "its own step into " + Brief(*entering_);
+  if (directory_.entering()) return "its own step into " + Brief(*directory_.entering());
   const auto ago = [&](uint64_t then_us) {
     return then_us == 0 ? "nothing heard in this epoch"
                         : "last heard " + std::to_string((now_us - then_us) / 1'000'000) + " s ago";
@@ -63,12 +63,13 @@ std::string ReplicationCore::LeaseWaitsFor(uint64_t now_us) const {
            ": its lease has run out (R5)";
   }
   return "the directory, which must show that this epoch is still the current one: " +
-         ago(directory_epoch_ == epoch() ? directory_epoch_us_ : 0) + " (R5)";
+         ago(directory_.CurrentAt(epoch())) + " (R5)";
 }
 
 bool ReplicationCore::AdmitsByProposal() const {
-  return proposed_ && std::any_of(proposed_->members.begin(), proposed_->members.end(),
-                                  [&](const Member& member) { return !view_->Names(member); });
+  const std::optional<View>& proposed = directory_.proposed();
+  return proposed && std::any_of(proposed->members.begin(), proposed->members.end(),
+                                 [&](const Member& member) { return !view_->Names(member); });
 }
 
 void ReplicationCore::SendBeacons() {
@@ -86,7 +87,7 @@ void ReplicationCore::SendBeacons() {
   }
   SendHandOver();
   // A replica that is out of the view may come back in when it answers.
-  for (const Member& member : registered_) {
+  for (const Member& member : directory_.registered()) {
     if (MayReturn(member) && FindPeer(member) == nullptr) Emit(SendTo{member.node, epoch(), beacon});
   }
 }
@@ -171,7 +172,8 @@ bool ReplicationCore::MayReplace(const Member& member) const {
 }
 
 void ReplicationCore::Readmit(const BeaconAck& ack, const Member& member) {
-  const bool is_registered = std::find(registered_.begin(), registered_.end(), member) != registered_.end();
+  const std::vector<Member>& registered = directory_.registered();
+  const bool is_registered = std::find(registered.begin(), registered.end(), member) != registered.end();
   if (!is_registered || leading_->change || ViewIsChanging()) return;
   if (!MayReturn(member) || !HoldsWholeLog(member.node)) return;
   if (ack.force_age_us > kForceAgeMaxUs) return;  // R11
@@ -224,7 +226,7 @@ uint64_t ReplicationCore::TakeoverDeadline() const {
     if (member.node == config_.self) break;
     if (member.node != view_->primary) ++rank;
   }
-  return std::max(following_->heard_us + kGraceUs + rank * kTakeoverStaggerUs, next_propose_us_);
+  return std::max(following_->heard_us + kGraceUs + rank * kTakeoverStaggerUs, directory_.next_propose_us());
 }
 
 // R3: a member that missed the primary for the grace period proposes itself. The old lease, as far as this

@@ -38,7 +38,7 @@ bool ReplicationCore::IsBeingReplaced(const PeerProgress& peer) const {
 }
 
 bool ReplicationCore::Required(const PeerProgress& peer) const {
-  if (Mutated(Mutant::kLearnerGivenUpAfterCas) && proposed_) return peer.in_view;
+  if (Mutated(Mutant::kLearnerGivenUpAfterCas) && directory_.proposed()) return peer.in_view;
   // R6: a learner counts before its view is proposed and until that is known to have failed.
   return peer.in_view ||
          (leading_->IsAdding() && leading_->change->required && leading_->change->member == peer.member);

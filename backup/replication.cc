@@ -29,7 +29,9 @@ std::string_view ToString(Role role) {
 }
 
 ReplicationCore::ReplicationCore(const ReplicationConfig& config, const LogReader& log)
-    : config_(config), log_(log), jitter_(config.life) {
+    : config_(config),
+      log_(log),
+      directory_(config.group, {config.self, config.incarnation}, /*seed=*/config.life) {
   ASSENT_CHECK(config_.life != 0 && Raw(config_.incarnation) != 0,
                "a replica without a life or an incarnation");
 }
@@ -40,7 +42,7 @@ void ReplicationCore::Step(uint64_t now_us, const Event& event, Effects& effects
   now_us_ = now_us;
   effects_ = &effects;
   std::visit([this](const auto& e) { On(e); }, event);
-  if (role_ != Role::kHalted) IssueDirectoryWork();
+  if (role_ != Role::kHalted) directory_.Issue(now_us_, effects);
   effects_ = nullptr;
 }
 
@@ -50,8 +52,7 @@ void ReplicationCore::On(const Started& event) {
   replicated_ = event.applied;
   // A record is written under an epoch only after that epoch was persisted, so the log cannot know more; but
   // if it does, it is the log that counts (R12).
-  seen_epoch_ = std::max(event.seen_epoch, event.last.epoch);
-  directory_incarnation_ = event.directory_incarnation;
+  directory_.Start(std::max(event.seen_epoch, event.last.epoch), event.directory_incarnation);
   confirmed_ = event.confirmed;
   confirmed_by_ = event.confirmed_by;
   if (replicated_ > last_.lsn) {
@@ -61,7 +62,7 @@ void ReplicationCore::On(const Started& event) {
     return;
   }
   waiting_for_ = "the directory";
-  WantRead();
+  directory_.Read();
 }
 
 void ReplicationCore::On(const ForceDone& event) {
@@ -119,7 +120,7 @@ void ReplicationCore::On(const Received& event) {
   if (!view_ || theirs > epoch()) {
     Reached(Situation::kNewerEpochHeard);
     HoldForEpoch(event);
-    WantRead();
+    directory_.Read();
     return;
   }
   std::visit(Overloaded{[&](const Ship& m) { OnShip(event.from, m); },
@@ -133,7 +134,7 @@ void ReplicationCore::On(const Received& event) {
 }
 
 void ReplicationCore::On(const PeerEpoch& event) {
-  if (event.epoch > epoch()) WantRead();
+  if (event.epoch > epoch()) directory_.Read();
 }
 
 void ReplicationCore::On(const LocalAppend& event) {
@@ -147,7 +148,7 @@ void ReplicationCore::On(const LocalAppend& event) {
 }
 
 void ReplicationCore::On(const Tick&) {
-  if (!directory_busy_ && now_us_ >= next_read_us_) WantRead();
+  directory_.OnTick(now_us_);
   TakeOverIfDue();
   TickLeave();
   if (!leading_) return;
@@ -162,12 +163,7 @@ void ReplicationCore::On(const Tick&) {
 
 uint64_t ReplicationCore::NextDeadline() const {
   if (role_ == Role::kHalted) return UINT64_MAX;
-  uint64_t deadline = directory_busy_ ? UINT64_MAX : next_read_us_;
-  if (!directory_busy_ && want_read_) deadline = std::min(deadline, no_read_before_us_);
-  if (!directory_busy_ && want_propose_) {
-    deadline = std::min(deadline, std::max(bound_until_us_, next_propose_us_));
-  }
-  deadline = std::min({deadline, TakeoverDeadline(), LeaveDeadline()});
+  uint64_t deadline = std::min({directory_.NextDeadline(), TakeoverDeadline(), LeaveDeadline()});
   if (leading_) {
     deadline =
         std::min({deadline, PeersDeadline(), ChangeDeadline(), HandOverDeadline(), leading_->next_beacon_us});
@@ -275,11 +271,14 @@ void ReplicationCore::CheckInvariants() const {
   }
 
   // I-R4
-  ASSENT_CHECK(epoch() >= checked_.epoch && seen_epoch_ >= checked_.seen_epoch, "an epoch fell", epoch());
-  ASSENT_CHECK(epoch() <= seen_epoch_, "acts in an epoch that was not persisted", epoch(), seen_epoch_);
-  ASSENT_CHECK(last_.epoch <= seen_epoch_ || role_ == Role::kHalted);
+  directory_.CheckInvariants();
+  const Epoch seen = directory_.seen_epoch();
+  ASSENT_CHECK(epoch() >= checked_.epoch, "an epoch fell", epoch());
+  ASSENT_CHECK(epoch() <= seen, "acts in an epoch that was not persisted", epoch(), seen);
+  ASSENT_CHECK(last_.epoch <= seen || role_ == Role::kHalted);
+  ASSENT_CHECK(!directory_.entering() || directory_.entering()->epoch > epoch(), "enters again", epoch());
   ASSENT_CHECK(replicated_ >= checked_.replicated, "replicated fell", replicated_);
-  checked_ = {epoch(), seen_epoch_, replicated_};
+  checked_ = {epoch(), replicated_};
 
   ASSENT_CHECK(leading_.has_value() == (role_ == Role::kPrimary), "leads as", ToString(role_));
   if (leading_) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "backup/directory_dialogue.h"
 #include "backup/log_reader.h"
 #include "backup/peer_progress.h"
 #include "backup/replication_events.h"
@@ -86,10 +87,10 @@ struct ReplicationStatus {
 //   R12 Serves nothing, and halts, where the directory is another, or older than what this replica saw.
 //   G8  Holds no log entries but those of one Ship that waits; windows bound what is on the way to a peer.
 //
-// How a view changes (R3), each time by compare-and-swap of the next epoch in the directory: a primary that
-// restarts takes an epoch of its own; a backup that hears no beacon for the grace period takes over; a
-// primary gives up a backup that is silent; an operator adds, removes and promotes; and a replica that a
-// fault took out comes back.
+// How a view changes (R3), each time by compare-and-swap of the next epoch in the directory
+// (directory_dialogue.h): a primary that restarts takes an epoch of its own; a backup that hears no beacon
+// for the grace period takes over; a primary gives up a backup that is silent; an operator adds, removes and
+// promotes; and a replica that a fault took out comes back.
 class ReplicationCore {
  public:
   // `log` outlives the core.
@@ -169,22 +170,17 @@ class ReplicationCore {
     effects_->emplace_back(std::move(effect));
   }
 
-  // --- views.cc: the directory, and which role follows from it (R3, R12) ---
+  // --- views.cc: what the directory answered, and which role follows from it (R3, R12) ---
   void On(const ViewRead& event);
   void On(const ViewUnread& event);
   void On(const CasDone& event);
   void On(const ViewPersisted& event);
-  bool DirectoryIsBehind(const ViewRead& event);
-  void SawEpoch(Epoch epoch);
   bool LacksWhatWasConfirmed() const;
   void FoundGroup(const ViewRead& event);
+  bool IsNamedBy(const View& view) const;
   void Adopt(const View& view);
   void Propose(View view, bool planned = false);
-  bool MayPropose() const { return now_us_ >= next_propose_us_; }
-  void PauseProposals();
-  void ForgetProposal();
-  void WantRead();
-  void IssueDirectoryWork();
+  bool MayPropose() const { return directory_.MayPropose(now_us_); }
   void EnterIfReady();
   void Lead(const View& view);
   void Follow(const View& view, Role role);
@@ -204,7 +200,7 @@ class ReplicationCore {
   uint64_t PeersDeadline() const;
   Lsn HeldByMembers() const;
   // A proposal's fate is open, or the view that it made is not entered yet; or another was asked to make one.
-  bool ViewIsChanging() const { return proposed_.has_value() || entering_.has_value() || handed_over(); }
+  bool ViewIsChanging() const { return directory_.proposed() || directory_.entering() || handed_over(); }
   bool HoldsWholeLog(NodeId joining) const;
   bool Required(const PeerProgress& peer) const;
   bool IsBeingReplaced(const PeerProgress& peer) const;
@@ -300,9 +296,8 @@ class ReplicationCore {
   Effects* effects_ = nullptr;  // of the Step that runs
 
   Role role_ = Role::kStarting;
-  std::optional<View> view_;             // acted in; empty before the first
-  Epoch seen_epoch_{};                   // persisted, or being persisted for `entering_` (I-R4)
-  Incarnation directory_incarnation_{};  // as seen_epoch_
+  std::optional<View> view_;  // acted in; empty before the first
+  DirectoryDialogue directory_;
   std::string waiting_for_;
   LogPosition
       confirmed_;  // R3: owed from before the start, until a view names this replica; (0, 0) = nothing
@@ -317,28 +312,6 @@ class ReplicationCore {
   // R11: how long the slow forces took that ended since the last fast one, and when the last one ended.
   uint64_t slow_forces_us_ = 0;
   uint64_t force_ended_us_ = 0;
-
-  // The directory.
-  bool directory_busy_ = false;  // ReadDirectory or ProposeView is unanswered
-  bool want_read_ = false;
-  uint64_t next_read_us_ = 0;
-  uint64_t no_read_before_us_ = 0;   // the last one failed
-  uint64_t directory_asked_us_ = 0;  // when what is unanswered was asked
-  std::vector<Member> registered_;   // as of the last reading
-  // R5: the last epoch that the directory was seen to be at, and when it was asked.
-  Epoch directory_epoch_{};
-  uint64_t directory_epoch_us_ = 0;
-  std::optional<View> proposed_;    // its fate is not known: bound by it, and by view_ (R3)
-  bool want_propose_ = false;       // proposed_ is to be sent (again)
-  bool planned_ = false;            // and it can wait for a moment
-  bool is_fate_open_ = false;       // of a try of proposed_: it may be applied at any time
-  uint64_t bound_until_us_ = 0;     // and not before this (R5)
-  uint64_t jitter_;                 // of that pause
-  uint64_t proposal_pause_us_ = 0;  // behind the last try that came to nothing
-  uint64_t next_propose_us_ = 0;
-  std::optional<View> entering_;  // read or won; acted in once persisted and the log is at rest
-  Role entering_role_ = Role::kStarting;
-  bool persisting_ = false;
 
   uint64_t leaving_since_us_ = 0;  // 0: this process is not about to stop
   uint64_t next_leave_us_ = 0;
@@ -363,7 +336,6 @@ class ReplicationCore {
   // As of the last CheckInvariants().
   struct Checked {
     Epoch epoch{};
-    Epoch seen_epoch{};
     Lsn replicated{};
   };
   mutable Checked checked_;

@@ -1,6 +1,6 @@
-// The directory's half of a ReplicationCore: which view holds, what this replica is in it, and how a
-// restarted primary gets an epoch of its own (R3, R12; the directory is what PacificA calls
-// the configuration manager).
+// What follows from the directory's answers: which view a ReplicationCore acts in, what it is in that view,
+// and how a restarted primary gets an epoch of its own (R3). Which answers those are is known to its
+// DirectoryDialogue. The directory is what PacificA calls the configuration manager.
 
 #include <algorithm>
 #include <memory>
@@ -16,91 +16,25 @@
 
 namespace assent::backup {
 
-void ReplicationCore::WantRead() {
-  want_read_ = true;
-}
-
-void ReplicationCore::IssueDirectoryWork() {
-  if (directory_busy_) return;
-  if (proposed_ && want_propose_ && now_us_ >= bound_until_us_ && MayPropose()) {
-    want_propose_ = false;
-    directory_busy_ = true;
-    directory_asked_us_ = now_us_;
-    Emit(ProposeView{*proposed_, std::exchange(planned_, false)});
-  } else if (want_read_ && now_us_ >= no_read_before_us_) {
-    want_read_ = false;
-    directory_busy_ = true;
-    directory_asked_us_ = now_us_;
-    Emit(ReadDirectory{});
-  }
-}
-
 void ReplicationCore::On(const ViewUnread&) {
-  ASSENT_CHECK(directory_busy_, "an answer that was not asked for");
-  directory_busy_ = false;
-  next_read_us_ = no_read_before_us_ = now_us_ + kReadWaitingUs;
-  if (!view_ && !entering_) waiting_for_ = "the directory, which cannot be read";
+  directory_.OnUnread(now_us_);
+  if (!view_ && !directory_.entering()) waiting_for_ = "the directory, which cannot be read";
 }
 
 void ReplicationCore::On(const ViewRead& event) {
-  ASSENT_CHECK(directory_busy_, "an answer that was not asked for");
-  directory_busy_ = false;
-  if (DirectoryIsBehind(event)) return;
-  directory_incarnation_ = event.directory_incarnation;
-
-  const Member self{config_.self, config_.incarnation};
-  if (std::find(event.registered.begin(), event.registered.end(), self) == event.registered.end()) {
-    Emit(Register{self});
+  if (std::string why = directory_.OnRead(event, view_, *effects_); !why.empty()) {
+    return BecomeHalted(std::move(why));
   }
-  registered_ = event.registered;
   const Epoch before = epoch();
-  if (event.view) SawEpoch(event.view->epoch);
   if (!event.view) {
     FoundGroup(event);
-  } else if (event.view->epoch > epoch()) {
-    if (proposed_ && event.view->epoch >= proposed_->epoch) {
-      Reached(*event.view == *proposed_ ? Situation::kProposalFoundApplied : Situation::kProposalFoundLost);
-    }
+  } else if (event.view->epoch > before) {
     Adopt(*event.view);
-  } else if (*event.view != *view_) {
-    BecomeHalted("the directory now shows " + ToString(*event.view) + ", where this replica acted in " +
-                 ToString(*view_) + ": it was restored from a copy, or edited (R12).");
-    return;
-  } else if (proposed_) {
-    // Not applied, but it may still be: only asking again for the very same view can tell (R3, R6).
-    want_propose_ = true;
   }
-  const bool waiting = role_ == Role::kStarting || proposed_.has_value() || epoch() != before;
-  const bool lone = role_ == Role::kPrimary && view_->members.size() == 1;
-  next_read_us_ = now_us_ + (waiting ? kReadWaitingUs : lone ? kLoneReadUs : kReadSettledUs);
+  const bool waiting = role_ == Role::kStarting || directory_.proposed() || epoch() != before;
+  const bool lone = leading_ && view_->members.size() == 1;
+  directory_.ReadAt(now_us_ + (waiting ? kReadWaitingUs : lone ? kLoneReadUs : kReadSettledUs));
   AdvanceReplicated();  // R5: what waited for the lease of a primary without backups
-}
-
-void ReplicationCore::SawEpoch(Epoch epoch) {
-  directory_epoch_ = epoch;
-  directory_epoch_us_ = directory_asked_us_;
-}
-
-// R12: nobody serves from a directory that is another one, or an older copy of itself.
-bool ReplicationCore::DirectoryIsBehind(const ViewRead& event) {
-  const Epoch epoch_there = event.view ? event.view->epoch : Epoch{};
-  const Epoch epoch_here = std::max(seen_epoch_, epoch());
-  if (event.view && event.view->group != config_.group) {
-    BecomeHalted("the directory answered with a view of " + ToString(event.view->group) + " for " +
-                 ToString(config_.group) + ".");
-  } else if (Raw(directory_incarnation_) != 0 && event.directory_incarnation != directory_incarnation_) {
-    BecomeHalted(
-        "this is not the directory that the replica knows (R12). Point it at that directory again; if it is "
-        "lost for good, an operator must accept the loss.");
-  } else if (epoch_there < epoch_here) {
-    BecomeHalted("the directory shows epoch " + std::to_string(Raw(epoch_there)) +
-                 ", this replica has seen epoch " + std::to_string(Raw(epoch_here)) +
-                 ": the directory was restored from a copy, or lost (R12). Bring " +
-                 "back the newest copy, or an operator must accept the loss.");
-  } else {
-    return false;
-  }
-  return true;
 }
 
 // No view yet: a new group. Its members register, and the configured primary proposes the first view
@@ -127,62 +61,27 @@ void ReplicationCore::FoundGroup(const ViewRead& event) {
     return;
   }
   // As with any other proposal, one that was not answered is repeated as it was.
-  Propose(proposed_ ? *proposed_ : first);
+  Propose(directory_.proposed().value_or(first));
 }
 
 void ReplicationCore::Propose(View view, bool planned) {
-  planned_ = planned;
   waiting_for_ = "the directory to accept " + Brief(view);
-  proposed_ = std::move(view);
-  want_propose_ = true;
+  directory_.Propose(std::move(view), planned);
   // R5: until it was made the proposal cannot hold, so its maker knows that of it as well as a reading would.
   // (One without backups needs the directory's word for more than that.)
-  if (role_ == Role::kPrimary && view_->members.size() > 1 && AdmitsByProposal()) {
-    directory_epoch_ = epoch();
-    directory_epoch_us_ = now_us_;
-  }
+  if (leading_ && view_->members.size() > 1 && AdmitsByProposal()) directory_.NoteCurrent(epoch(), now_us_);
 }
 
 void ReplicationCore::On(const CasDone& event) {
-  ASSENT_CHECK(directory_busy_ && proposed_ && event.attempted == *proposed_,
-               "an answer that was not asked for");
-  directory_busy_ = false;
-  if (event.outcome == CasOutcome::kOk) {
-    SawEpoch(event.attempted.epoch);
-    Adopt(event.attempted);
-    return;
-  }
-  PauseProposals();
-  if (event.outcome == CasOutcome::kUnknown) is_fate_open_ = true;
+  const DirectoryDialogue::Fate fate = directory_.OnSwapped(now_us_, event);
+  if (fate == DirectoryDialogue::Fate::kWon) return Adopt(event.attempted);
   if (!event.why.empty()) waiting_for_ = "the directory, which cannot be written: " + event.why;
-  if (event.outcome == CasOutcome::kFailed && !is_fate_open_) {
-    // Nothing was made, nor will be: this replica is bound by the view that it acts in alone, and the reason
-    // for another one may be over before it can be proposed again.
-    ForgetProposal();
-    if (leading_ && leading_->change && !IsPromoting()) {
-      EndChange(Status(StatusCode::kUnavailable,
-                       "nothing was changed: the directory cannot be written: " + event.why));
-    }
-    AdvanceReplicated();
-    return;
+  if (fate == DirectoryDialogue::Fate::kOpen) return;
+  if (leading_ && leading_->change && !IsPromoting()) {
+    EndChange(Status(StatusCode::kUnavailable,
+                     "nothing was changed: the directory cannot be written: " + event.why));
   }
-  // Lost: an earlier try of the same proposal may have won. Unknown: it may be applied at any time.
-  // The directory knows.
-  WantRead();
-}
-
-// A proposal that came to nothing is not made again at once: a directory that cannot be written would be
-// asked, and said to be so, thousands of times a second. With jitter, so that replicas do not ask in step.
-void ReplicationCore::PauseProposals() {
-  proposal_pause_us_ = std::clamp(2 * proposal_pause_us_, kProposalPauseMinUs, kProposalPauseMaxUs);
-  jitter_ = jitter_ * 6364136223846793005ULL + 1442695040888963407ULL;  // Knuth's MMIX generator
-  next_propose_us_ = now_us_ + proposal_pause_us_ / 2 + (jitter_ >> 32) % (proposal_pause_us_ / 2);
-}
-
-void ReplicationCore::ForgetProposal() {
-  proposed_.reset();
-  want_propose_ = false;
-  is_fate_open_ = false;
+  AdvanceReplicated();
 }
 
 // R3: a member's log holds what it confirmed, whatever a restart knows of it, unless its files are older
@@ -193,12 +92,16 @@ bool ReplicationCore::LacksWhatWasConfirmed() const {
   return confirmed_.lsn > log_.base().lsn && log_.EpochAt(confirmed_.lsn) != confirmed_.epoch;
 }
 
+// Under this incarnation.
+bool ReplicationCore::IsNamedBy(const View& view) const {
+  return view.Names({config_.self, config_.incarnation}) ||
+         (Mutated(Mutant::kIncarnationIgnored) && view.Find(config_.self) != nullptr);
+}
+
 // The directory's view is `view`, above the one acted in.
 void ReplicationCore::Adopt(const View& view) {
-  if (entering_ && entering_->epoch >= view.epoch) return;
-  if (proposed_ && view.epoch >= proposed_->epoch) ForgetProposal();
-  const bool member = view.Names({config_.self, config_.incarnation}) ||
-                      (Mutated(Mutant::kIncarnationIgnored) && view.Find(config_.self) != nullptr);
+  if (!directory_.Learn(view)) return;
+  const bool member = IsNamedBy(view);
   if (member && LacksWhatWasConfirmed()) {
     Reached(Situation::kOldReplicaRefused);
     const bool is_short = last_.lsn < confirmed_.lsn;
@@ -220,49 +123,32 @@ void ReplicationCore::Adopt(const View& view) {
       role_ = Role::kStarting;
       Emit(BecomeFollower{view, role_});
     }
-    if (proposed_) {
-      want_propose_ = true;  // unanswered: the same again
-      return;
-    }
+    if (directory_.proposed()) return directory_.ProposeAgain();  // unanswered: the same again
     // R5: no life of this process entered the epoch, so its compare-and-swap may have been on its way
     // while a later life answered beacons as a backup. That life's word binds this one: a full grace
     // period from here.
-    if (seen_epoch_ < view.epoch) bound_until_us_ = now_us_ + kGraceUs;
+    if (directory_.seen_epoch() < view.epoch) directory_.ProposeNothingBefore(now_us_ + kGraceUs);
     Reached(Situation::kPrimaryTookItsOwnEpoch);
     ProposeToLead(view.Successor());
     return;
   }
-  entering_ = view;
-  entering_role_ = view.primary == config_.self && member ? Role::kPrimary
-                   : member                               ? Role::kBackup
-                                                          : Role::kLearner;
+  directory_.Enter(view);
   EnterIfReady();
 }
 
 void ReplicationCore::On(const ViewPersisted& event) {
-  ASSENT_CHECK(persisting_, "an answer that was not asked for");
-  persisting_ = false;
-  seen_epoch_ = std::max(seen_epoch_, event.seen_epoch);
+  directory_.OnPersisted(event.seen_epoch);
   EnterIfReady();
 }
 
 void ReplicationCore::EnterIfReady() {
-  if (!entering_ || persisting_) return;
-  if (seen_epoch_ < entering_->epoch) {
-    // I-R4: a crash right after acting in the epoch must not forget it.
-    persisting_ = true;
-    Emit(PersistView{entering_->epoch, directory_incarnation_});
-    return;
-  }
-  // The log is being cut or replaced: what it holds is known when that is done.
-  if (truncating_ || (snapshot_in_ && snapshot_in_->done)) return;
-  const View view = *std::exchange(entering_, std::nullopt);
-  proposal_pause_us_ = next_propose_us_ = 0;
-  if (entering_role_ == Role::kPrimary) {
-    Lead(view);
-  } else {
-    Follow(view, entering_role_);
-  }
+  // While the log is being cut or replaced, what it holds is not known.
+  const bool is_log_at_rest = !truncating_ && !(snapshot_in_ && snapshot_in_->done);
+  const std::optional<View> view = directory_.TakeNext(is_log_at_rest, *effects_);
+  if (!view) return;
+  if (!IsNamedBy(*view)) return Follow(*view, Role::kLearner);
+  if (view->primary != config_.self) return Follow(*view, Role::kBackup);
+  Lead(*view);
 }
 
 void ReplicationCore::LeaveRole() {
@@ -319,7 +205,7 @@ void ReplicationCore::Lead(const View& view) {
   }
   SendBeacons();
   // R5: one without backups leads by the directory's word; the lease that it won may be all it waits for.
-  if (view.members.size() == 1) next_read_us_ = now_us_ + kLoneReadUs;
+  if (view.members.size() == 1) directory_.ReadAt(now_us_ + kLoneReadUs);
 }
 
 }  // namespace assent::backup

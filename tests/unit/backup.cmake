@@ -1,5 +1,6 @@
 assent_test(common_view_test common_view_test.cc LINK assent_common)
 assent_test(backup_views_test backup_views_test.cc LINK assent_backup)
+assent_test(backup_directory_dialogue_test backup_directory_dialogue_test.cc LINK assent_backup)
 assent_test(backup_primary_test backup_primary_test.cc LINK assent_backup)
 assent_test(backup_follower_test backup_follower_test.cc LINK assent_backup)
 assent_test(backup_leases_test backup_leases_test.cc LINK assent_backup)
