@@ -56,6 +56,10 @@ Status Log::ReadExtent(const Extent& extent, Lsn from, size_t bytes_max, std::ve
     if (!head.ok()) return head.status();
     const auto batch = DecodeBatchHeader(extent.key, offset, *head);
     if (!batch) return DamagedAt(path, {offset, std::max(from, Next(previous.lsn)), "no batch header"});
+    if (previous.lsn == Lsn{} ? batch->first > from : batch->first != Next(previous.lsn)) {
+      return DamagedAt(path, {offset, std::max(from, Next(previous.lsn)),
+                              "the batch begins with LSN " + std::to_string(Raw(batch->first))});
+    }
     if (batch->last >= from) {
       const auto bytes = window.Get(offset, kBatchHeaderBytes + batch->body_bytes);
       if (!bytes.ok()) return bytes.status();
