@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "backup/directory_dialogue.h"
-#include "tests/unit/backup_harness.h"
+#include "tests/unit/backup_testing.h"
 
 namespace assent::backup {
 namespace {
