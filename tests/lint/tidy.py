@@ -4,11 +4,12 @@
     tidy.py ROOT BUILD [--jobs N] [--slice I/N | FILE...]
 
 Checks each .cc file that BUILD/compile_commands.json compiles (or those given, by their path under ROOT), once each,
-however many libraries are made of it. --slice takes every Nth of them, beginning at the Ith. Prints what clang-tidy
-finds, and exits with 1 if there is anything. The checks are those of .clang-tidy.
+however many libraries are made of it. --slice takes every Nth of them, beginning at the Ith; with `today` for I,
+another slice each day. Prints what clang-tidy finds, and exits with 1 if there is anything. The checks are those of .clang-tidy.
 """
 
 import argparse
+import datetime
 import json
 import os
 import subprocess
@@ -40,7 +41,9 @@ def main():
     parser.add_argument("--slice", default="1/1")
     parser.add_argument("files", nargs="*")
     arguments = parser.parse_args()
-    first, step = (int(number) for number in arguments.slice.split("/"))
+    first, step = arguments.slice.split("/")
+    step = int(step)
+    first = datetime.date.today().toordinal() % step + 1 if first == "today" else int(first)
 
     commands = commands_of(arguments.root, arguments.build)
     strange = [path for path in arguments.files if path not in commands]
