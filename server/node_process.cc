@@ -225,6 +225,11 @@ Status Serve(const NodeProcessOptions& options, const DescriptorPlan& descriptor
 
 }  // namespace
 
+Status CheckResourceManagers(const NodeConfig& config) {
+  const auto targets = TargetsOf(config);
+  return targets.ok() ? Status() : targets.status();
+}
+
 Status RunNode(const NodeProcessOptions& options) {
   const sigset_t signals = StopSignals::Signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);

@@ -14,6 +14,9 @@ struct NodeProcessOptions {
   std::function<void(const std::string& address)> ready;  // called once requests are accepted
 };
 
+// kInvalid: a resource manager is of a kind that this program does not know. RunNode says so, too.
+Status CheckResourceManagers(const NodeConfig& config);
+
 // Runs a node with all its services until SIGTERM or SIGINT, then hands over what it leads, leaves the views
 // that it is in, and stops. Blocks these signals in the calling thread, which must not have started others
 // before, ignores SIGHUP, and takes over what the process logs (runtime/log_lines.h).

@@ -29,6 +29,10 @@ void AddNode(CLI::App& app, Globals& globals) {
           Fail(config.status().code() == StatusCode::kInvalid ? kUsage : kError, config.status().message());
       return;
     }
+    if (const Status known = CheckResourceManagers(*config); !known.ok()) {
+      globals.exit_code = Fail(kUsage, options->config + ": " + known.message());
+      return;
+    }
     if (options->check) {
       std::cout << options->config << ": ok, node " << ToString(config->node) << " with "
                 << config->OwnGroups().size() << " replicas\n";

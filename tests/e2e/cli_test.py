@@ -224,6 +224,11 @@ class Commands(ClusterTest):
             config.write(text.replace("segment_bytes", "segment_byts"))
         self.check(USAGE, "node", "--config", bad, "--check-config")
         self.assertRegex(self.err, r"bad\.toml:\d+: unknown key log\.segment_byts; did you mean log\.segment_bytes\?")
+        with open(bad, "w") as config:
+            config.write(text + '\n[[resource_managers]]\nname = "rm"\nkind = "oracle"\naddress = "127.0.0.1:1"\n')
+        for check in (["--check-config"], []):
+            self.check(USAGE, "node", "--config", bad, *check)
+            self.assertIn('rm: kind "oracle" is no kind of resource manager; known: thrift', self.err)
 
     def test_completion_in_bash(self):
         script = self.check(OK, "completion", "bash")
