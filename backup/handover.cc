@@ -32,8 +32,8 @@ void ReplicationCore::Promote(const OperatorChange& event) {
   }
 }
 
-void ReplicationCore::BeginPromoting(Change change) {
-  leading_->change = std::move(change);
+void ReplicationCore::BeginPromoting(const Change& change) {
+  leading_->change = change;
   Emit(Drain{true});
 }
 

@@ -228,7 +228,7 @@ class ReplicationCore {
 
   // --- handover.cc: an operator's change of the primary (R3, R5) ---
   void Promote(const OperatorChange& event);
-  void BeginPromoting(Change change);
+  void BeginPromoting(const Change& change);
   void HandOverIfQuiet();
   void GiveUpLease();
   void SendHandOver();

@@ -103,7 +103,7 @@ class Adopter {
       replica.node = &node;
       auto identity = node.data->ReadReplica(group);
       if (!identity.ok()) return identity.status();
-      replica.identity = std::move(*identity);
+      replica.identity = *identity;
       if (!replica.identity.formed || Raw(replica.identity.directory) == 0) continue;
       wal::SilentVisitor silent;
       const auto log = wal::Inspect(files_, node.data->LogPath(group), {}, silent);
@@ -113,7 +113,7 @@ class Adopter {
       const auto names = ListDirectory(node.data->ReplicaPath(group));
       if (!names.ok()) return names.status();
       replica.leads_on = std::find(names->begin(), names->end(), "installing") == names->end();
-      replicas_[group].push_back(std::move(replica));
+      replicas_[group].push_back(replica);
     }
     return {};
   }

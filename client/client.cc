@@ -42,7 +42,7 @@ Operation CheckVersion(std::string key, uint64_t version) {
 
 namespace {
 
-static_assert(ClientOptions{}.call_timeout_ms >= static_cast<int>(kAnswerTimeoutUs / 1'000) + 2'000,
+static_assert(kCallTimeoutMs >= static_cast<int>(kAnswerTimeoutUs / 1'000) + 2'000,
               "what a node says at last is heard");
 
 constexpr size_t kTokensHeldMax = 1024;  // NewToken's; each holds up what the cluster may forget
@@ -127,7 +127,7 @@ Client::Client(Client&&) noexcept = default;
 Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
-Result<Client> Client::Connect(std::vector<std::string> addresses, ClientOptions options) {
+Result<Client> Client::Connect(const std::vector<std::string>& addresses, const ClientOptions& options) {
   std::vector<Address> parsed;
   for (const std::string& text : addresses) {
     auto address = ParseAddress(text);
@@ -191,7 +191,7 @@ Result<std::optional<ResultRow>> Client::Get(std::string key) {
   return std::optional<ResultRow>(std::move(rows[0]));
 }
 
-Result<std::vector<ResultRow>> Client::Scan(std::string prefix, size_t limit) {
+Result<std::vector<ResultRow>> Client::Scan(const std::string& prefix, size_t limit) {
   std::vector<Operation> operations;
   operations.push_back(op::Scan(prefix, ScanLimit(limit, 0)));
   CommitResult result = Execute(operations);
@@ -202,8 +202,9 @@ Result<std::vector<ResultRow>> Client::Scan(std::string prefix, size_t limit) {
   if (!result.results[0].truncated || (limit != 0 && rows.size() >= limit)) return rows;
   const CommitResult whole = Run([&](Transaction& transaction) {
     auto read = transaction.Scan(prefix, limit);
-    if (read.ok()) rows = std::move(read).value();
-    return read.status();
+    if (!read.ok()) return read.status();
+    rows = std::move(read).value();
+    return Status();
   });
   ASSENT_RETURN_IF_ERROR(StatusOf(whole));
   return rows;

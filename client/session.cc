@@ -50,29 +50,37 @@ std::unique_ptr<Connection<wire::TransactionManagerClient>> Session::MakeConnect
 }
 
 Status Session::FindLeader(Deadline deadline) {
+  return AskNodes(deadline).status;
+}
+
+Session::Round Session::AskNodes(Deadline deadline) {
   connection_.reset();
   std::string reasons;
   bool all_foreign = true;
   const size_t count = addresses_.size();
   // Each round begins where the last ended: a node whose news are old is not asked first again.
-  for (size_t i = 0; i < count && MillisLeft(deadline) > 0; ++i) {
+  size_t asked_of = 0;
+  for (; asked_of < count && MillisLeft(deadline) > 0; ++asked_of) {
     const Address address = addresses_[next_address_];
     next_address_ = (next_address_ + 1) % addresses_.size();
     const Status asked = AskNode(address, deadline);
-    if (asked.ok()) return asked;
+    if (asked.ok()) return {asked, true};
     all_foreign = all_foreign && asked.code() == StatusCode::kForeign;
     reasons += (reasons.empty() ? "" : "; ") + asked.message();
   }
-  if (reasons.empty()) return Status(StatusCode::kUnavailable, "the deadline passed");
-  return Status(all_foreign ? StatusCode::kForeign : StatusCode::kUnavailable, std::move(reasons));
+  if (reasons.empty()) return {Status(StatusCode::kUnavailable, "the deadline passed"), false};
+  return {Status(all_foreign ? StatusCode::kForeign : StatusCode::kUnavailable, std::move(reasons)),
+          asked_of == count};
 }
 
 Status Session::AwaitLeader(Deadline deadline) {
   Backoff backoff(options_);
+  Status why;  // of the last round that came to its end: what the deadline cuts off says less
   while (true) {
-    Status found = FindLeader(deadline);
-    if (found.ok() || found.code() == StatusCode::kForeign || MillisLeft(deadline) == 0) return found;
-    if (!reached_) return found;
+    Round round = AskNodes(deadline);
+    if (round.status.ok() || round.status.code() == StatusCode::kForeign) return round.status;
+    if (round.whole || why.ok()) why = std::move(round.status);
+    if (!reached_ || MillisLeft(deadline) == 0) return why;
     backoff.Pause(deadline);
   }
 }
@@ -134,7 +142,7 @@ Status Session::AwaitAnswer(Deadline deadline) {
     if (MillisLeft(call_deadline) == 0) {
       return Status(StatusCode::kUnavailable, ToString(connection_->options().peer) + ": no answer in time");
     }
-    const Status replaced = AskWhetherReplaced();
+    Status replaced = AskWhetherReplaced();
     // The last word of a leader that is there is worth more than the news: it may carry results.
     if (!replaced.ok() && !connection_->AwaitAnswer(0)) return replaced;
   }

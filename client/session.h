@@ -32,6 +32,11 @@ class Backoff {
   void Pause(Deadline deadline);
 
  private:
+  struct Round {
+    Status status;
+    bool whole = false;  // each address was asked, or the leader found
+  };
+  Round AskNodes(Deadline deadline);
   const int max_ms_;
   int next_ms_;
   std::minstd_rand random_;
@@ -49,7 +54,7 @@ class Session {
  public:
   Session(std::vector<Address> addresses, const ClientOptions& options);
 
-  // Finds the leader. One round over the addresses known; kUnavailable, or kForeign if all that answered were
+  // Finds the leader. One round over the addresses known; kUnavailable, or kForeign if all of them are nodes
   // of another cluster. The message has the reason of each.
   Status FindLeader(Deadline deadline);
   // The same with pauses until the deadline; but kForeign at once, and kUnavailable after one round in which
@@ -100,6 +105,11 @@ class Session {
   uint64_t AckedBelow(const Token& token) const;
 
  private:
+  struct Round {
+    Status status;
+    bool whole = false;  // each address was asked, or the leader found
+  };
+  Round AskNodes(Deadline deadline);
   struct Held {
     bool kept = false;
     bool sent = false;

@@ -234,7 +234,7 @@ Result<std::optional<ResultRow>> Transaction::Get(std::string key) {
   return std::optional<ResultRow>(std::move(rows[0]));
 }
 
-Result<std::vector<ResultRow>> Transaction::Scan(std::string prefix, size_t limit) {
+Result<std::vector<ResultRow>> Transaction::Scan(const std::string& prefix, size_t limit) {
   std::vector<ResultRow> rows;
   for (;;) {
     std::vector<Operation> operations;

@@ -74,6 +74,15 @@ Result<OpenedReplica> OpenReplicaFiles(wal::FileSystem& files, const ReplicaPlac
                       ": records between them are lost. Restore both from one copy, or remove this replica's "
                       "directory and add the replica anew");
   }
+  // A log that ends before the store was refused when it was opened.
+  if (const auto epoch = opened.log->EpochAt(applied.lsn); epoch != applied.epoch) {
+    return Status(StatusCode::kDamaged,
+                  places.directory + ": the store is the state at " + ToString(applied) +
+                      ", but the log has " +
+                      (epoch ? ToString(LogPosition{*epoch, applied.lsn}) : std::string("nothing")) +
+                      " there: they are of different copies. Restore both from one copy, or remove this "
+                      "replica's directory and add the replica anew");
+  }
   return opened;
 }
 

@@ -66,7 +66,7 @@ wire::View ViewOf(const View& view) {
   for (const Member& member : view.members) {
     if (member.node != view.primary) backups.push_back(codec::SmallNumber(Raw(member.node)));
   }
-  out.__set_backups(std::move(backups));
+  out.__set_backups(backups);
   return out;
 }
 
@@ -166,8 +166,9 @@ Status AdminService::OnLoop(Shown& shown, Fn fn) {
   auto answer = gate_.Call<Shown>(kAnswerUs, [this, fn = std::move(fn)](ReplyTo<Shown> reply) mutable {
     return node_.Inspect([fn = std::move(fn), reply = std::move(reply)]() mutable { reply(fn()); });
   });
-  if (answer.ok()) shown = std::move(answer).value();
-  return answer.status();
+  if (!answer.ok()) return answer.status();
+  shown = std::move(answer).value();
+  return {};
 }
 
 void AdminService::node_status(wire::NodeStatusReply& reply, const wire::AdminRequest& request) {

@@ -58,11 +58,11 @@ wire::TxnSummary SummaryOf(GroupId at, const coordinator::TxnInfo& info, const I
   if (info.state == coordinator::TxnState::kAborting) out.__set_decision(wire::Decision::ABORT);
   std::vector<wire::Branch> branches;
   for (const auto& branch : info.branches) branches.push_back(BranchOf(branch.participant));
-  out.__set_participants(std::move(branches));
+  out.__set_participants(branches);
   std::string waiting;
   for (const Participant& participant : info.waiting_on)
     waiting += (waiting.empty() ? "" : ", ") + NameOf(participant);
-  out.__set_waiting_on(std::move(waiting));
+  out.__set_waiting_on(waiting);
   return out;
 }
 
@@ -74,7 +74,7 @@ wire::TxnSummary SummaryOf(GroupId at, const participant::ParticipantCore::InDou
   out.__set_age_us(static_cast<int64_t>(info.in_doubt_us));
   std::vector<wire::Branch> branches;
   for (const Participant& participant : info.participants) branches.push_back(BranchOf(participant));
-  out.__set_participants(std::move(branches));
+  out.__set_participants(branches);
   out.__set_waiting_on(ToString(info.txn.coordinator) + "'s decision");
   return out;
 }
@@ -139,7 +139,7 @@ std::optional<wire::TxnDetail> DetailOf(const Replica& replica, const Instant& n
       if (!branch.trouble.empty()) note += "; it says: " + branch.trouble;
       notes.push_back(std::move(note));
     }
-    out.__set_notes(std::move(notes));
+    out.__set_notes(notes);
     return out;
   }
   if (const auto* shard = dynamic_cast<const participant::ParticipantCore*>(replica.state().find_role())) {

@@ -282,7 +282,7 @@ wire::Operation Encode(Operation&& operation) {
                  [&](ScanOp& op) {
                    set_key(wire::OperationKind::SCAN, op.prefix);
                    if (op.limit != 0) out.__set_limit(SmallNumber(op.limit));
-                   if (!op.after.empty()) out.__set_after(std::move(op.after));
+                   if (!op.after.empty()) out.__set_after(op.after);
                  },
              },
              operation);

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kPrefixes = {"log-", "spare-", "new-"};
 constexpr size_t kDigits = 16;
+constexpr uint64_t kNumberMax = 9'999'999'999'999'999;  // what 16 digits hold; numbers only rise
 constexpr uint64_t kZeroChunkBytes = uint64_t{1} << 20;
 constexpr uint64_t kStepBytes = uint64_t{256} << 10;
 
@@ -34,7 +35,7 @@ std::optional<SegmentFileName> ParseSegmentFileName(const std::string& text) {
     SegmentFileName name{static_cast<SegmentFileKind>(i), 0};
     const char* const first = text.data() + kPrefixes[i].size();
     const auto [end, error] = std::from_chars(first, text.data() + text.size(), name.number);
-    if (error == std::errc{} && FormatSegmentFileName(name) == text) return name;
+    if (error == std::errc{} && name.number <= kNumberMax && FormatSegmentFileName(name) == text) return name;
   }
   return std::nullopt;
 }
@@ -61,11 +62,9 @@ Status SegmentFiles::Load() {
     if (name->kind == SegmentFileKind::kLive) continue;
     bool usable = false;
     if (name->kind == SegmentFileKind::kSpare && spares_.size() < spares_max_) {
-      Result<std::unique_ptr<File>> file = files_.Open(Path(*name), OpenMode::kReadOnly);
-      if (!file.ok()) return file.status();
-      const Result<uint64_t> size = (*file)->Size();
-      if (!size.ok()) return size.status();
-      usable = *size == segment_bytes_;
+      const Result<bool> whole = HasFullLength(Path(*name));
+      if (!whole.ok()) return whole.status();
+      usable = *whole;
     }
     if (usable) {
       spares_.push_back({name->number, nullptr});
@@ -76,6 +75,14 @@ Status SegmentFiles::Load() {
   // The directory may hold the unsynced work of a process that died. R7.
   directory_dirty_ = true;
   return SyncDirectory();
+}
+
+Result<bool> SegmentFiles::HasFullLength(const std::string& path) const {
+  const Result<std::unique_ptr<File>> file = files_.Open(path, OpenMode::kReadOnly);
+  if (!file.ok()) return file.status();
+  const Result<uint64_t> size = (*file)->Size();
+  if (!size.ok()) return size.status();
+  return *size == segment_bytes_;
 }
 
 Status SegmentFiles::EnsureSpares(size_t count) {
@@ -173,8 +180,11 @@ Result<std::unique_ptr<File>> SegmentFiles::MakeLive(const SegmentHeader& header
 Status SegmentFiles::Recycle(uint64_t number) {
   ASSENT_CHECK(number < next_number_, number, next_number_);
   const std::string live = Path({SegmentFileKind::kLive, number});
+  // One that was made under another segment_bytes is no spare: its next header would not be true of it.
+  const Result<bool> usable = HasFullLength(live);
+  if (!usable.ok()) return usable.status();
   directory_dirty_ = true;
-  if (spares_.size() >= spares_max_) return files_.Remove(live);
+  if (!*usable || spares_.size() >= spares_max_) return files_.Remove(live);
   ASSENT_RETURN_IF_ERROR(files_.Rename(live, Path({SegmentFileKind::kSpare, number})));
   spares_.push_back({number, nullptr});
   return Status();

@@ -56,7 +56,8 @@ class SegmentFiles {
   // the moment at which a truncation or a reset has happened.
   Result<std::unique_ptr<File>> MakeLive(const SegmentHeader& header);
 
-  // Takes live segment `number` out of the log: keeps it as a spare, or removes it if there are enough.
+  // Takes live segment `number` out of the log: keeps it as a spare, or removes it if there are enough or it
+  // has another size.
   // Durable after SyncDirectory().
   Status Recycle(uint64_t number);
   Status SyncDirectory();
@@ -75,6 +76,7 @@ class SegmentFiles {
     uint64_t bytes = 0;
   };
 
+  Result<bool> HasFullLength(const std::string& path) const;
   Status GrowSpare(uint64_t bytes);
   Status OpenSpares(size_t count);
   Status WriteZeros(uint64_t bytes);

@@ -31,7 +31,7 @@ std::vector<std::string> AddressesOf(const Globals& globals);
 
 // For commands that ask the nodes themselves.
 Result<ClusterView> FindCluster(const Globals& globals);
-Result<Client> ConnectClient(const Globals& globals, ClientOptions options = {});
+Result<Client> ConnectClient(const Globals& globals, const ClientOptions& options = {});
 
 void AddNode(CLI::App& app, Globals& globals);
 void AddDev(CLI::App& app, Globals& globals);

@@ -46,12 +46,12 @@ Result<ClusterView> FindCluster(const Globals& globals) {
   return ClusterView::Find(AddressesOf(globals));
 }
 
-Result<Client> ConnectClient(const Globals& globals, ClientOptions options) {
+Result<Client> ConnectClient(const Globals& globals, const ClientOptions& options) {
   const std::vector<std::string> addresses = AddressesOf(globals);
   const Waiting waiting("looking for the cluster's leader");
   // Where no node answers, say so at once. A cluster that is up, but has no leader yet, is waited for.
   if (const auto found = ClusterView::Find(addresses); !found.ok()) return found.status();
-  auto client = Client::Connect(addresses, std::move(options));
+  auto client = Client::Connect(addresses, options);
   if (client.ok() || client.status().code() != StatusCode::kUnavailable) return client;
   return Status(StatusCode::kUnavailable,
                 client.status().message() + "\nThe nodes answer; `assent status` says what they wait for.");

@@ -74,11 +74,13 @@ ASSENT_API Operation CheckValue(std::string key, std::string value);
 ASSENT_API Operation CheckVersion(std::string key, uint64_t version);  // as a read returned it
 }  // namespace op
 
+inline constexpr int kCallTimeoutMs = 15'000;
+
 struct ClientOptions {
   std::string cluster;                 // refuse nodes of any other; empty: that of the first node reached
   std::optional<GroupId> coordinator;  // unset: the first coordinator group that has a leader
   int connect_timeout_ms = 1'000;
-  int call_timeout_ms = 15'000;  // one send of a request; above the node's own limit of 12 s
+  int call_timeout_ms = kCallTimeoutMs;  // one send of a request; above the node's own limit of 12 s
   // An answer that takes longer makes the client ask other nodes, once each such time, whether the group has
   // a later epoch. If so it gives that send up, and repeats it where the group is led now.
   int patience_ms = 1'000;
@@ -128,7 +130,7 @@ class ASSENT_API Transaction {
   Result<std::optional<ResultRow>> Get(std::string key);
   // The first `limit` rows whose keys start with `prefix`, or all of them (0), in order; in as many requests
   // as it takes.
-  Result<std::vector<ResultRow>> Scan(std::string prefix, size_t limit = 0);
+  Result<std::vector<ResultRow>> Scan(const std::string& prefix, size_t limit = 0);
   Status Put(std::string key, std::string value);
   Status Delete(std::string key);
   Status Add(std::string key, int64_t delta, std::optional<int64_t> floor = std::nullopt);
@@ -158,11 +160,11 @@ class ASSENT_API Transaction {
 class ASSENT_API Client {
  public:
   // Reaches one of `addresses` ("host:port"; one is enough, the others are for when it is down) and the
-  // leader of a coordinator group, which is waited for until deadline_ms while some node accepts connections:
-  // a group that fails over has no leader for some seconds. kUnavailable if none came, or at once if nobody
-  // listens at any address; kForeign if it is another cluster, kInvalid for a bad address. The message has
-  // the reason of each address.
-  static Result<Client> Connect(std::vector<std::string> addresses, ClientOptions options = {});
+  // leader of a coordinator group, which is waited for until deadline_ms once a node was reached: a group
+  // that fails over has no leader for some seconds. kUnavailable if none came, or at once if no address could
+  // be connected to: what is started beside its nodes calls this again after a moment. kForeign if all nodes
+  // are of another cluster, kInvalid for a bad address. The message has the reason of each address.
+  static Result<Client> Connect(const std::vector<std::string>& addresses, const ClientOptions& options = {});
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;
   ~Client();
@@ -174,7 +176,7 @@ class ASSENT_API Client {
   Result<std::optional<ResultRow>> Get(std::string key);
   // As Transaction::Scan. Rows that do not fit one answer are read by an interactive transaction, so that all
   // are of one moment: writers of these keys wait meanwhile.
-  Result<std::vector<ResultRow>> Scan(std::string prefix, size_t limit = 0);
+  Result<std::vector<ResultRow>> Scan(const std::string& prefix, size_t limit = 0);
   CommitResult Put(std::string key, std::string value);
   CommitResult Delete(std::string key);
 

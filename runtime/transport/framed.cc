@@ -290,7 +290,7 @@ std::shared_ptr<TTransport> FramedTransportFactory::getTransport(std::shared_ptr
   return std::make_shared<FramedTransport>(std::move(inner), limits_);
 }
 
-std::shared_ptr<TProtocol> MakeProtocol(std::shared_ptr<FramedTransport> transport,
+std::shared_ptr<TProtocol> MakeProtocol(const std::shared_ptr<FramedTransport>& transport,
                                         const WireLimits& limits) {
   return std::make_shared<LimitedProtocol>(transport, limits);
 }

@@ -136,7 +136,7 @@ class FramedTransportFactory final : public apache::thrift::transport::TTranspor
 void QuietThrift();
 
 // Strict binary protocol over a FramedTransport, with `limits` set on every object it makes.
-std::shared_ptr<apache::thrift::protocol::TProtocol> MakeProtocol(std::shared_ptr<FramedTransport> transport,
+std::shared_ptr<apache::thrift::protocol::TProtocol> MakeProtocol(const std::shared_ptr<FramedTransport>& transport,
                                                                   const WireLimits& limits);
 
 class LimitedProtocolFactory final : public apache::thrift::protocol::TProtocolFactory {

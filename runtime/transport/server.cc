@@ -17,7 +17,6 @@
 
 namespace assent {
 
-using apache::thrift::TException;
 using apache::thrift::TProcessor;
 using apache::thrift::protocol::TProtocol;
 using apache::thrift::transport::TSocket;

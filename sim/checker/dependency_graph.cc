@@ -40,7 +40,7 @@ uint32_t WeightOf(const Cycle& cycle) {
 
 }  // namespace
 
-DependencyGraph::DependencyGraph(size_t nodes, std::vector<Edge> edges) : edges_(edges.size()) {
+DependencyGraph::DependencyGraph(size_t nodes, const std::vector<Edge>& edges) : edges_(edges.size()) {
   first_.assign(nodes + 1, 0);
   for (const Edge& edge : edges) ++first_[edge.from + 1];
   for (size_t i = 1; i < first_.size(); ++i) first_[i] += first_[i - 1];

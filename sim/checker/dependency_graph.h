@@ -36,7 +36,7 @@ using Cycle = std::vector<Edge>;
 
 class DependencyGraph {
  public:
-  DependencyGraph(size_t nodes, std::vector<Edge> edges);
+  DependencyGraph(size_t nodes, const std::vector<Edge>& edges);
 
   // Strongly connected components of more than one node, by edges of `kinds` alone.
   std::vector<std::vector<uint32_t>> Components(EdgeKinds kinds) const;

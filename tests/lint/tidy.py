@@ -25,11 +25,12 @@ def commands_of(root, build):
     """One compile command for each file of the repository, by its path under `root`."""
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
         entries = json.load(file)
+    root, build = os.path.realpath(root), os.path.realpath(build)
     one_each = {}
     for entry in entries:
-        path = os.path.relpath(os.path.join(entry["directory"], entry["file"]), root)
-        if not path.startswith("..") and not os.path.realpath(entry["file"]).startswith(os.path.realpath(build) + os.sep):
-            one_each.setdefault(path, entry)
+        file = os.path.realpath(os.path.join(entry["directory"], entry["file"]))
+        if file.startswith(root + os.sep) and not file.startswith(build + os.sep):
+            one_each.setdefault(os.path.relpath(file, root), entry)
     return one_each
 
 
@@ -50,6 +51,9 @@ def main():
     if strange:
         print(f"left out, since {arguments.build} does not compile them: {', '.join(strange)}", file=sys.stderr)
     paths = [path for path in arguments.files or sorted(commands)[first - 1 :: step] if path in commands]
+    if not paths and not arguments.files:
+        print(f"nothing to check: {arguments.build} compiles no such file", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory() as database, ThreadPoolExecutor(arguments.jobs) as pool:
         with open(os.path.join(database, "compile_commands.json"), "w", encoding="utf-8") as file:
             json.dump([commands[path] for path in paths], file)
@@ -58,7 +62,9 @@ def main():
             done = subprocess.run(COMMAND + ["-p", database, os.path.join(arguments.root, path)], check=False,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             # On stderr it counts the warnings of system headers; where it could not work, it says why there.
-            return done.stdout if done.returncode == 0 else done.stdout or f"{path}: {done.stderr}"
+            if done.returncode == 0 or done.stdout.strip():
+                return done.stdout
+            return f"{path}: clang-tidy ended with {done.returncode}: {done.stderr}\n"
 
         found = [text for text in pool.map(check, paths) if text.strip()]
     print("".join(found), end="")

@@ -27,7 +27,7 @@
  * in) is forgotten at once: fewer states, the same steps.
  *
  * I-S2  At most one replica holds a lease, and none does once a later epoch held one (G5): what leaves a
- *       primary leaves under its lease (Replica::Leave), so this is "no deposed primary answers a read".
+ *       primary leaves under its lease (Outbox::Leave), so this is "no deposed primary answers a read".
  *
  * M_xxx removes one clause: checks.py lists them.
  */

@@ -283,9 +283,8 @@ TEST(Client, NodeThatKnowsNoLeaderIsWaitedFor) {
   ignorant.knows_leader = false;
   ClientOptions options = Quick();
   options.deadline_ms = 200;
-  const auto begun = std::chrono::steady_clock::now();
   const Status waited = Client::Connect({address, ignorant.address()}, options).status();
-  EXPECT_GE(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(options.deadline_ms));
+  EXPECT_GT(ignorant.asked(), 1);
   EXPECT_EQ(waited.code(), StatusCode::kUnavailable);
   EXPECT_NE(waited.message().find("knows no leader"), std::string::npos) << waited.message();
 }

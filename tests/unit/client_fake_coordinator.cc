@@ -123,6 +123,11 @@ void Coordinator::AwaitAsked(int times) {
   news_.wait(lock, [&] { return asked_ >= until; });
 }
 
+int Coordinator::asked() {
+  std::lock_guard lock(mutex_);
+  return asked_;
+}
+
 void Coordinator::TakeOverFrom(const Coordinator& old) {
   std::scoped_lock lock(mutex_, old.mutex_);
   epoch_ = old.epoch_ + 1;

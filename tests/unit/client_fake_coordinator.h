@@ -67,7 +67,8 @@ class Coordinator final : public wire::TransactionManagerIf {
   int effects(int64_t client, int64_t seq) const;
   int total_effects() const;
   int executes() const;
-  void AwaitAsked(int times);  // for the leader, by anybody
+  void AwaitAsked(int times);  // for the leader, by anybody, from now on
+  int asked();                 // so far
   int sessions() const;
   wire::ExecuteRequest last_execute() const;
   std::vector<wire::Operation> last_work() const;

@@ -220,6 +220,37 @@ TEST(LogTrim, DiskStaysBoundedAndSegmentsAreReused) {
   EXPECT_EQ(Texts(ReadAll(*log)), Texts(Entries(1, Raw(log->base().lsn) + 1, lsn, 300)));
 }
 
+// An operator changes log.segment_bytes: segments of the old length are read, and never go live again (R9).
+TEST(LogTrim, SegmentsOfAnotherLengthAreNotReused) {
+  for (const auto& [before, after] : {std::pair(1u, 2u), std::pair(2u, 1u)}) {
+    MemoryFileSystem files;
+    auto log = MustOpen(files, TestOptions(before * kSegmentBytesMin));
+    ExpectOk(log->AppendAndForce(Entries(1, 1, 400, 300)));
+    uint64_t lsn = 400;
+    for (int start = 0; start < 3; ++start) {
+      log.reset();
+      log = MustOpen(files, TestOptions(after * kSegmentBytesMin));
+      for (int round = 0; round < 10; ++round) {
+        ExpectOk(log->AppendAndForce(Entries(1, lsn + 1, lsn + 20, 300)));
+        lsn += 20;
+        ExpectOk(log->Trim(Lsn{lsn - 50}));
+      }
+      EXPECT_EQ(Texts(ReadAll(*log)), Texts(Entries(1, Raw(log->base().lsn) + 1, lsn, 300)));
+    }
+  }
+}
+
+TEST(LogFiles, NumbersThatLeaveNoNextOneAreNotOurs) {
+  MemoryFileSystem files;
+  ASSERT_TRUE(files.CreateDirectory(kDirectory).ok());
+  const auto strange = files.Create(kDirectory + "/spare-18446744073709551615");
+  ASSERT_TRUE(strange.ok());
+  ExpectOk((*strange)->WriteAt(0, std::string(kSegmentBytesMin, 'x')));
+  const auto log = MustOpen(files);
+  ExpectOk(log->AppendAndForce(Entries(1, 1, 400, 300)));
+  EXPECT_EQ(Texts(ReadAll(*log)), Texts(Entries(1, 1, 400, 300)));
+}
+
 TEST(LogTruncate, EveryLengthThenOtherEpoch) {  // R4
   const auto all = Entries(1, 1, 40, 250);
   for (uint64_t after = 0; after <= 40; ++after) {
