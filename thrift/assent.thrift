@@ -25,7 +25,7 @@
  */
 
 namespace cpp assent.wire
-namespace py assent
+namespace py assent_wire
 namespace java org.assent.wire
 namespace go assent
 namespace js assent

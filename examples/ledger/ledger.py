@@ -153,8 +153,8 @@ def serve(ledger, host, port):
     from thrift.TMultiplexedProcessor import TMultiplexedProcessor
     from thrift.transport import TSocket, TTransport
 
-    from assent import Participant
-    from assent.ttypes import (FinishReply, ParticipantStatus, PrepareReply, RecoverReply, TxnId, Vote)
+    from assent_wire import Participant
+    from assent_wire.ttypes import (FinishReply, ParticipantStatus, PrepareReply, RecoverReply, TxnId, Vote)
 
     frame_max = 2 << 20
 

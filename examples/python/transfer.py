@@ -19,9 +19,9 @@ from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol
 from thrift.Thrift import TException
 from thrift.transport import TSocket, TTransport
 
-from assent import TransactionManager
-from assent.ttypes import (AbortReason, CommitTag, ExecuteRequest, ForeignWork, OpenSessionRequest, Operation,
-                           OperationKind, Outcome, RefusalCode, Token, WhereIsRequest)
+from assent_wire import TransactionManager
+from assent_wire.ttypes import (AbortReason, CommitTag, ExecuteRequest, ForeignWork, OpenSessionRequest, Operation,
+                                OperationKind, Outcome, RefusalCode, Token, WhereIsRequest)
 
 TRANSIENT = {AbortReason.WOUNDED, AbortReason.LOCK_TIMEOUT, AbortReason.BRANCH_LOST, AbortReason.VOTE_TIMEOUT,
              AbortReason.EXPIRED, AbortReason.BELOW_MARK, AbortReason.REFUSED_ATTEMPT, AbortReason.OVERLOADED}

@@ -25,9 +25,9 @@ from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol  # noqa: E
 from thrift.Thrift import TException  # noqa: E402
 from thrift.transport import TSocket, TTransport  # noqa: E402
 
-from assent import Admin, Peer, TransactionManager  # noqa: E402
-from assent.ttypes import (AdminRequest, AdminStatus, CommitTag, ExecuteRequest, OpenSessionRequest,  # noqa: E402
-                           Operation, OperationKind, Outcome, RefusalCode, Token, WhereIsRequest, WorkRequest)
+from assent_wire import Admin, Peer, TransactionManager  # noqa: E402
+from assent_wire.ttypes import (AdminRequest, AdminStatus, CommitTag, ExecuteRequest, OpenSessionRequest,  # noqa: E402
+                                Operation, OperationKind, Outcome, RefusalCode, Token, WhereIsRequest, WorkRequest)
 
 MIB = 1 << 20
 # A hostile peer may not make a node grow by more. (ASan keeps what was freed for a while, up to 256 MiB.)

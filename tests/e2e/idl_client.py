@@ -12,11 +12,11 @@ from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol
 from thrift.Thrift import TException
 from thrift.transport import TSocket, TTransport
 
-from assent import TransactionManager
-from assent.constants import ANSWER_MS_MAX
-from assent.ttypes import (AbortReason, BeginRequest, CommitRequest, CommitTag, ExecuteRequest, OpenSessionRequest,
-                           Operation, OperationKind, Outcome, RefusalCode, RollbackRequest, Token, WhereIsRequest,
-                           WorkRequest)
+from assent_wire import TransactionManager
+from assent_wire.constants import ANSWER_MS_MAX
+from assent_wire.ttypes import (AbortReason, BeginRequest, CommitRequest, CommitTag, ExecuteRequest, OpenSessionRequest,
+                                Operation, OperationKind, Outcome, RefusalCode, RollbackRequest, Token, WhereIsRequest,
+                                WorkRequest)
 
 TRANSIENT = {AbortReason.WOUNDED, AbortReason.LOCK_TIMEOUT, AbortReason.BRANCH_LOST, AbortReason.VOTE_TIMEOUT,
              AbortReason.EXPIRED, AbortReason.BELOW_MARK, AbortReason.REFUSED_ATTEMPT, AbortReason.OVERLOADED}

@@ -20,10 +20,10 @@ from thrift.protocol.TBinaryProtocol import TBinaryProtocol  # noqa: E402
 from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol  # noqa: E402
 from thrift.transport import TSocket, TTransport  # noqa: E402
 
-from assent import Admin  # noqa: E402
-from assent.constants import IDLE_MS, LIFE_MS  # noqa: E402
-from assent.ttypes import (AbortReason, AdminRequest, ArmCrashRequest, BeginRequest, RefusalCode,  # noqa: E402
-                           RollbackRequest, TxnId, WorkRequest)
+from assent_wire import Admin  # noqa: E402
+from assent_wire.constants import IDLE_MS, LIFE_MS  # noqa: E402
+from assent_wire.ttypes import (AbortReason, AdminRequest, ArmCrashRequest, BeginRequest, RefusalCode,  # noqa: E402
+                                RollbackRequest, TxnId, WorkRequest)
 from idl_client import (Client, Commit, Over, Transaction, absent, add, exists, get, has_version, put,  # noqa: E402
                         remove)
 from idl_workload import ABORTED, ACCOUNTS, COMMITTED, OPENING, UNKNOWN, Book, Worker, account, audit  # noqa: E402

@@ -4,7 +4,7 @@ import collections
 import random
 import threading
 
-from assent.ttypes import AbortReason, Outcome
+from assent_wire.ttypes import AbortReason, Outcome
 from idl_client import (TRANSIENT, Client, Commit, Over, Refused, Stopped, absent, add, exists, get, has_value,
                         has_version, put, remove, scan)
 

@@ -18,9 +18,9 @@ from thrift.server.TServer import TThreadedServer  # noqa: E402
 from thrift.TMultiplexedProcessor import TMultiplexedProcessor  # noqa: E402
 from thrift.transport import TSocket, TTransport  # noqa: E402
 
-from assent import Participant  # noqa: E402
-from assent.ttypes import (CommitTag, ExecuteRequest, FinishReply, ForeignWork, Outcome,  # noqa: E402
-                           ParticipantStatus, PrepareReply, RecoverReply, Vote)
+from assent_wire import Participant  # noqa: E402
+from assent_wire.ttypes import (CommitTag, ExecuteRequest, FinishReply, ForeignWork, Outcome,  # noqa: E402
+                                ParticipantStatus, PrepareReply, RecoverReply, Vote)
 from bad_input_test import Session  # noqa: E402
 from local import ABSENT, DEADLINE, PROGRAM, die_with_parent  # noqa: E402
 from nodes import Nodes  # noqa: E402

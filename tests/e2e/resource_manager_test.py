@@ -20,10 +20,10 @@ from thrift.server.TServer import TThreadedServer  # noqa: E402
 from thrift.TMultiplexedProcessor import TMultiplexedProcessor  # noqa: E402
 from thrift.transport import TSocket, TTransport  # noqa: E402
 
-from assent import Participant, TransactionManager  # noqa: E402
-from assent.ttypes import (AbortReason, CommitTag, ExecuteRequest, FinishReply, ForeignWork,  # noqa: E402
-                           OpenSessionRequest, Operation, OperationKind, Outcome, ParticipantStatus, PrepareReply,
-                           RecoverReply, Token, TxnId, Vote, WhereIsRequest)
+from assent_wire import Participant, TransactionManager  # noqa: E402
+from assent_wire.ttypes import (AbortReason, CommitTag, ExecuteRequest, FinishReply, ForeignWork,  # noqa: E402
+                                OpenSessionRequest, Operation, OperationKind, Outcome, ParticipantStatus, PrepareReply,
+                                RecoverReply, Token, TxnId, Vote, WhereIsRequest)
 
 OK = ParticipantStatus.OK
 EPOCHS_SINCE = 1_577_836_800  # 2020

@@ -140,7 +140,7 @@ class OverTheWire(WithJournal):
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         port = int(re.search(r":(\d+)$", process.stdout.readline().strip()).group(1))
-        from assent import Participant
+        from assent_wire import Participant
         from thrift.protocol.TBinaryProtocol import TBinaryProtocol
         from thrift.protocol.TMultiplexedProtocol import TMultiplexedProtocol
         from thrift.transport import TSocket, TTransport
@@ -150,7 +150,7 @@ class OverTheWire(WithJournal):
         return process, port, Participant.Client(TMultiplexedProtocol(TBinaryProtocol(transport), "Participant"))
 
     def test_kill_between_the_phases(self):
-        from assent.ttypes import (FinishRequest, ParticipantStatus, PrepareRequest, RecoverRequest, TxnId, Vote)
+        from assent_wire.ttypes import (FinishRequest, ParticipantStatus, PrepareRequest, RecoverRequest, TxnId, Vote)
         txn = TxnId(GROUP, 1, 1)
         process, _, client = self.start()
         reply = client.prepare(PrepareRequest("c", txn, PAYLOAD))
