@@ -123,7 +123,7 @@ struct ResultRow {
                       // 0: written by this transaction itself
 }
 
-/** The result of one operation. GET: the row, if found. SCAN: its rows. ADD: the sum. Others: nothing set. */
+/** The result of one operation. GET: the row, if found. SCAN: its rows. ADD: the sum; unset: 0. Others: nothing set. */
 struct OperationResult {
   1: optional list<ResultRow> rows
   2: optional i64 number
