@@ -1,7 +1,7 @@
 """The Python package (client/python): its operations, what it says about outcomes when answers are lost, its messages
 for bad input, many threads, and the installation with pip.
 
-ASSENT_PYTHON_SECONDS: how long the coordinator's node is killed, again and again."""
+ASSENT_PYTHON_SECONDS: how long the coordinator's node is killed, again and again. ASSENT_E2E_SEED: of what is drawn."""
 
 import os
 import random
@@ -24,12 +24,27 @@ sys.path[:0] = [PACKAGE, HERE]
 import assent  # noqa: E402
 from assent import AbortReason, _connection, _leader  # noqa: E402
 from local import DEADLINE, OK, ClusterTest, die_with_parent, new_directory  # noqa: E402
-from lossy_proxy import LossyProxy  # noqa: E402
+from lossy_proxy import LATE_S, LossyProxy  # noqa: E402
 from nodes import Nodes  # noqa: E402
 
 SOME_TOKEN = "c1/100000001/17/64c0f3a1b2d4e"
 KIB = 1024
+SEED = int(os.environ.get("ASSENT_E2E_SEED", random.randrange(1 << 32)))
 SECONDS = float(os.environ.get("ASSENT_PYTHON_SECONDS", "20"))
+
+
+def lose(test, rate):
+    """A proxy, through which all connections go that are made from here on."""
+    proxy = LossyProxy(test.cluster.addresses, SEED, rate)
+    test.addCleanup(proxy.close)
+
+    class Proxied(_connection.Connection):
+        def __init__(self, address):
+            super().__init__(proxy.route(address))
+    patch = mock.patch.object(_leader, "Connection", Proxied)
+    patch.start()
+    test.addCleanup(patch.stop)
+    return proxy
 
 
 class PythonClientTest(ClusterTest):
@@ -309,15 +324,7 @@ class LostAnswers(PythonClientTest):
 
     def setUp(self):
         super().setUp()
-        self.proxy = proxy = LossyProxy(self.cluster.addresses, 0, rate=0)
-        self.addCleanup(proxy.close)
-
-        class Proxied(_connection.Connection):
-            def __init__(self, address):
-                super().__init__(proxy.route(address))
-        patch = mock.patch.object(_leader, "Connection", Proxied)
-        patch.start()
-        self.addCleanup(patch.stop)
+        self.proxy = lose(self, rate=0)
         self.lossy = assent.connect(self.cluster.connect, timeout=3)
         self.addCleanup(self.lossy.close)
         self.lossy.put(self.key("n"), "0")  # a session and a connection are there
@@ -412,7 +419,7 @@ class BadInput(PythonClientTest):
 
 
 class UnderFaults(ClusterTest):
-    """The node that leads the coordinator group is killed, again and again, under load."""
+    """The node that leads the coordinator group is killed, again and again, under load, while calls get lost."""
 
     @classmethod
     def new_cluster(cls):
@@ -421,10 +428,13 @@ class UnderFaults(ClusterTest):
         return nodes
 
     def test_nothing_that_was_told_is_contradicted(self):
+        print(f"ASSENT_E2E_SEED={SEED}")
+        proxy = lose(self, rate=1)
         # Less than a failover takes, so that some outcomes stay unknown.
         client = assent.connect(self.cluster.connect, timeout=2)
         self.addCleanup(client.close)
-        client.execute([assent.put(f"accounts/{i}", "1000") for i in range(8)])
+        with assent.connect(self.cluster.connect) as opening:
+            opening.execute([assent.put(f"accounts/{i}", "1000") for i in range(8)])
         stop, told, failures = threading.Event(), {}, []
         workers = [threading.Thread(target=self.work, args=(client, number, stop, told, failures))
                    for number in range(6)]
@@ -434,8 +444,10 @@ class UnderFaults(ClusterTest):
             kills = self.kill_leaders(time.monotonic() + SECONDS)
         finally:
             stop.set()
+            proxy.rate = 0
             for worker in workers:
                 worker.join(DEADLINE)
+        time.sleep(LATE_S)  # what comes late has no effect any more
         self.assertEqual(failures, [])
         self.assertFalse(any(worker.is_alive() for worker in workers))
         with assent.connect(self.cluster.connect) as auditor:
@@ -443,12 +455,12 @@ class UnderFaults(ClusterTest):
             self.assertEqual({name for name, end in told.items() if end.startswith("committed")}, done)
             self.assertEqual(sum(int(row.text) for row in auditor.scan("accounts/")), 8000)
         counts = {end: list(told.values()).count(end) for end in sorted(set(told.values()))}
-        print(f"{kills} kills; {counts}")
+        print(f"{kills} kills; {dict(proxy.fates)}; {counts}")
         self.assertGreater(counts.get("committed", 0), 0)
 
     def work(self, client, number, stop, told, failures):
         """Transfers, each with a key of its own that says that it is done; half of them interactive."""
-        draw, count = random.Random(number), 0
+        draw, count = random.Random(SEED + number), 0
         try:
             while not stop.is_set():
                 count += 1

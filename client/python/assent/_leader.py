@@ -165,17 +165,16 @@ class Leader:
             with self._lock:
                 if self._route is not None:
                     return self._route
-                addresses = self._addresses[self._next:] + self._addresses[:self._next]
+                known = len(self._addresses)
             reasons, foreign = [], 0
-            for address in addresses:
+            for _ in range(known):
                 if time.monotonic() >= deadline:
                     break
                 try:
-                    leads_at, epoch = self._ask(address, deadline)
+                    leads_at, epoch = self._ask(self._next_address(), deadline)
                 except (NotSent, Lost) as error:
                     reasons.append(str(error))
                     foreign += isinstance(error, _Foreign)
-                    self._next_address()
                     continue
                 with self._lock:
                     self.epoch = max(self.epoch, epoch)
@@ -189,8 +188,9 @@ class Leader:
     def _next_address(self) -> str:
         """Each round begins where the last ended: a node whose news are old is not asked first again."""
         with self._lock:
+            address = self._addresses[self._next]
             self._next = (self._next + 1) % len(self._addresses)
-            return self._addresses[self._next]
+            return address
 
     def _ask(self, address: str, deadline: float) -> tuple[str, int]:
         """Address and epoch of the leader as one node knows it. Raises Lost or NotSent."""

@@ -103,11 +103,11 @@ class OutcomeUnknown(Error):
     """Committed or aborted, and it is not known which: no answer came before the deadline.
 
     token: names the request. `Cluster.outcome(token)` asks again, as often as it takes.
-    final: asking brings nothing any more, because the cluster has forgotten the token.
+    final: asking brings nothing any more: the cluster has forgotten the token, or has it for another request.
     """
 
     def __init__(self, token: Token, detail: str = "", final: bool = False) -> None:
-        advice = ("the cluster no longer remembers the token: look at the data" if final
+        advice = ("asking again brings nothing: look at the data" if final
                   else f"ask later with cluster.outcome({str(token)!r})")
         super().__init__(f"outcome unknown: {detail}; {advice}" if detail else f"outcome unknown; {advice}")
         self.token = token

@@ -71,8 +71,10 @@ class Transaction:
             page_limit = None if limit is None else min(limit - len(rows), op.SCAN_ROWS_MAX)
             page = self.execute([op.scan(prefix, page_limit, after=rows[-1].key if rows else None)])[0]
             rows += page.rows
-            if not page.truncated or not page.rows or (limit is not None and len(rows) >= limit):
+            if not page.truncated or (limit is not None and len(rows) >= limit):
                 return rows
+            if not page.rows:
+                raise Unavailable("a scan that is not at its end brought no rows")
 
     def put(self, key: Bytes, value: Bytes) -> None:
         self._collect(op.put(key, value))
