@@ -154,7 +154,7 @@ class ThreeWayLoad {
   static std::string Account(int who) { return "account-" + std::to_string(who); }
   // The keys of client `who`, one on each shard.
   std::vector<std::string> Keys(int who) const {
-    return {keys_[static_cast<size_t>(who)], keys_[static_cast<size_t>(kClients + who)]};
+    return {keys_[static_cast<size_t>(who)], keys_[static_cast<size_t>(kClients) + static_cast<size_t>(who)]};
   }
 
  private:

@@ -40,7 +40,7 @@ class Planted {
   void List(const std::string& key) { history_.list_keys.insert(key); }
 
   // The one kind of anomaly that is there, and between whom.
-  void Expect(AnomalyKind kind, std::vector<size_t> transactions) const {
+  void Expect(AnomalyKind kind, const std::vector<size_t>& transactions) const {
     Verdict verdict = CheckHistory(history_);
     ASSERT_EQ(verdict.anomalies.size(), 1u) << verdict.ToString();
     EXPECT_EQ(verdict.anomalies[0].kind, kind) << verdict.ToString();

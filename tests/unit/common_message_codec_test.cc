@@ -52,7 +52,8 @@ TEST(MessageCodec, FlippedCutAndLengthenedBytes) {
         EncodeMessage(samples::RandomEnvelope(random() % samples::kMessageTypes, random));
     std::string bytes = good;
     for (uint64_t flips = random() % 3; flips > 0; --flips) {
-      bytes[random() % bytes.size()] ^= static_cast<char>(random());
+      char& byte = bytes[random() % bytes.size()];
+      byte = static_cast<char>(byte ^ static_cast<char>(random()));
     }
     if (random() % 4 == 0) bytes.resize(random() % bytes.size());
     if (random() % 8 == 0) bytes += static_cast<char>(random());

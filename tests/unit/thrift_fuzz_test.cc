@@ -121,7 +121,8 @@ TEST(CodecFuzz, FlippedAndCutMessages) {
   for (int i = 0; i < 10'000; ++i) {
     std::string bytes = RandomRequestBytes(random);
     for (uint64_t flips = random() % 4; flips > 0; --flips)
-      bytes[random() % bytes.size()] ^= static_cast<char>(random());
+      char& byte = bytes[random() % bytes.size()];
+      byte = static_cast<char>(byte ^ static_cast<char>(random()));
     if ((random() & 3) == 0) bytes.resize(random() % bytes.size());
     accepted += DecodeAsEverything(bytes);
   }
