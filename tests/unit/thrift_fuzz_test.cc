@@ -120,9 +120,10 @@ TEST(CodecFuzz, FlippedAndCutMessages) {
   int accepted = 0;
   for (int i = 0; i < 10'000; ++i) {
     std::string bytes = RandomRequestBytes(random);
-    for (uint64_t flips = random() % 4; flips > 0; --flips)
+    for (uint64_t flips = random() % 4; flips > 0; --flips) {
       char& byte = bytes[random() % bytes.size()];
       byte = static_cast<char>(byte ^ static_cast<char>(random()));
+    }
     if ((random() & 3) == 0) bytes.resize(random() % bytes.size());
     accepted += DecodeAsEverything(bytes);
   }
