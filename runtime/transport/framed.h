@@ -136,8 +136,8 @@ class FramedTransportFactory final : public apache::thrift::transport::TTranspor
 void QuietThrift();
 
 // Strict binary protocol over a FramedTransport, with `limits` set on every object it makes.
-std::shared_ptr<apache::thrift::protocol::TProtocol> MakeProtocol(const std::shared_ptr<FramedTransport>& transport,
-                                                                  const WireLimits& limits);
+std::shared_ptr<apache::thrift::protocol::TProtocol> MakeProtocol(
+    const std::shared_ptr<FramedTransport>& transport, const WireLimits& limits);
 
 class LimitedProtocolFactory final : public apache::thrift::protocol::TProtocolFactory {
  public:

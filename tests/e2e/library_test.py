@@ -170,7 +170,7 @@ class Library(unittest.TestCase):
     def test_idl_is_one_for_other_languages(self):
         idl = os.path.join(PREFIX, "share", "assent", "assent.thrift")
         for language, made in (("java", "org/assent/wire/TransactionManager.java"), ("go", "assent/assent.go"),
-                               ("js:node", "TransactionManager.js"), ("py", "assent/TransactionManager.py")):
+                               ("js:node", "TransactionManager.js"), ("py", "assent_wire/TransactionManager.py")):
             with self.subTest(language):
                 out = os.path.join(HOME, "idl-" + language.replace(":", "-"))
                 os.makedirs(out)

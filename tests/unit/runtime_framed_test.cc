@@ -12,7 +12,6 @@
 namespace assent::test {
 namespace {
 
-using apache::thrift::TApplicationException;
 using apache::thrift::protocol::TProtocol;
 using apache::thrift::protocol::TProtocolException;
 using apache::thrift::transport::TMemoryBuffer;

@@ -196,7 +196,7 @@ TEST_F(CoordinatorForeignCaller, OnlyAWholeAnswerToThisRequestIsAVote) {  // I-A
            {wire::ParticipantStatus::UNSPECIFIED, "unusable answer"},
            {wire::ParticipantStatus::WRONG_CLUSTER, "another cluster"},
            {wire::ParticipantStatus::INVALID, "found the request invalid: mine/payload"}}) {
-    rm_.Set([&] { rm_.vote.status = status; });
+    rm_.Set([&, answer = status] { rm_.vote.status = answer; });
     EXPECT_TRUE(is_no(why));
   }
   rm_.Set([&] { rm_.vote.status = wire::ParticipantStatus::OK; });

@@ -138,9 +138,10 @@ TEST(WalFileNames, RoundTripAndNothingElse) {
     }
   }
   EXPECT_EQ(FormatSegmentFileName({SegmentFileKind::kLive, 7}), "log-0000000000000007");
-  for (const std::string other : {"", "log-", "log-7", "log-000000000000000x", "log-0000000000000007.bak",
-                                  "log-00000000000000070", "log-10000000000000000",
-                                  "log-18446744073709551615", "log--000000000000007", "LOG-0000000000000007"}) {
+  for (const std::string other :
+       {"", "log-", "log-7", "log-000000000000000x", "log-0000000000000007.bak", "log-00000000000000070",
+        "log-10000000000000000", "log-18446744073709551615", "log--000000000000007",
+        "LOG-0000000000000007"}) {
     EXPECT_FALSE(ParseSegmentFileName(other)) << other;
   }
 }
