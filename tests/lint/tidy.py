@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--slice", default="1/1")
     parser.add_argument("files", nargs="*")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     first, step = arguments.slice.split("/")
     step = int(step)
     first = datetime.date.today().toordinal() % step + 1 if first == "today" else int(first)
