@@ -298,7 +298,7 @@ std::shared_ptr<TProtocol> MakeProtocol(const std::shared_ptr<FramedTransport>& 
 std::shared_ptr<TProtocol> LimitedProtocolFactory::getProtocol(std::shared_ptr<TTransport> transport) {
   auto framed = std::dynamic_pointer_cast<FramedTransport>(transport);
   ASSENT_CHECK(framed != nullptr);
-  return MakeProtocol(std::move(framed), limits_);
+  return MakeProtocol(framed, limits_);
 }
 
 void QuietThrift() {
