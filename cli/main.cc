@@ -73,6 +73,7 @@ int main(int argc, char** argv) {
   AddTxn(app, globals);
   AddDirectory(app, globals);
   AddGroup(app, globals);
+  AddRm(app, globals);
   AddWal(app, globals);
   AddBench(app, globals);
   AddCompletion(app, globals);

@@ -42,6 +42,7 @@ void AddShell(CLI::App& app, Globals& globals);
 void AddTxn(CLI::App& app, Globals& globals);
 void AddDirectory(CLI::App& app, Globals& globals);
 void AddGroup(CLI::App& app, Globals& globals);
+void AddRm(CLI::App& app, Globals& globals);
 void AddWal(CLI::App& app, Globals& globals);
 void AddBench(CLI::App& app, Globals& globals);
 void AddCompletion(CLI::App& app, Globals& globals);

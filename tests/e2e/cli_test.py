@@ -17,10 +17,10 @@ from local import ABORTED, ABSENT, ERROR, OK, PROGRAM, UNAVAILABLE, USAGE  # noq
 from local import ClusterTest, Ports, run  # noqa: E402
 
 TRANSFER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "python", "transfer.py")
-COMMANDS = ["node", "dev", "demo", "status", "get", "put", "delete", "scan", "exec", "shell", "txn", "group", "wal",
-            "bench", "completion"]
+COMMANDS = ["node", "dev", "demo", "status", "get", "put", "delete", "scan", "exec", "shell", "txn", "group", "rm",
+            "wal", "bench", "completion"]
 SUBCOMMANDS = [["txn", "list"], ["txn", "show"], ["wal", "inspect"], ["wal", "verify"], ["completion", "bash"],
-               ["group", "show"], ["group", "add-replica"], ["group", "remove-replica"]]
+               ["group", "show"], ["group", "add-replica"], ["group", "remove-replica"], ["rm", "conformance"]]
 
 
 class Commands(ClusterTest):
