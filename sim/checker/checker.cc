@@ -214,7 +214,7 @@ Verdict CheckHistory(const History& history) {
   EdgeMaker maker(history, seen);
   std::vector<Edge> edges = maker.Take();
   verdict.edges = edges.size();
-  DependencyGraph graph(maker.nodes(), std::move(edges));
+  DependencyGraph graph(maker.nodes(), edges);
 
   // The worst kinds first: each pass admits more kinds of edges. A cycle that shares a transaction with one
   // already found says little more.
