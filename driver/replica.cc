@@ -79,7 +79,7 @@ Replica::Replica(ReplicaConfig config, ReplicaHost& host, LogPort& log, std::uni
 void Replica::Start(const LogPosition& confirmed, const std::string& confirmed_by) {
   if (halted_) return;
   started_ = true;
-  snapshots_.RemoveLeftovers();
+  snapshots_.RemoveFile();
   // A core that could not take the log in must not take part as if it were empty: halt (G7).
   HaltUnless(state_.Rebuild(log_));
   if (halted_) return;

@@ -47,8 +47,8 @@ class SnapshotExchange {
   SnapshotExchange(const SnapshotConfig& config, GroupId group, Owner& owner, ReplicaHost& host, LogPort& log,
                    StateMachine& state, InstallNote install_note);
 
-  // The part of a snapshot that a learner received before it died: the next one begins anew.
-  void RemoveLeftovers() { RemoveFile(); }
+  // The file of what came in so far: a learner that died leaves it, and the next snapshot begins anew.
+  void RemoveFile() { (void)config_.files->Remove(config_.snapshot_path); }
 
   // Out. All that is replicated was applied to the store.
   void Start(NodeId to);
@@ -72,7 +72,6 @@ class SnapshotExchange {
   void Install(LogPosition at);
   void OpenInstalled(LogPosition at, Result<std::unique_ptr<Store>> store);
   void EndOffLoop(std::unique_ptr<wal::File> file);
-  void RemoveFile() { (void)config_.files->Remove(config_.snapshot_path); }
 
   const SnapshotConfig& config_;
   const GroupId group_;

@@ -254,6 +254,30 @@ TEST_F(WalDamage, SpoiledSinceOpenIsReportedByRead) {
   EXPECT_LT(before->back().position.lsn, batch.first);
 }
 
+// A sound batch, with the segment's own key and at its own place, which is not the one that was read there
+// when the log was opened.
+TEST(WalRead, AnotherBatchThanTheOneOfTheIndexIsDamage) {
+  LogOptions options = TestOptions(uint64_t{4} << 20);
+  options.random = [] { return uint64_t{7}; };  // so that both logs have the same keys
+  MemoryFileSystem files;
+  MemoryFileSystem other_files;
+  const auto log = MustOpen(files, options);
+  const auto other = MustOpen(other_files, options);
+  constexpr size_t kBytes = 100'000;  // each batch is in the index
+  ExpectOk(log->AppendAndForce(Entries(1, 1, 1, kBytes)));
+  ExpectOk(log->AppendAndForce(Entries(1, 2, 2, 2 * kBytes)));
+  ExpectOk(log->AppendAndForce(Entries(1, 3, 3, kBytes)));
+  ExpectOk(other->AppendAndForce(Entries(1, 1, 1, kBytes)));
+  ExpectOk(other->AppendAndForce(Entries(1, 2, 3, kBytes)));  // as long, since batches end with a sector
+  ExpectOk(other->AppendAndForce(Entries(1, 4, 4, kBytes)));
+  EXPECT_EQ(Texts(*log->Read(Lsn{3}, 100)), Texts(Entries(1, 3, 3, kBytes)));
+  ASSERT_EQ(LivePaths(files).size(), 1u);
+  files.inode(LivePaths(files)[0]) = other_files.inode(LivePaths(files)[0]);
+  const Status read = log->Read(Lsn{3}, 100).status();
+  EXPECT_EQ(read.code(), StatusCode::kDamaged);
+  EXPECT_NE(read.message().find("the batch begins with LSN 4"), std::string::npos) << read.ToString();
+}
+
 TEST(WalJoint, SegmentBehindAnotherEpochIsReported) {
   MemoryFileSystem files;
   {
