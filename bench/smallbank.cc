@@ -7,7 +7,7 @@ namespace {
 
 constexpr int64_t kSavings = 10'000;
 constexpr int64_t kChecking = 1'000;
-constexpr int kDigits = 7;
+constexpr int kCustomerDigits = 7;
 
 // The balance in a row that was read; kDamaged if there is none.
 Result<int64_t> Balance(const OperationResult& result) {
@@ -25,13 +25,13 @@ Smallbank::Smallbank(const WorkloadOptions& options, const Placement& placement)
 
 // Customers are scanned in blocks of a thousand.
 std::string Smallbank::Block(uint64_t number) const {
-  return prefix_ + Digits(number, kDigits - 3) + "/";
+  return prefix_ + Digits(number, kCustomerDigits - 3) + "/";
 }
 std::string Smallbank::SavingsKey(uint64_t customer) const {
-  return Block(customer / 1000) + "{c" + Digits(customer, kDigits) + "}/savings";
+  return Block(customer / 1000) + "{c" + Digits(customer, kCustomerDigits) + "}/savings";
 }
 std::string Smallbank::CheckingKey(uint64_t customer) const {
-  return Block(customer / 1000) + "{c" + Digits(customer, kDigits) + "}/checking";
+  return Block(customer / 1000) + "{c" + Digits(customer, kCustomerDigits) + "}/checking";
 }
 
 Status Smallbank::Load(Client& client, const std::function<void(uint64_t, uint64_t)>& progress) {

@@ -7,7 +7,7 @@ namespace {
 
 constexpr int64_t kBalance = 1'000'000;
 constexpr size_t kRowBytes = 100;  // key and value
-constexpr int kDigits = 8;
+constexpr int kNumberDigits = 8;
 constexpr int kPrefixDigits = 5;  // a scan then returns at most 1,000 rows
 
 }  // namespace
@@ -19,7 +19,7 @@ Transfer::Transfer(const WorkloadOptions& options, const Placement& placement)
   // Numbers in turn, each to where its key hashes, until every shard has its rows.
   size_t full = 0;
   for (; full < shards.size(); ++numbers_) {
-    std::string key = prefix_ + Digits(numbers_, kDigits);
+    std::string key = prefix_ + Digits(numbers_, kNumberDigits);
     const auto at = std::find(shards.begin(), shards.end(), placement_.ShardOf(key)) - shards.begin();
     auto& mine = keys_[static_cast<size_t>(at)];
     if (mine.size() == rows_) continue;

@@ -11,7 +11,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr auto kPoll = std::chrono::milliseconds(50);
+constexpr auto kAuditPoll = std::chrono::milliseconds(50);
 
 double SecondsSince(steady_clock::time_point begun) {
   return std::chrono::duration<double>(steady_clock::now() - begun).count();
@@ -62,7 +62,7 @@ Result<double> AwaitNothingInDoubt(const ClusterView& cluster, double timeout_s)
       return Status(StatusCode::kUnavailable,
                     std::to_string(left) + " branches and decisions are still open");
     }
-    std::this_thread::sleep_for(kPoll);
+    std::this_thread::sleep_for(kAuditPoll);
   }
 }
 
@@ -89,7 +89,7 @@ Status CompareReplicas(const ClusterView& cluster, double timeout_s) {
     if (SecondsSince(begun) > timeout_s) {
       return digests.ok() ? Status(StatusCode::kUnavailable, uneven) : digests.status();
     }
-    std::this_thread::sleep_for(kPoll);
+    std::this_thread::sleep_for(kAuditPoll);
   }
 }
 

@@ -8,7 +8,7 @@
 namespace assent {
 namespace {
 
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kIdentityFormat = 1;
 constexpr const char* kHeard = "heard";  // a field for each: group, node, incarnation
 
 std::optional<Adoption::Heard> ParseHeard(std::string_view text) {
@@ -34,7 +34,7 @@ Epoch FirstEpoch(uint64_t wall_us) {
 
 std::string EncodeIdentity(const DirectoryIdentity& identity) {
   TextRecord record{"directory",
-                    kFormat,
+                    kIdentityFormat,
                     {{"cluster", identity.cluster},
                      {"incarnation", Hex16(Raw(identity.incarnation))},
                      {"first_epoch", std::to_string(Raw(identity.first_epoch))}}};
@@ -50,7 +50,7 @@ std::string EncodeIdentity(const DirectoryIdentity& identity) {
 }
 
 Result<DirectoryIdentity> DecodeIdentity(std::string_view text, const std::string& path) {
-  const auto record = DecodeTextRecord(text, "directory", kFormat, path);
+  const auto record = DecodeTextRecord(text, "directory", kIdentityFormat, path);
   if (!record.ok()) return record.status();
   const Status damaged(StatusCode::kDamaged, path + ": a field is missing, or wrong. The file is damaged");
   const auto cluster = record->Find("cluster");

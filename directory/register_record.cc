@@ -10,7 +10,7 @@
 namespace assent {
 namespace {
 
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kRegisterFormat = 1;
 constexpr std::string_view kKind = "register";
 constexpr const char* kConfirmed = "confirmed";  // a field for each: group, incarnation, epoch, LSN
 
@@ -51,7 +51,7 @@ std::optional<Confirmed> ParseConfirmed(std::string_view text) {
 }  // namespace
 
 std::string EncodeRegister(const NodeRegister& held) {
-  TextRecord record{std::string(kKind), kFormat, {}};
+  TextRecord record{std::string(kKind), kRegisterFormat, {}};
   auto& fields = record.fields;
   fields.emplace_back("node", ToString(held.node));
   fields.emplace_back("address", held.address);
@@ -69,7 +69,7 @@ std::string EncodeRegister(const NodeRegister& held) {
 }
 
 Result<NodeRegister> DecodeRegister(std::string_view text, const std::string& path) {
-  const auto record = DecodeTextRecord(text, kKind, kFormat, path);
+  const auto record = DecodeTextRecord(text, kKind, kRegisterFormat, path);
   if (!record.ok()) return record.status();
   const Status damaged(StatusCode::kDamaged, path + ": a field is missing, or wrong. The file is damaged");
   NodeRegister held;

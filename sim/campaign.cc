@@ -29,12 +29,6 @@ constexpr int kBudgetCheckMs = 200;
 // One seed in so many runs twice: both runs must be the same, to the byte (I-A5 would not notice).
 constexpr uint64_t kReplayEvery = 100;
 
-uint64_t NowMs() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
-
 // A worker's word on a seed: at its begin, and at its end.
 struct Frame {
   uint64_t seed = 0;
@@ -234,6 +228,12 @@ class Worker {
 };
 
 }  // namespace
+
+uint64_t NowMs() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
+}
 
 void RunCampaign(const Campaign& campaign) {
   std::vector<std::unique_ptr<Worker>> workers;

@@ -37,6 +37,9 @@ struct Campaign {
 
 void RunCampaign(const Campaign& campaign);
 
+// By a clock that never goes back.
+uint64_t NowMs();
+
 // One run in a process of its own.
 SeedOutcome RunApart(const RunOptions& options, Mutant mutant);
 

@@ -7,11 +7,10 @@
 #include <random>
 #include <utility>
 
+#include "sim/durations.h"
+
 namespace assent::sim {
 namespace {
-
-constexpr uint64_t kMs = 1'000;
-constexpr uint64_t kSecond = 1'000'000;
 
 std::vector<NodeId> NodesOf(const WorldOptions& options) {
   std::set<NodeId> nodes;

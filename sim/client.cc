@@ -5,13 +5,13 @@
 
 #include "client/outcome.h"
 #include "sim/describe.h"
+#include "sim/durations.h"
 
 namespace assent::sim {
 namespace {
 
 using Next = CommitProgress::Next;
 
-constexpr uint64_t kMs = 1'000;
 constexpr uint64_t kAttemptsMax = 6;
 constexpr int kRollbacksMax = 10;
 constexpr uint64_t kThinkStepUs = 200 * kMs;  // so soon it sees that it is to stop

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "sim/campaign.h"
+#include "sim/durations.h"
 
 namespace assent::sim {
 namespace {
 
-constexpr uint64_t kSecond = 1'000'000;
 // Effects of a recovery. One with more is that of a learner, and mostly other groups' work meanwhile.
 constexpr uint64_t kRecoveryEffectsMax = 400;
 

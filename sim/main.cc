@@ -39,12 +39,6 @@ struct Arguments {
   uint64_t every = 1;
 };
 
-uint64_t NowMs() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
-
 constexpr uint64_t kRecoveriesOfASlice = 8;
 constexpr uint64_t kSeedsASecond = 100'000;
 

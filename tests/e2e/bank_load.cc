@@ -15,7 +15,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr double kSettleSeconds = 120;   // generous; the time taken is printed
-constexpr int kCallMs = 60'000;          // outlasts every restart
+constexpr int kBankCallMs = 60'000;      // outlasts every restart
 constexpr int kBriefMs = 150;            // of the session that gives up early
 constexpr uint64_t kBriefEvery = 11;     // transactions
 constexpr uint64_t kAskAgainEvery = 13;  // transactions that committed
@@ -141,7 +141,7 @@ Result<Client> BankLoad::AwaitClient(const ClientOptions& options) const {
 
 void BankLoad::RunOneShot(uint32_t who, Tally& tally) {
   ClientOptions options;
-  options.deadline_ms = kCallMs;
+  options.deadline_ms = kBankCallMs;
   options.attempts = 1'000;
   ClientOptions brief = options;
   brief.deadline_ms = kBriefMs;
@@ -195,7 +195,7 @@ void BankLoad::RunOneShot(uint32_t who, Tally& tally) {
 
 void BankLoad::RunInteractive(uint32_t who, Tally& tally) {
   ClientOptions options;
-  options.deadline_ms = kCallMs;
+  options.deadline_ms = kBankCallMs;
   options.attempts = 1'000;
   auto client = AwaitClient(options);
   if (!client.ok()) {
@@ -259,7 +259,7 @@ void BankLoad::Audit(const std::string& what, const cli::ClusterView& cluster) {
 
   const auto begun = steady_clock::now();
   ClientOptions options;
-  options.deadline_ms = kCallMs;
+  options.deadline_ms = kBankCallMs;
   auto client = Client::Connect(addresses_, options);
   ASSERT_TRUE(client.ok()) << client.status().ToString();
   for (const Tally& tally : tallies_) CheckRows(*client, tally.done, unknown_there);

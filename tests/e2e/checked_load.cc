@@ -20,13 +20,13 @@ using std::chrono::steady_clock;
 
 constexpr int kKeysOfEachKind = 5;
 constexpr int kWatchedKeys = 300;
-constexpr int kCallMs = 120'000;
+constexpr int kCheckedCallMs = 120'000;
 
 // The library's client, as the workload wants one.
 class LibraryClient final : public checker::TxnClient {
  public:
   LibraryClient(const std::vector<std::string>& addresses, ClientOptions options) {
-    options.deadline_ms = kCallMs;
+    options.deadline_ms = kCheckedCallMs;
     auto connected = Client::Connect(addresses, options);
     EXPECT_TRUE(connected.ok()) << connected.status().ToString();
     if (connected.ok()) client_.emplace(std::move(connected).value());
