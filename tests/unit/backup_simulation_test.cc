@@ -36,10 +36,17 @@ SimulatedGroup::Options OptionsOf(uint64_t seed) {
   return options;
 }
 
+// As many as take a minute or so.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr uint64_t kSeeds = 1000;
+#else
+constexpr uint64_t kSeeds = 4000;
+#endif
+
 TEST(BackupSimulation, NothingAnsweredIsLostAndTheGroupRecovers) {
   const uint64_t one = FromEnvironment("ASSENT_BACKUP_SEED", 0);
   const uint64_t first = one != 0 ? one : 1;
-  const uint64_t last = one != 0 ? one : FromEnvironment("ASSENT_BACKUP_SEEDS", 4000);
+  const uint64_t last = one != 0 ? one : FromEnvironment("ASSENT_BACKUP_SEEDS", kSeeds);
   SimulatedGroup::Counts sum;
   std::signal(SIGABRT, PrintSeed);
   for (uint64_t seed = first; seed <= last; ++seed) {
