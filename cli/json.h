@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "cli/text.h"
+#include "common/base64.h"
 
 // JSON as the commands print it.
 namespace assent::cli {

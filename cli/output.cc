@@ -13,6 +13,7 @@
 
 #include "cli/json.h"
 #include "cli/text.h"
+#include "common/base64.h"
 
 namespace assent::cli {
 namespace {

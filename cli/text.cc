@@ -81,20 +81,6 @@ bool IsUtf8(std::string_view bytes) {
   return true;
 }
 
-std::string Base64(std::string_view bytes) {
-  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t three = 0;
-    for (size_t j = i; j < i + 3; ++j) {
-      three = three << 8 | (j < bytes.size() ? static_cast<unsigned char>(bytes[j]) : 0u);
-    }
-    const size_t digits = std::min<size_t>(bytes.size() - i, 3) + 1;
-    for (size_t j = 0; j < 4; ++j) out += j < digits ? kDigits[three >> (18 - 6 * j) & 63] : '=';
-  }
-  return out;
-}
-
 std::string Printable(std::string_view bytes) {
   return Escape(bytes, "\\", "");
 }

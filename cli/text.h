@@ -9,8 +9,6 @@ namespace assent::cli {
 // Well-formed UTF-8: nothing overlong, no surrogates, nothing above U+10FFFF.
 bool IsUtf8(std::string_view bytes);
 
-std::string Base64(std::string_view bytes);  // RFC 4648, padded
-
 // For people, one text for each sequence of bytes: UTF-8 as it is, a backslash as \\, control characters and
 // bytes that are no UTF-8 as \n \t \r \xNN.
 std::string Printable(std::string_view bytes);

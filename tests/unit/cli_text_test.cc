@@ -1,4 +1,4 @@
-// Text for people and shells: UTF-8, Base64, escapes, cells of tables, tokens, exit codes.
+// Text for people and shells: UTF-8, escapes, cells of tables, tokens, exit codes.
 #include <assent/token_text.h>
 #include <gtest/gtest.h>
 
@@ -25,12 +25,6 @@ TEST(Text, Utf8IsWhatUnicodeSaysItIs) {
         "\xc3", "\xe2\x82", "\xf0\x9f\x98", "a\xc3z"}) {
     EXPECT_FALSE(IsUtf8(bad)) << Printable(bad);
   }
-}
-
-TEST(Text, Base64) {
-  const std::map<std::string, std::string> cases = {
-      {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foobar", "Zm9vYmFy"}, {"\xff\xfe", "//4="}};
-  for (const auto& [bytes, text] : cases) EXPECT_EQ(Base64(bytes), text);
 }
 
 TEST(Text, PrintableEscapesItsEscape) {

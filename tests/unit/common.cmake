@@ -3,6 +3,7 @@ assent_test(common_operations_test common_operations_test.cc common_number_test.
 assent_test(common_placement_test common_placement_test.cc LINK assent_common)
 assent_test(common_overlay_test common_overlay_test.cc LINK assent_common)
 assent_test(common_status_test common_status_test.cc LINK assent_common)
+assent_test(common_xid_test common_xid_test.cc LINK assent_common)
 foreach(part message_codec records)
   assent_test(common_${part}_test common_${part}_test.cc samples.cc LINK assent_common)
   target_include_directories(common_${part}_test PRIVATE ${CMAKE_CURRENT_LIST_DIR})
