@@ -1,6 +1,5 @@
 #include "runtime/config/config.h"
 
-#include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <cstring>
@@ -12,15 +11,15 @@
 
 #include "common/answer_timeout.h"
 #include "common/view.h"
+#include "common/xid.h"
 #include "directory/durable_files.h"
 #include "runtime/config/config_parser.h"
 
 namespace assent {
 namespace {
 
-constexpr size_t kNodesMax = 256;    // far above what the directory is meant for (G8)
-constexpr size_t kGroupsMax = 1024;  // a shard without a slot would be of no use
-constexpr size_t kNameBytesMax = 64;
+constexpr size_t kNodesMax = 256;                          // far above what the directory is meant for (G8)
+constexpr size_t kGroupsMax = 1024;                        // a shard without a slot would be of no use
 constexpr uint32_t kConnectionsMin = 8;                    // peers, an operator and a client
 constexpr uint32_t kConnectionsMax = 10'000;               // each costs a thread
 constexpr uint64_t kSegmentBytesLow = 4ull * 1024 * 1024;  // holds the largest record: P3's, of some 2 MiB
@@ -170,11 +169,8 @@ class Validator {
     for (size_t i = 0; i < config_.resource_managers.size(); ++i) {
       const ResourceManagerEntry& manager = config_.resource_managers[i];
       const std::string path = Indexed("resource_managers", i, ".name");
-      const bool plain = std::all_of(manager.name.begin(), manager.name.end(), [](char c) {
-        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
-      });
-      if (manager.name.empty() || manager.name.size() > kNameBytesMax || !plain) {
-        return Bad(path, "is \"" + manager.name + "\"; use 1 to " + std::to_string(kNameBytesMax) +
+      if (!IsManagerName(manager.name)) {
+        return Bad(path, "is \"" + manager.name + "\"; use 1 to " + std::to_string(kManagerNameBytesMax) +
                              " letters, digits, '-', '_' and '.'");
       }
       if (!names.insert(manager.name).second) return Bad(path, "names " + manager.name + " again");

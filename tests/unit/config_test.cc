@@ -162,7 +162,7 @@ TEST(ConfigError, NamesLineAndPartInPlainWords) {
       {With("[\"n1\", \"n2\"]", "\"n1\""),
        "config.toml:17: groups[0].replicas must be a list such as [\"n1\", \"n2\"]"},
       {With("\"ledger\"", "\"a b\""),
-       "config.toml:22: resource_managers[0].name is \"a b\"; use 1 to 64 letters, digits, '-', '_' and '.'"},
+       "config.toml:22: resource_managers[0].name is \"a b\"; use 1 to 48 letters, digits, '-', '_' and '.'"},
       {With("= 64", "= 2"), "config.toml:25: limits.connections_max is 2; it must be from 8 to 10000"},
       {With("= 64", "= -1"),
        "config.toml:25: limits.connections_max must be a whole number that is not negative"},
