@@ -82,6 +82,7 @@ CommitProgress::Next CommitProgress::OnEnding(Ending&& ending) {
     result_.reason = AbortReason::kNone;
     result_.results = std::move(ending.results);
     result_.repeated = ending.repeated;
+    result_.finished = ending.finished;
     return Next::kDone;
   }
   // P2: the oldest is the place in line.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "client/client_impl.h"
@@ -170,7 +171,100 @@ struct Transaction::Impl {
     return ended && ended->outcome == Outcome::kUnknown && ended->refused.ok() && ended->token.valid();
   }
 
-  CommitResult Commit() {
+  // A call that has the same effect however often it runs, until it is answered. A failure ends the
+  // transaction, if it is open.
+  template <typename WireReply, typename SendOnce, typename Receive>
+  Result<ClientReply> Ask(SendOnce&& send, Receive&& receive) {
+    const Deadline deadline = client->NewDeadline();
+    Backoff backoff(session().options());
+    while (true) {
+      // C3: an epoch's undecided transactions end with it.
+      if (!ended && session().epoch() > txn.epoch) return End(Lost("the coordinator restarted"));
+      Sent sent = session().Send<WireReply>(
+          deadline, [] {}, send, receive,
+          [&](WireReply&& reply) { return codec::DecodeReply(std::move(reply), txn); });
+      std::string why = sent.why.message();
+      if (sent.kind == Sent::Kind::kReplied) {
+        const auto* const refusal = std::get_if<Refusal>(&sent.reply);
+        if (refusal == nullptr) return std::move(sent.reply);
+        why = refusal->detail;
+        if (refusal->code == RefusalCode::kNoSuchTxn && !ended) return End(Expired(why));
+        if (refusal->code == RefusalCode::kNoSuchTxn) return Status(StatusCode::kNotFound, why);
+        if (refusal->code == RefusalCode::kInvalid) return Status(StatusCode::kInvalid, why);
+      }
+      if (MillisLeft(deadline) == 0) {
+        if (!ended) return Abandon(Lost("in mid-transaction: " + why));
+        return Status(StatusCode::kUnavailable, why);
+      }
+      backoff.Pause(deadline);
+    }
+  }
+
+  Result<EnlistedBranch> Enlist(const std::string& name) {
+    if (ended) return Finished();
+    const wire::EnlistRequest request =
+        codec::EncodeRequest(session().cluster(), assent::Enlist{txn, name, key});
+    Result<ClientReply> reply = Ask<wire::EnlistReply>(
+        [&](wire::TransactionManagerClient& wire_client) { wire_client.send_enlist(request); },
+        [](wire::TransactionManagerClient& wire_client, wire::EnlistReply& in) {
+          wire_client.recv_enlist(in);
+        });
+    if (!reply.ok()) return reply.status();
+    if (auto* const ending = std::get_if<Ending>(&*reply)) return OnEnding(std::move(*ending));
+    auto* const branch = std::get_if<EnlistedBranch>(&*reply);
+    if (branch == nullptr || branch->resource_manager != name) {
+      return Abandon(Lost("an answer to something else"));
+    }
+    enlisted[name] = branch->branch;
+    return std::move(*branch);
+  }
+
+  Status ReportVote(const std::string& name, Vote vote, std::string holder, std::string evidence) {
+    if (ended) return Finished();
+    const auto branch = enlisted.find(name);
+    if (branch == enlisted.end()) {
+      return Status(StatusCode::kInvalid, "resource manager '" + name + "' was not enlisted");
+    }
+    std::erase_if(foreign, [&](const ForeignWork& work) { return work.resource_manager == name; });
+    foreign.push_back(ForeignWork{name, "", vote, branch->second, std::move(holder), std::move(evidence)});
+    return {};
+  }
+
+  Status KeepAlive() {
+    if (ended) return Finished();
+    const wire::KeepAliveRequest request =
+        codec::EncodeRequest(session().cluster(), assent::KeepAlive{txn, key});
+    Result<ClientReply> reply = Ask<wire::KeepAliveReply>(
+        [&](wire::TransactionManagerClient& wire_client) { wire_client.send_keep_alive(request); },
+        [](wire::TransactionManagerClient& wire_client, wire::KeepAliveReply& in) {
+          wire_client.recv_keep_alive(in);
+        });
+    if (!reply.ok()) return reply.status();
+    if (auto* const ending = std::get_if<Ending>(&*reply)) return OnEnding(std::move(*ending));
+    return {};
+  }
+
+  Status ReportFinished(const std::string& name) {
+    if (!ended || ended->outcome == Outcome::kUnknown) {
+      return Status(StatusCode::kInvalid, "the outcome is not known: leave the branch as it is");
+    }
+    const auto branch = enlisted.find(name);
+    if (branch == enlisted.end()) {
+      return Status(StatusCode::kInvalid, "resource manager '" + name + "' was not enlisted");
+    }
+    const Decision decision = ended->outcome == Outcome::kCommitted ? Decision::kCommit : Decision::kAbort;
+    const wire::FinishedRequest request =
+        codec::EncodeRequest(session().cluster(), assent::Finished{txn, name, branch->second, decision, key});
+    const Result<ClientReply> reply = Ask<wire::FinishedReply>(
+        [&](wire::TransactionManagerClient& wire_client) { wire_client.send_finished(request); },
+        [](wire::TransactionManagerClient& wire_client, wire::FinishedReply& in) {
+          wire_client.recv_finished(in);
+        });
+    // Where it is not remembered, there is nothing to be done about it.
+    return reply.ok() || reply.status().code() == StatusCode::kNotFound ? Status() : reply.status();
+  }
+
+  CommitResult Commit(int wait_finished_ms) {
     if (!ended && !pending.empty()) (void)Flush({});
     const Token asked = IsOpenQuestion() ? ended->token : Token{};
     if (ended && !asked.valid()) return *ended;
@@ -179,6 +273,8 @@ struct Transaction::Impl {
     commit.foreign = foreign;  // the same content each time (C5)
     commit.shards = shards;
     commit.key = key;
+    commit.wait_finished_us = std::clamp<uint64_t>(
+        static_cast<uint64_t>(std::max(wait_finished_ms, 0)) * 1'000, 0, kFinishedWaitMaxUs);
     wire::CommitRequest request = codec::EncodeRequest(session().cluster(), std::move(commit));
     const Deadline deadline = client->NewDeadline();
     // One attempt: the work is the application's to repeat, in a new transaction.
@@ -208,6 +304,7 @@ struct Transaction::Impl {
   std::vector<Operation> pending;
   size_t pending_bytes = 0;
   std::vector<ForeignWork> foreign;
+  std::map<std::string, uint32_t> enlisted;  // its branch at each resource manager
   std::optional<CommitResult> ended;
 };
 
@@ -280,8 +377,22 @@ Status Transaction::Enlist(std::string resource_manager, std::string payload) {
   return {};
 }
 
-CommitResult Transaction::Commit() {
-  return impl_->Commit();
+Result<EnlistedBranch> Transaction::Enlist(const std::string& resource_manager) {
+  return impl_->Enlist(resource_manager);
+}
+Status Transaction::ReportVote(const std::string& resource_manager, Vote vote, std::string holder,
+                               std::string evidence) {
+  return impl_->ReportVote(resource_manager, vote, std::move(holder), std::move(evidence));
+}
+Status Transaction::KeepAlive() {
+  return impl_->KeepAlive();
+}
+Status Transaction::Finished(const std::string& resource_manager) {
+  return impl_->ReportFinished(resource_manager);
+}
+
+CommitResult Transaction::Commit(int wait_finished_ms) {
+  return impl_->Commit(wait_finished_ms);
 }
 
 void Transaction::Rollback() {

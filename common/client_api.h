@@ -2,10 +2,13 @@
 
 #include <assent/operations.h>
 #include <assent/outcome.h>
+#include <assent/xid.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -37,8 +40,12 @@ struct Execute {  // one-shot
   Age retry_of;  // age of the attempt that this one repeats (P2), if retry_of.begin_us != 0
 };
 struct Begin {
-  static constexpr size_t kFields = 1;
+  static constexpr size_t kFields = 4;
   Age retry_of;
+  // Wished for, instead of the configured times, which bound the life; 0 = none.
+  uint64_t idle_us = 0;
+  uint64_t life_us = 0;
+  std::vector<std::string> enlist{};  // resource managers, as by Enlist
 };
 // `key`, here and below: as Begun gave it, so that nobody ends a transaction whose id he has guessed.
 struct Work {  // read and write
@@ -50,20 +57,46 @@ struct Work {  // read and write
 // Ends an interactive transaction. `shards`: those that the replies to Work named, in any order; the first to
 // ask where this coordinator knows nothing of the transaction any more (C3, C6).
 struct Commit {
-  static constexpr size_t kFields = 5;
+  static constexpr size_t kFields = 6;
   CommitTag tag;
   TxnId txn;
   std::vector<ForeignWork> foreign;
   std::vector<GroupId> shards;
   uint64_t key = 0;
+  uint64_t wait_finished_us = 0;  // COMMITTED is told once phase two is over, or so long after the decision
 };
 struct Rollback {
   static constexpr size_t kFields = 2;
   TxnId txn;
   uint64_t key = 0;
 };
+// F1: `resource_manager` may hold a branch of the transaction from now on.
+struct Enlist {
+  static constexpr size_t kFields = 3;
+  TxnId txn;
+  std::string resource_manager;
+  uint64_t key = 0;
+};
+// The transaction does not idle out: its owner works elsewhere.
+struct KeepAlive {
+  static constexpr size_t kFields = 2;
+  TxnId txn;
+  uint64_t key = 0;
+};
+// The application has ended a branch that it prepared, as was decided.
+struct Finished {
+  static constexpr size_t kFields = 5;
+  TxnId txn;
+  std::string resource_manager;
+  uint32_t branch = 0;
+  Decision decision = Decision::kAbort;
+  uint64_t key = 0;
+};
 
-using ClientRequest = std::variant<OpenSession, Execute, Begin, Work, Commit, Rollback>;
+inline constexpr uint64_t kFinishedWaitMaxUs = 5'000'000;
+
+using ClientRequest =
+    std::variant<OpenSession, Execute, Begin, Work, Commit, Rollback, Enlist, KeepAlive, Finished>;
 
 struct SessionOpened {
   static constexpr size_t kFields = 3;
@@ -72,24 +105,38 @@ struct SessionOpened {
   Epoch epoch{};
 };
 struct Begun {
-  static constexpr size_t kFields = 5;
+  static constexpr size_t kFields = 6;
   TxnId txn;
   Age age;
-  uint64_t key = 0;      // not 0; the owner's alone
-  uint64_t idle_us = 0;  // without a call for so long it is rolled back,
-  uint64_t life_us = 0;  // and so long after it began in any case
+  uint64_t key = 0;                        // not 0; the owner's alone
+  uint64_t idle_us = 0;                    // without a call for so long it is rolled back,
+  uint64_t life_us = 0;                    // and so long after it began in any case
+  std::vector<EnlistedBranch> enlisted{};  // in the order asked for
 };
 struct WorkDone {
   static constexpr size_t kFields = 2;
   std::vector<OperationResult> results;
   std::vector<GroupId> shards;  // all that the transaction has touched so far
 };
+enum class HeuristicKind : uint8_t { kMix = 1, kRolledBack, kCommitted, kHazard };
+constexpr std::pair<HeuristicKind, HeuristicKind> RangeOf(HeuristicKind) {
+  return {HeuristicKind::kMix, HeuristicKind::kHazard};
+}
+// A resource manager's branch is known to have ended otherwise than its transaction.
+struct Heuristic {
+  static constexpr size_t kFields = 3;
+  std::string resource_manager;
+  HeuristicKind kind = HeuristicKind::kHazard;
+  std::string evidence;  // for people
+};
 // `results`: of a one-shot's operations, in their order; empty where `repeated`, since then the outcome was
 // recorded by an earlier attempt. `birth_us`: for the client's next tokens. kUnknown for kTokenExpired: what
 // became of the token is forgotten, and asking again brings nothing (C5). `age` is not valid where it
 // is not known.
+//
+// `finished`: of a kCommitted that was to wait for it: all participants are known to have committed.
 struct Ending {
-  static constexpr size_t kFields = 8;
+  static constexpr size_t kFields = 10;
   Outcome outcome = Outcome::kUnknown;
   TxnId txn;
   Age age;
@@ -98,11 +145,13 @@ struct Ending {
   std::vector<OperationResult> results;
   bool repeated = false;
   uint64_t birth_us = 0;
+  std::optional<bool> finished{};
+  std::vector<Heuristic> heuristics{};  // of kCommitted; of what is known so far
 };
 // The request was not run, and nothing was or will be done for it.
 enum class RefusalCode : uint8_t {
   kInvalid = 1,    // bad operations, unknown resource manager, limits
-  kNoSuchTxn,      // Work, Rollback or Commit of a transaction that is not (or no longer) live here, or with
+  kNoSuchTxn,      // a request for a transaction that is not (or no longer) live here, or with
                    // another key than its own
   kTokenExpired,   // below the client's floor or the horizon (C5)
   kTokenMismatch,  // the token was used with other content (C5)
@@ -121,7 +170,16 @@ struct Refusal {
 struct RolledBack {
   static constexpr size_t kFields = 0;
 };
+struct KeptAlive {
+  static constexpr size_t kFields = 0;
+};
+struct FinishNoted {
+  static constexpr size_t kFields = 0;
+};
 
-using ClientReply = std::variant<SessionOpened, Begun, WorkDone, Ending, Refusal, RolledBack>;
+// An Enlist is answered with EnlistedBranch (assent/xid.h), whose `xid` and `kind` come of the cluster's name
+// and the configuration, and are filled in where the reply leaves the node; or, like Work, with an Ending.
+using ClientReply = std::variant<SessionOpened, Begun, WorkDone, Ending, Refusal, RolledBack, EnlistedBranch,
+                                 KeptAlive, FinishNoted>;
 
 }  // namespace assent

@@ -25,7 +25,7 @@ concept HasFields = requires {
 template <HasFields T, typename Visit>
 constexpr void ForEachField(T& object, Visit&& visit) {
   constexpr size_t kCount = std::remove_const_t<T>::kFields;
-  static_assert(kCount <= 9, "add a case below");
+  static_assert(kCount <= 10, "add a case below");
   if constexpr (kCount == 0) {
     static_assert(std::is_empty_v<T>, "the struct has fields: count them in kFields");
   } else if constexpr (kCount == 1) {
@@ -52,9 +52,12 @@ constexpr void ForEachField(T& object, Visit&& visit) {
   } else if constexpr (kCount == 8) {
     auto& [a, b, c, d, e, f, g, h] = object;
     visit(a), visit(b), visit(c), visit(d), visit(e), visit(f), visit(g), visit(h);
-  } else {
+  } else if constexpr (kCount == 9) {
     auto& [a, b, c, d, e, f, g, h, i] = object;
     visit(a), visit(b), visit(c), visit(d), visit(e), visit(f), visit(g), visit(h), visit(i);
+  } else {
+    auto& [a, b, c, d, e, f, g, h, i, j] = object;
+    visit(a), visit(b), visit(c), visit(d), visit(e), visit(f), visit(g), visit(h), visit(i), visit(j);
   }
 }
 

@@ -23,7 +23,6 @@ constexpr std::pair<AbortReason, AbortReason> RangeOf(AbortReason) {
   return {AbortReason::kNone, AbortReason::kTokenExpired};
 }
 
-enum class Vote : uint8_t { kYes = 1, kNo, kReadOnly };
 constexpr std::pair<Vote, Vote> RangeOf(Vote) {
   return {Vote::kYes, Vote::kReadOnly};
 }

@@ -46,15 +46,25 @@ struct ClientGone {
 // A foreign resource manager's answer to CallForeign, or that none came (not `reached`: it may or may not
 // have run; if `unsent`, it surely has not).
 enum class ForeignVerb : uint8_t { kPrepare = 1, kCommit, kRollback, kRecover };
+// What a resource manager said of a branch that it was told to commit or roll back (F6). It states facts;
+// what follows from them is the core's business.
+enum class ForeignAnswer : uint8_t {
+  kNone = 1,      // nothing usable: not reached, or not asked that
+  kDone,          // the branch has ended so, durably, now or before, by the resource manager's own record
+  kAbsent,        // it holds no such branch (looked for where all are listed), and cannot say how it ended
+  kBusy,          // it holds the branch and cannot end it now: somebody else has it
+  kContradicted,  // the branch ended the other way, by the resource manager's own record
+  kRefused,       // it says no more than that it was not done
+};
 struct ForeignReply {
   std::string resource_manager;
   ForeignVerb verb{};
   TxnId txn;  // not for kRecover
   bool reached = false;
   bool unsent = false;
-  Vote vote = Vote::kNo;        // kPrepare
-  bool done = false;            // kCommit, kRollback: the branch is ended durably, or was before
-  std::string detail;           // for people: why not
+  Vote vote = Vote::kNo;                        // kPrepare
+  ForeignAnswer answer = ForeignAnswer::kNone;  // kCommit, kRollback
+  std::string detail;                           // for people: why not, or what shows it
   std::vector<TxnId> prepared;  // kRecover: branches of this cluster and coordinator group in doubt there
   Epoch epoch{};                // as CallForeign had it
 };
@@ -89,8 +99,11 @@ struct CallForeign {
   std::string resource_manager;
   ForeignVerb verb{};
   TxnId txn;
-  std::string payload;  // kPrepare
-  Epoch epoch{};        // the driver fills in the one that asks: its answer is for no other
+  std::string payload{};  // kPrepare
+  std::string
+      holder{};  // kCommit, kRollback: the session that may still hold the branch, as its vote said (F6)
+  std::string evidence{};  // kCommit, kRollback: by which its end can be looked up, as its vote said (F6)
+  Epoch epoch{};           // the driver fills in the one that asks: its answer is for no other
 };
 // Something that an operator must see (P6, G7): damage, or a contradiction. The replica goes
 // on or halts as said.

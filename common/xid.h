@@ -1,5 +1,7 @@
 #pragma once
 
+#include <assent/xid.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -10,23 +12,15 @@
 
 namespace assent {
 
-// The global id of a branch at a resource manager, as The XA Specification (X/Open 1991, 4.2) has it. All of
-// a transaction's branches have one gtrid. Some databases compare no more than gtrid and bqual, and some show
-// each other's branches to everybody, so these two are unique by themselves, among all clusters, and say
-// whose they are. Both are printable ASCII.
+// The ids of branches at resource managers (assent/xid.h). All of a transaction's branches have one gtrid.
+// Some databases compare no more than gtrid and bqual, and some show each other's branches to everybody, so
+// these two are unique by themselves, among all clusters, and say whose they are. Both are printable ASCII.
 //
 //   format_id   kXidFormat
 //   gtrid       <cluster: 32 hex digits>.c<group>.<epoch in hex>.<sequence in hex>
 //   bqual       <resource manager>.<branch>
 //
 // As text, which is what PREPARE TRANSACTION takes: <format_id>_<base64 of gtrid>_<base64 of bqual>.
-struct Xid {
-  int32_t format_id = 0;
-  std::string gtrid;
-  std::string bqual;
-  bool operator==(const Xid&) const = default;
-};
-
 inline constexpr int32_t kXidFormat = 1'095'978'580;  // "ASNT"
 inline constexpr size_t kXidPartBytesMax = 64;        // gtrid and bqual, each; XA's bounds
 
@@ -53,7 +47,6 @@ inline constexpr uint64_t kXidSeqMax = (uint64_t{1} << 60) - 1;
 bool HasXid(const TxnId& txn);
 
 Xid XidOf(const BranchXid& branch);
-std::string ToString(const Xid& xid);
 
 // Accept exactly what XidOf makes, and ToString of it; nullopt: somebody else's.
 std::optional<BranchXid> ParseXid(const Xid& xid);

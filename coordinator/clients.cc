@@ -47,7 +47,10 @@ void CoordinatorCore::OnClientCall(const ClientCall& call) {
                         [&](const Begin& request) { OnBegin(call.id, request); },
                         [&](const Work& request) { OnWork(call.id, request); },
                         [&](const Commit& request) { OnCommit(call.id, request); },
-                        [&](const Rollback& request) { OnRollback(call.id, request); }},
+                        [&](const Rollback& request) { OnRollback(call.id, request); },
+                        [&](const Enlist& request) { OnEnlist(call.id, request); },
+                        [&](const KeepAlive& request) { OnKeepAlive(call.id, request); },
+                        [&](const Finished& request) { OnFinished(call.id, request); }},
              call.request);
 }
 
@@ -55,9 +58,14 @@ void CoordinatorCore::OnClientCall(const ClientCall& call) {
 // one until its idle timeout.
 void CoordinatorCore::OnClientGone(const ClientGone& event) {
   std::erase_if(pending_aborts_, [&](const PendingAnswer& answer) { return answer.id == event.id; });
+  if (const auto wait = finish_waits_.find(event.id); wait != finish_waits_.end()) {
+    std::erase(Find(wait->second.txn)->finish_waiters, event.id);
+    finish_deadlines_.erase({wait->second.until_us, event.id});
+    finish_waits_.erase(wait);
+  }
   const auto call = calls_.find(event.id);
   if (call == calls_.end()) return;
-  Transaction* txn = Find(call->second);
+  Transaction* txn = Find(call->second.txn);
   ASSENT_CHECK(txn != nullptr);
   std::erase(txn->waiters, event.id);
   calls_.erase(call);
@@ -91,7 +99,8 @@ void CoordinatorCore::RefuseEpoch(RequestId id, Epoch sent_to) {
 }
 
 // C5, in this order: too old and not live, refused, live, recorded. True if the call is answered or joined.
-bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64_t content) {
+bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64_t content,
+                                      uint64_t wait_finished_us) {
   Tokens::Judgement judgement = tokens_.Judge(tag.token, tag.attempt, content);
   if (Mutated(Mutant::kTokensNotReplicated) && judgement.verdict == Tokens::Verdict::kCommitted &&
       judgement.outcome.txn.epoch < epoch_) {
@@ -120,7 +129,7 @@ bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64
       break;
   }
   if (live != live_tokens_.end()) {
-    Join(id, *Find(live->second), tag, content);
+    Join(id, *Find(live->second), tag, content, wait_finished_us);
     return true;
   }
   if (judgement.verdict == Tokens::Verdict::kRun) {
@@ -133,12 +142,13 @@ bool CoordinatorCore::AnsweredByToken(RequestId id, const CommitTag& tag, uint64
   // R1: until its record is replicated the token is live, so this one may be told.
   ending.outcome = Outcome::kCommitted;
   ending.txn = judgement.outcome.txn;
-  AnswerCall(id, std::move(ending));
+  AnswerCommitted(id, std::move(ending), wait_finished_us);
   return true;
 }
 
 // C5: a live token is joined, never run beside itself.
-void CoordinatorCore::Join(RequestId id, Transaction& txn, const CommitTag& tag, uint64_t content) {
+void CoordinatorCore::Join(RequestId id, Transaction& txn, const CommitTag& tag, uint64_t content,
+                           uint64_t wait_finished_us) {
   if (txn.content != content || txn.token != tag.token) {
     return Refuse(id, RefusalCode::kTokenMismatch,
                   "token " + ToString(tag.token) +
@@ -154,8 +164,7 @@ void CoordinatorCore::Join(RequestId id, Transaction& txn, const CommitTag& tag,
   }
   Reached(Situation::kTokenJoined);
   txn.attempt = std::max(txn.attempt, tag.attempt);  // an ABORTED ends this one too
-  txn.waiters.push_back(id);
-  calls_.emplace(id, txn.id);
+  AddWaiter(txn, id, wait_finished_us);
 }
 
 std::optional<std::string> CoordinatorCore::Overload(size_t bytes) const {
@@ -171,16 +180,14 @@ std::optional<std::string> CoordinatorCore::Overload(size_t bytes) const {
 
 // G8: a resource manager that is slow, or does not end what it has voted for, hinders only work
 // that names it.
-std::optional<std::string> CoordinatorCore::ForeignOverload(const std::vector<ForeignWork>& foreign) const {
-  for (const ForeignWork& work : foreign) {
-    const auto found = managers_.find(work.resource_manager);
-    if (found == managers_.end() || found->second.open < config_.limits.open_per_manager_max) continue;
-    const Manager& manager = found->second;
-    return std::to_string(manager.open) + " transactions wait for resource manager " + work.resource_manager +
-           (manager.trouble.empty() ? "" : ", which says: " + manager.trouble) +
-           "; see `assent txn list`, then try again";
-  }
-  return std::nullopt;
+std::optional<std::string> CoordinatorCore::ForeignOverload(const std::string& name) const {
+  const auto found = managers_.find(name);
+  if (found == managers_.end() || found->second.open < config_.limits.open_per_manager_max)
+    return std::nullopt;
+  const Manager& manager = found->second;
+  return std::to_string(manager.open) + " transactions wait for resource manager " + name +
+         (manager.trouble.empty() ? "" : ", which says: " + manager.trouble) +
+         "; see `assent txn list`, then try again";
 }
 
 bool CoordinatorCore::RefusedAdmission(RequestId id, size_t bytes, const CommitTag* tag,
@@ -190,7 +197,9 @@ bool CoordinatorCore::RefusedAdmission(RequestId id, size_t bytes, const CommitT
     return true;
   }
   std::optional<std::string> overload = Overload(bytes);
-  if (!overload) overload = ForeignOverload(foreign);
+  for (const ForeignWork& work : foreign) {
+    if (!overload) overload = ForeignOverload(work.resource_manager);
+  }
   if (!overload && tag != nullptr) {
     const ClientId client = tag->token.client;
     size_t live = 0;
@@ -224,12 +233,15 @@ Transaction& CoordinatorCore::NewTransaction(const Age& retry_of) {
   txn.age = AgeFor(id, retry_of);
   txn.begun_us = now_.mono_us;
   txn.begin_wall_us = now_.wall_us;
+  txn.idle_us = config_.times.idle_timeout_us;
+  txn.life_us = config_.times.life_max_us;
   ages_.insert(txn.age);
   marks_.OnBegun(id);
   return txn;
 }
 
-void CoordinatorCore::AdoptTag(Transaction& txn, RequestId id, const CommitTag& tag, uint64_t content) {
+void CoordinatorCore::AdoptTag(Transaction& txn, RequestId id, const CommitTag& tag, uint64_t content,
+                               uint64_t wait_finished_us) {
   txn.token = tag.token;
   txn.attempt = tag.attempt;
   txn.acked_below = tag.acked_below;
@@ -237,19 +249,29 @@ void CoordinatorCore::AdoptTag(Transaction& txn, RequestId id, const CommitTag& 
   live_tokens_.emplace(TokenKey{tag.token.client, tag.token.seq}, txn.id);
   live_births_.insert(tag.token.birth_us);
   tokens_.NoteFloor(tag.token.client, tag.acked_below);
-  txn.waiters.push_back(id);
-  calls_.emplace(id, txn.id);
+  AddWaiter(txn, id, wait_finished_us);
 }
 
-// Behind the shards, by name: the order in which they are asked (P2).
+// Behind the shards, by name: the order in which they are asked (P2). F2: a branch whose vote the application
+// reported is prepared, and is not asked; one that is read-only has ended, and takes no further part.
 void CoordinatorCore::AddForeign(Transaction& txn, const std::vector<ForeignWork>& foreign) {
   const auto shards = static_cast<std::ptrdiff_t>(txn.branches.size());
   for (const ForeignWork& work : foreign) {
+    if (work.voted == Vote::kNo) continue;  // stays with those that are rolled back
+    if (work.voted == Vote::kReadOnly) CountOpen(work.resource_manager, -1);
+    const bool was_enlisted = txn.enlisted.erase(work.resource_manager) > 0;
+    if (work.voted == Vote::kReadOnly) continue;
     Branch branch;
     branch.participant = ParticipantId{GroupId{}, work.resource_manager};
     branch.writing = true;
     branch.payload = work.payload;
-    CountOpen(branch, 1);
+    if (work.voted) {
+      branch.state = BranchState::kYes;
+      branch.by_application = true;
+      branch.holder = work.holder;
+      branch.evidence = work.evidence;
+    }
+    if (!was_enlisted) CountOpen(branch, 1);
     txn.branches.push_back(std::move(branch));
   }
   std::sort(txn.branches.begin() + shards, txn.branches.end(),
@@ -269,6 +291,9 @@ void CoordinatorCore::OnExecute(RequestId id, const Execute& request) {
     return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
   if (auto problem =
           ProblemOf(request.foreign, config_.resource_managers, config_.limits.foreign_per_txn_max)) {
+    return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+  }
+  if (auto problem = ProblemOfVotes(request.foreign, {})) {
     return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
   }
   const uint64_t content = ContentOf(request.operations, request.foreign);
@@ -311,12 +336,19 @@ void CoordinatorCore::OnExecute(RequestId id, const Execute& request) {
 
 void CoordinatorCore::OnBegin(RequestId id, const Begin& request) {
   if (RefusedAdmission(id, 0, nullptr)) return;
+  if (RefusedEnlisting(id, NextId(), {}, request.enlist)) return;
   Transaction& txn = NewTransaction(request.retry_of);
   txn.interactive = true;
   txn.state = TxnState::kActive;
-  SetDeadline(txn, now_.mono_us + config_.times.idle_timeout_us);
-  AnswerCall(id,
-             Begun{txn.id, txn.age, KeyOf(txn.id), config_.times.idle_timeout_us, config_.times.life_max_us});
+  if (request.life_us != 0) txn.life_us = std::min(txn.life_us, request.life_us);
+  txn.idle_us = std::min(request.idle_us != 0 ? request.idle_us : txn.idle_us, txn.life_us);
+  Begun begun{txn.id, txn.age, KeyOf(txn.id), txn.idle_us, txn.life_us, {}};
+  for (const std::string& name : request.enlist) {
+    EnlistIn(txn, name);
+    begun.enlisted.push_back(EnlistedBranch{name, kOnlyBranch});
+  }
+  KeepOpen(txn);
+  AnswerCall(id, std::move(begun));
 }
 
 // A transaction's key is its begin's answer. Keys of transactions that other processes began are not known,
@@ -331,24 +363,34 @@ void CoordinatorCore::RefuseWork(RequestId id, const Transaction& txn, RefusalCo
   AnswerCall(id, Refusal{code, std::move(detail), epoch_, ShardsOf(txn)});
 }
 
-void CoordinatorCore::OnWork(RequestId id, const Work& request) {
-  if (!IsOwner(request.txn, request.key)) return Refuse(id, RefusalCode::kNoSuchTxn, NotOpen(request.txn));
-  Transaction* txn = Find(request.txn);
-  if (txn == nullptr || !txn->interactive || !IsUndecided(txn->state)) {
-    const auto recent = recent_.find(request.txn);
-    if (recent == recent_.end() || recent->second.outcome != Outcome::kAborted) {
-      return Refuse(id, RefusalCode::kNoSuchTxn, NotOpen(request.txn));
-    }
-    return AnswerCall(id, Ending{Outcome::kAborted,
-                                 request.txn,
-                                 recent->second.age,
-                                 recent->second.reason,
-                                 recent->second.detail,
-                                 {},
-                                 true,
-                                 GroupClock()});
+// The interactive transaction that the call is about; null: there is none, and the call is answered.
+Transaction* CoordinatorCore::FindOpen(RequestId id, const TxnId& txn_id, uint64_t key) {
+  Transaction* txn = IsOwner(txn_id, key) ? Find(txn_id) : nullptr;
+  if (txn != nullptr && txn->interactive && IsUndecided(txn->state)) return txn;
+  const auto recent = IsOwner(txn_id, key) ? recent_.find(txn_id) : recent_.end();
+  if (recent == recent_.end() || recent->second.outcome != Outcome::kAborted) {
+    Refuse(id, RefusalCode::kNoSuchTxn, NotOpen(txn_id));
+    return nullptr;
   }
-  if (txn->state != TxnState::kActive) return RefuseWork(id, *txn, RefusalCode::kBusy, BusyText(*txn));
+  AnswerCall(id, Ending{Outcome::kAborted,
+                        txn_id,
+                        recent->second.age,
+                        recent->second.reason,
+                        recent->second.detail,
+                        {},
+                        true,
+                        GroupClock()});
+  return nullptr;
+}
+
+void CoordinatorCore::RefuseBusy(RequestId id, const Transaction& txn) {
+  RefuseWork(id, txn, RefusalCode::kBusy, BusyText(txn));
+}
+
+void CoordinatorCore::OnWork(RequestId id, const Work& request) {
+  Transaction* txn = FindOpen(id, request.txn, request.key);
+  if (txn == nullptr) return;
+  if (txn->state != TxnState::kActive) return RefuseBusy(id, *txn);
   if (request.operations.empty()) {
     return RefuseWork(id, *txn, RefusalCode::kInvalid, "the request has no operations");
   }
@@ -387,9 +429,8 @@ void CoordinatorCore::OnWork(RequestId id, const Work& request) {
   AddBytes(*txn, bytes);
   txn->plan = std::move(split.plan);
   txn->state = TxnState::kWorking;
-  txn->waiters.push_back(id);
-  calls_.emplace(id, txn->id);
-  SetDeadline(*txn, txn->begun_us + config_.times.life_max_us);  // C7: lock waits, too, end there
+  AddWaiter(*txn, id, 0);
+  SetDeadline(*txn, txn->begun_us + txn->life_us);  // C7: lock waits, too, end there
   AskBranches(*txn);
 }
 
@@ -406,7 +447,7 @@ void CoordinatorCore::OnCommit(RequestId id, const Commit& request) {
     return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
   }
   const uint64_t content = ContentOf(request.txn, request.foreign);
-  if (AnsweredByToken(id, tag, content)) return;
+  if (AnsweredByToken(id, tag, content, request.wait_finished_us)) return;
   if (!IsOwner(request.txn, request.key)) return Refuse(id, RefusalCode::kNoSuchTxn, NotOpen(request.txn));
   Transaction* txn = Find(request.txn);
   if (txn != nullptr && (txn->state == TxnState::kCommitting || txn->state == TxnState::kPhaseTwo)) {
@@ -425,20 +466,50 @@ void CoordinatorCore::OnCommit(RequestId id, const Commit& request) {
                   "shards: the request names " + NamesOf(named) + ", but " + ToString(txn->id) +
                       " has touched " + NamesOf(ShardsOf(*txn)) + "; name those");
   }
+  if (auto problem = ProblemOfVotes(request.foreign, txn->enlisted)) {
+    return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+  }
   if (bytes_ + SizeOf(request.foreign) > config_.limits.bytes_max) {
     return Refuse(id, RefusalCode::kOverloaded, "running transactions hold too many bytes; try again later");
   }
-  if (auto overload = ForeignOverload(request.foreign)) {
-    return Refuse(id, RefusalCode::kOverloaded, std::move(*overload));
+  for (const ForeignWork& work : request.foreign) {
+    if (work.voted) continue;  // it is among those that are there
+    if (auto overload = ForeignOverload(work.resource_manager)) {
+      return Refuse(id, RefusalCode::kOverloaded, std::move(*overload));
+    }
   }
-  AdoptTag(*txn, id, tag, content);
-  AddForeign(*txn, request.foreign);
-  // P9: each operation was answered, so each lock is granted; but those of foreign work only when
-  // it is prepared.
-  txn->may_release = request.foreign.empty();
-  if (txn->branches.empty()) return DecideCommit(*txn);
-  if (txn->branches.size() == 1 && !txn->has_foreign) return StartOnePhase(*txn);  // C6
-  StartPreparing(*txn);
+  AdoptTag(*txn, id, tag, content, request.wait_finished_us);
+  StartCommit(*txn, request);
+}
+
+void CoordinatorCore::StartCommit(Transaction& txn, const Commit& request) {
+  AddForeign(txn, request.foreign);
+  for (const ForeignWork& work : request.foreign) {
+    if (work.voted != Vote::kNo) continue;
+    return Abort(txn, AbortReason::kForeignRefused, work.resource_manager + " voted no");
+  }
+  if (!txn.enlisted.empty()) {  // F2
+    return Abort(txn, AbortReason::kForeignRefused,
+                 *txn.enlisted.begin() + " was enlisted and did not report");
+  }
+  // P9: each operation was answered, so each lock is granted; but those of foreign work that we ask to
+  // prepare only when it is.
+  txn.may_release = std::all_of(request.foreign.begin(), request.foreign.end(),
+                                [](const ForeignWork& work) { return work.voted.has_value(); });
+  if (txn.branches.empty()) return DecideCommit(txn);
+  if (txn.branches.size() == 1 && !txn.branches[0].participant.is_foreign()) return StartOnePhase(txn);  // C6
+  StartPreparing(txn);
+}
+
+// COMMITTED of a transaction that may be in phase two, or have ended.
+void CoordinatorCore::AnswerCommitted(RequestId id, Ending ending, uint64_t wait_finished_us) {
+  if (wait_finished_us == 0) return AnswerCall(id, std::move(ending));
+  Transaction* txn = Find(ending.txn);
+  if (txn != nullptr && txn->state == TxnState::kPhaseTwo) {
+    return HoldUntilFinished(id, *txn, std::move(ending), wait_finished_us);
+  }
+  ending.finished = true;  // C4
+  AnswerCall(id, std::move(ending));
 }
 
 // The transaction is not live here and no outcome of the token is recorded.
@@ -453,7 +524,8 @@ void CoordinatorCore::CommitOfUnknown(RequestId id, const Commit& request, uint6
     return Refuse(id, RefusalCode::kTokenMismatch, "the transaction was committed with other work");
   }
   Ending ending{end.outcome, request.txn, end.age, end.reason, end.detail, {}, true, GroupClock()};
-  if (ending.outcome == Outcome::kCommitted) return AnswerCall(id, std::move(ending));
+  if (ending.outcome == Outcome::kCommitted)
+    return AnswerCommitted(id, std::move(ending), request.wait_finished_us);
   if (RefusedAdmission(id, 0, &tag)) return;
   tokens_.NoteFloor(tag.token.client, tag.acked_below);
   RefuseAttempt(tag.token, tag.attempt, tag.acked_below);

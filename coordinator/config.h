@@ -35,8 +35,10 @@ struct CoordinatorTimes {
   uint64_t resend_max_us = 2'000'000;     // once what was in the way is gone, others wait for it no longer
   uint64_t resend_window_us = 100'000;  // C7: at most `resends_per_window` go to one participant in a window
   uint32_t resends_per_window = 256;
-  uint32_t abort_resends_max = 8;         // then the participant has to ask (C3)
-  uint32_t unsent_prepares_max = 4;       // in a row, of one branch: then its vote is waited for no longer
+  uint32_t abort_resends_max = 8;    // then the participant has to ask (C3)
+  uint32_t unsent_prepares_max = 4;  // in a row, of one branch: then its vote is waited for no longer
+  // What an application is about to end itself is left to it so long after it was told (F4).
+  uint64_t finish_after_us = 500'000;
   uint64_t foreign_call_us = 20'000'000;  // a call without any answer counts as lost after this
   uint64_t foreign_scan_us = 2'000'000;   // what a dead primary left there holds its locks so long
   uint64_t mark_news_us = 1'000'000;      // silence towards a shard after which a risen mark is news (C8)

@@ -65,6 +65,7 @@ void CoordinatorCore::ApplyCommitted(Lsn lsn, const Committed& record) {
     pending_commits_.emplace_back(lsn, record.txn);
   }
   for (const Branch& branch : txn.branches) CountOpen(branch, -1);
+  std::vector<Branch> before = std::move(txn.branches);
   txn.branches.clear();
   txn.has_foreign = false;
   for (const Participant& participant : record.participants) {
@@ -73,6 +74,14 @@ void CoordinatorCore::ApplyCommitted(Lsn lsn, const Committed& record) {
         ParticipantId{participant.foreign.empty() ? participant.group : GroupId{}, participant.foreign};
     branch.state = BranchState::kYes;
     branch.writing = participant.writing;
+    const auto old = std::find_if(before.begin(), before.end(), [&](const Branch& other) {
+      return other.participant == branch.participant;
+    });
+    if (old != before.end()) {
+      branch.by_application = old->by_application;
+      branch.holder = std::move(old->holder);
+      branch.evidence = std::move(old->evidence);
+    }
     if (!branch.participant.is_foreign()) marks_.Owe(participant.group, record.txn);
     txn.has_foreign = txn.has_foreign || branch.participant.is_foreign();
     CountOpen(branch, 1);
@@ -106,7 +115,7 @@ void CoordinatorCore::Step(const Instant& now, const RoleEvent& event, RoleEffec
                    [&](const ClientCall& e) { OnClientCall(e); },
                    [&](const ClientGone& e) { OnClientGone(e); },
                    [&](const ForeignReply& e) { OnForeignReply(e); },
-                   [&](const Draining& e) { draining_ = e.begun; }, [&](const Tick&) { OnTick(); }},
+                   [&](const Draining& e) { OnDraining(e); }, [&](const Tick&) { OnTick(); }},
         event);
   } else if (const auto* serving = std::get_if<Serving>(&event)) {
     OnServing(*serving);
@@ -159,6 +168,11 @@ void CoordinatorCore::OnReplicated(const Replicated& event) {
     ASSENT_CHECK(txn != nullptr && txn->state == TxnState::kCommitting);
     BecomePhaseTwo(*txn);
   }
+}
+
+void CoordinatorCore::OnDraining(const Draining& event) {
+  draining_ = event.begun;
+  while (draining_ && !finish_waits_.empty()) AnswerFinishWaiter(finish_waits_.begin()->first, false);
 }
 
 void CoordinatorCore::OnReceived(const Received& event) {
@@ -223,11 +237,22 @@ void CoordinatorCore::AbortWaiters(Transaction& txn, const Ending& ending) {
 }
 
 void CoordinatorCore::AnswerWaiters(Transaction& txn, const ClientReply& reply) {
-  for (const RequestId id : txn.waiters) {
-    calls_.erase(id);
-    AnswerCall(id, reply);
+  const auto* ending = std::get_if<Ending>(&reply);
+  const bool committed = ending != nullptr && ending->outcome == Outcome::kCommitted;
+  for (const RequestId id : std::exchange(txn.waiters, {})) {
+    const uint64_t wait_us = calls_.extract(id).mapped().wait_finished_us;
+    if (committed && wait_us > 0) {
+      HoldUntilFinished(id, txn, *ending, wait_us);
+    } else {
+      AnswerCall(id, reply);
+    }
   }
-  txn.waiters.clear();
+}
+
+void CoordinatorCore::AddWaiter(Transaction& txn, RequestId id, uint64_t wait_finished_us) {
+  txn.waiters.push_back(id);
+  txn.finish_at_once = txn.finish_at_once || wait_finished_us > 0;
+  calls_.emplace(id, OpenCall{txn.id, std::min(wait_finished_us, kFinishedWaitMaxUs)});
 }
 
 void CoordinatorCore::SendShard(GroupId to, Message message) {

@@ -38,6 +38,8 @@ namespace assent::coordinator {
 //   C6   One participant decides by itself; ABORTED is said of it only if it said so.
 //   C7   Each send is repeated with backoff within a budget a participant; waiting has an end.
 //   C8   Marks: see marks.h.
+//   F1, F2, F4  A resource manager that was enlisted reports its vote, or the transaction aborts. Its branch
+//        is left to the application for a while, and then ended.
 //   P2   A wound aborts a transaction unless COMMIT is appended.
 //   I-X2 Ids are (group, epoch, sequence from 1), and an epoch belongs to one process lifetime.
 class CoordinatorCore final : public RoleCore {
@@ -49,7 +51,9 @@ class CoordinatorCore final : public RoleCore {
 
   void Apply(Lsn lsn, const LogRecord& record) noexcept override;
   void Step(const Instant& now, const RoleEvent& event, RoleEffects& effects) noexcept override;
-  bool IsQuiet() const override { return marks_.live().empty() && pending_aborts_.empty(); }
+  bool IsQuiet() const override {
+    return marks_.live().empty() && pending_aborts_.empty() && finish_waits_.empty();
+  }
   uint64_t NextDeadline() const override;
   Overlay& overlay() override { return overlay_; }
   void CheckInvariants() const override;
@@ -91,7 +95,8 @@ class CoordinatorCore final : public RoleCore {
     uint64_t next_scan_us = UINT64_MAX;  // never: not configured, or not served here
     bool scanning = false;
     uint64_t scan_begun_us = 0;
-    TxnId asked_up_to;  // by the last scan that found more than it might ask about
+    TxnId asked_up_to;       // by the last scan that found more than it might ask about
+    std::set<TxnId> listed;  // by the last scan, of this epoch
   };
   struct ShardLink {
     Epoch epoch{};
@@ -102,6 +107,7 @@ class CoordinatorCore final : public RoleCore {
 
   // ---- coordinator.cc: the two entrances and what all parts use ----
   void OnServing(const Serving& event);
+  void OnDraining(const Draining& event);
   void OnReplicated(const Replicated& event);
   void OnReceived(const Received& event);
   void OnGroupEpoch(const GroupEpoch& event);
@@ -113,6 +119,7 @@ class CoordinatorCore final : public RoleCore {
   void AnswerAborted(RequestId id, Ending ending);
   void AbortWaiters(Transaction& txn, const Ending& ending);
   void AnswerWaiters(Transaction& txn, const ClientReply& reply);
+  void AddWaiter(Transaction& txn, RequestId id, uint64_t wait_finished_us);
   void SendShard(GroupId to, Message message);
   TxnHeader HeaderFor(const Transaction& txn, GroupId to) const;
   TxnHeader BareHeader(const TxnId& txn, GroupId to) const;
@@ -138,23 +145,44 @@ class CoordinatorCore final : public RoleCore {
   void OnWork(RequestId id, const Work& request);
   void OnCommit(RequestId id, const Commit& request);
   void OnRollback(RequestId id, const Rollback& request);
+  Transaction* FindOpen(RequestId id, const TxnId& txn, uint64_t key);
+  void RefuseBusy(RequestId id, const Transaction& txn);
   bool IsOwner(const TxnId& txn, uint64_t key) const;
   void RefuseWork(RequestId id, const Transaction& txn, RefusalCode code, std::string detail);
   void CommitOfUnknown(RequestId id, const Commit& request, uint64_t content);
   std::optional<std::string> ProblemOfTag(const CommitTag& tag) const;
   void RefuseEpoch(RequestId id, Epoch sent_to);
-  bool AnsweredByToken(RequestId id, const CommitTag& tag, uint64_t content);
-  void Join(RequestId id, Transaction& txn, const CommitTag& tag, uint64_t content);
+  bool AnsweredByToken(RequestId id, const CommitTag& tag, uint64_t content, uint64_t wait_finished_us = 0);
+  void AnswerCommitted(RequestId id, Ending ending, uint64_t wait_finished_us);
+  void Join(RequestId id, Transaction& txn, const CommitTag& tag, uint64_t content,
+            uint64_t wait_finished_us);
   std::optional<std::string> Overload(size_t bytes) const;
-  std::optional<std::string> ForeignOverload(const std::vector<ForeignWork>& foreign) const;
+  std::optional<std::string> ForeignOverload(const std::string& name) const;
   bool RefusedAdmission(RequestId id, size_t bytes, const CommitTag* tag,
                         const std::vector<ForeignWork>& foreign = {});
   Age AgeFor(const TxnId& txn, const Age& retry_of) const;
   Transaction& NewTransaction(const Age& retry_of);
-  void AdoptTag(Transaction& txn, RequestId id, const CommitTag& tag, uint64_t content);
+  void AdoptTag(Transaction& txn, RequestId id, const CommitTag& tag, uint64_t content,
+                uint64_t wait_finished_us = 0);
   void AddForeign(Transaction& txn, const std::vector<ForeignWork>& foreign);
+  void StartCommit(Transaction& txn, const Commit& request);
   void RefuseAttempt(const Token& token, uint32_t attempt, uint64_t acked_below);
   void Remember(const Transaction& txn, Outcome outcome, AbortReason reason, const std::string& detail);
+
+  // ---- enlist.cc: what the application does at resource managers itself ----
+  void OnEnlist(RequestId id, const Enlist& request);
+  void OnKeepAlive(RequestId id, const KeepAlive& request);
+  void OnFinished(RequestId id, const Finished& request);
+  std::optional<std::string> ProblemOfFinished(const Finished& request, const Transaction& txn) const;
+  bool RefusedEnlisting(RequestId id, const TxnId& txn, const std::set<std::string>& enlisted,
+                        const std::vector<std::string>& names);
+  void EnlistIn(Transaction& txn, const std::string& name);
+  void KeepOpen(Transaction& txn);
+  bool IsLeftToApplication(const Transaction& txn, const Branch& branch) const;
+  void HoldUntilFinished(RequestId id, Transaction& txn, Ending ending, uint64_t wait_us);
+  void AnswerFinishWaiter(RequestId id, bool finished);
+  void AnswerFinishWaiters(Transaction& txn, bool finished);
+  void ExpireFinishWaits();
 
   // ---- phase_one.cc: work, votes, and how they end ----
   void AskBranches(Transaction& txn);  // sends each branch that is kAsked what its state asks for
@@ -200,6 +228,7 @@ class CoordinatorCore final : public RoleCore {
   bool ReportContradiction(Manager& manager, const std::string& name, const std::string& what);
   void RememberAcknowledged(const std::string& name, const TxnId& txn);
   void CountOpen(const Branch& branch, int change);
+  void CountOpen(const std::string& name, int change);
 
   // ---- timers.cc ----
   void OnTick();
@@ -251,7 +280,19 @@ class CoordinatorCore final : public RoleCore {
   std::set<Age> ages_;  // of undecided transactions
   std::map<TokenKey, TxnId> live_tokens_;
   std::multiset<uint64_t> live_births_;  // of live_tokens_
-  std::map<RequestId, TxnId> calls_;     // open calls that wait for a transaction
+  struct OpenCall {
+    TxnId txn;
+    uint64_t wait_finished_us = 0;
+  };
+  std::map<RequestId, OpenCall> calls_;  // those that wait for a transaction
+  // Calls that would be told COMMITTED, and wait for the end of phase two, or for so long.
+  struct FinishWait {
+    TxnId txn;
+    uint64_t until_us = 0;
+    Ending ending;
+  };
+  std::map<RequestId, FinishWait> finish_waits_;
+  std::set<std::pair<uint64_t, RequestId>> finish_deadlines_;
   std::map<TxnId, RecentEnding> recent_;
   std::deque<TxnId> recent_order_;
   std::map<GroupId, ShardLink> links_;

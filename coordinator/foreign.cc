@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "common/check.h"
@@ -31,7 +32,7 @@ std::string WhatIsMissing(const ForeignReply& reply) {
 }  // namespace
 
 void CoordinatorCore::CallForeignFor(Transaction& txn, Branch& branch) {
-  CallForeign call{branch.participant.foreign, ForeignVerb::kRollback, txn.id, ""};
+  CallForeign call{branch.participant.foreign, ForeignVerb::kRollback, txn.id};
   if (txn.state == TxnState::kPreparing) {
     call.verb = ForeignVerb::kPrepare;
     call.payload = branch.payload;
@@ -39,6 +40,10 @@ void CoordinatorCore::CallForeignFor(Transaction& txn, Branch& branch) {
     call.verb = ForeignVerb::kCommit;
   } else {
     ASSENT_CHECK(txn.state == TxnState::kAborting, txn.state);
+  }
+  if (call.verb != ForeignVerb::kPrepare) {
+    call.holder = branch.holder;
+    call.evidence = branch.evidence;
   }
   effects_->push_back(std::move(call));
   // Its answer schedules the next, if one is needed. Without any the call is lost.
@@ -48,7 +53,10 @@ void CoordinatorCore::CallForeignFor(Transaction& txn, Branch& branch) {
 void CoordinatorCore::OnForeignReply(const ForeignReply& reply) {
   const bool prepare = reply.verb == ForeignVerb::kPrepare;
   const bool recover = reply.verb == ForeignVerb::kRecover;
-  const bool as_asked = reply.reached && (prepare || recover || reply.done);
+  // F6: what is not there is rolled back.
+  const bool settled = reply.answer == ForeignAnswer::kDone ||
+                       (reply.verb == ForeignVerb::kRollback && reply.answer == ForeignAnswer::kAbsent);
+  const bool as_asked = reply.reached && (prepare || recover || settled);
   Manager& manager = managers_[reply.resource_manager];
   manager.trouble = as_asked ? "" : reply.detail;
   if (!reply.reached) ReportSilence(manager, reply);
@@ -61,7 +69,7 @@ void CoordinatorCore::OnForeignReply(const ForeignReply& reply) {
     // A late yes: the rollback may have overtaken it. (With the branch listed it is told again below.)
     if (txn == nullptr && reply.reached && reply.vote == Vote::kYes &&
         reply.txn.coordinator == config_.group && reply.txn.epoch == epoch_) {
-      effects_->push_back(CallForeign{reply.resource_manager, ForeignVerb::kRollback, reply.txn, ""});
+      effects_->push_back(CallForeign{reply.resource_manager, ForeignVerb::kRollback, reply.txn});
     } else if (branch != nullptr && branch->state == BranchState::kAsked) {
       resends_.ScheduleAfter(branch->participant, txn->id, now_.mono_us, 0);
     }
@@ -113,6 +121,9 @@ void CoordinatorCore::OnRecovered(const ForeignReply& reply) {
   const auto from = listed.upper_bound(manager.asked_up_to);
   std::vector<TxnId> prepared(from, listed.end());
   prepared.insert(prepared.end(), listed.begin(), from);
+  const std::set<TxnId> listed_before = std::exchange(manager.listed, {});
+  std::copy_if(listed.begin(), listed.end(), std::inserter(manager.listed, manager.listed.end()),
+               [this](const TxnId& id) { return id.coordinator == config_.group && id.epoch == epoch_; });
   size_t calls = 0;
   for (const TxnId& id : prepared) {
     if (id.coordinator != config_.group) continue;
@@ -140,13 +151,15 @@ void CoordinatorCore::OnRecovered(const ForeignReply& reply) {
                               "older copy? It is told to commit again. Others that it forgot " +
                               "may be more than this coordinator remembers: those are rolled " + "back");
     } else if (ending_.contains(id)) {
-      continue;              // R1: its END may yet be lost
+      continue;  // R1: its END may yet be lost
+    } else if (id.epoch == epoch_ && !listed_before.contains(id)) {
+      continue;              // F4: what this process began, its application may be about to roll back
     } else if (committed) {  // without its vote
       ReportContradiction(manager, name, lists + "is committed without it. It is rolled back there");
     }
     if (++calls > kOrphansPerScan) return;
     manager.asked_up_to = id;
-    effects_->push_back(CallForeign{name, verb, id, ""});
+    effects_->push_back(CallForeign{name, verb, id});
   }
 }
 
@@ -184,9 +197,12 @@ void CoordinatorCore::RememberAcknowledged(const std::string& name, const TxnId&
 }
 
 void CoordinatorCore::CountOpen(const Branch& branch, int change) {
-  if (!branch.participant.is_foreign()) return;
-  size_t& open = managers_[branch.participant.foreign].open;
-  ASSENT_CHECK(change > 0 || open > 0, branch.participant.foreign);
+  if (branch.participant.is_foreign()) CountOpen(branch.participant.foreign, change);
+}
+
+void CoordinatorCore::CountOpen(const std::string& name, int change) {
+  size_t& open = managers_[name].open;
+  ASSENT_CHECK(change > 0 || open > 0, name);
   open = change > 0 ? open + 1 : open - 1;
 }
 

@@ -22,6 +22,9 @@ TxnInfo InfoOf(const Transaction& txn) {
     }
     info.branches.push_back(std::move(shown));
   }
+  for (const std::string& name : txn.enlisted) {
+    info.branches.push_back(BranchInfo{Participant{name, GroupId{}, true}, BranchState::kIdle, 0, 0, ""});
+  }
   return info;
 }
 
@@ -97,6 +100,7 @@ struct CoordinatorCore::Census {
   size_t bytes = 0;
   size_t deadlines = 0;
   size_t waiters = 0;
+  size_t finish_waiters = 0;
   size_t tokens = 0;
   size_t resends = 0;
   std::map<std::string, size_t> open;  // branches of each resource manager
@@ -119,6 +123,11 @@ void CoordinatorCore::CheckTransaction(const Transaction& txn, Census& census) c
   census.bytes += txn.bytes;
   census.deadlines += txn.deadline_us != 0;
   census.waiters += txn.waiters.size();
+  census.finish_waiters += txn.finish_waiters.size();
+  ASSENT_CHECK(txn.finish_waiters.empty() || txn.state == TxnState::kPhaseTwo, ToString(id), txn.state);
+  ASSENT_CHECK(txn.enlisted.empty() || txn.state == TxnState::kActive || txn.state == TxnState::kWorking,
+               "F2", ToString(id), txn.state);
+  for (const std::string& name : txn.enlisted) ++census.open[name];
   if (live && txn.token.valid()) {
     ++census.tokens;
     const auto entry = live_tokens_.find(TokenKey{txn.token.client, txn.token.seq});
@@ -164,6 +173,8 @@ void CoordinatorCore::CheckInvariants() const {
   ASSENT_CHECK(census.aborting == aborting_ && census.bytes == bytes_ &&
                census.deadlines == deadlines_.size());
   ASSENT_CHECK(census.waiters == calls_.size(), census.waiters, calls_.size());
+  ASSENT_CHECK(census.finish_waiters == finish_waits_.size() &&
+               finish_waits_.size() == finish_deadlines_.size());
   ASSENT_CHECK(census.tokens == live_tokens_.size() && census.undecided == marks_.live().size() &&
                census.undecided == ages_.size());
   ASSENT_CHECK(census.resends == resends_.size(), census.resends, resends_.size());

@@ -56,6 +56,10 @@ void CoordinatorCore::Ask(Transaction& txn, Branch& branch) {
   branch.resends = 0;
   branch.asked_us = now_.mono_us;
   branch.trouble.clear();
+  if (IsLeftToApplication(txn, branch)) {  // F4
+    resends_.ScheduleAt(branch.participant, txn.id, now_.mono_us + config_.times.finish_after_us);
+    return;
+  }
   SendBranch(txn, branch);
 }
 
@@ -101,9 +105,11 @@ void CoordinatorCore::SendBranch(Transaction& txn, Branch& branch) {
 void CoordinatorCore::StartPreparing(Transaction& txn) {
   txn.state = TxnState::kPreparing;
   SetDeadline(txn, std::min(now_.mono_us + config_.times.vote_timeout_us,  // C7
-                            txn.begun_us + config_.times.life_max_us));
-  for (Branch& branch : txn.branches) branch.state = BranchState::kIdle;
-  AskForVotes(txn);
+                            txn.begun_us + txn.life_us));
+  for (Branch& branch : txn.branches) {
+    if (!branch.by_application) branch.state = BranchState::kIdle;  // F2: that has voted
+  }
+  if (!AskForVotes(txn)) DecideCommit(txn);
 }
 
 // P2: shards first, and resource managers one after the other, by name, once all shards have voted yes. So
@@ -247,8 +253,7 @@ void CoordinatorCore::FinishIfAllAnswered(Transaction& txn) {
   txn.state = TxnState::kActive;
   txn.plan = MergePlan{};
   DropBytes(txn);
-  SetDeadline(
-      txn, std::min(now_.mono_us + config_.times.idle_timeout_us, txn.begun_us + config_.times.life_max_us));
+  KeepOpen(txn);
   AnswerWaiters(txn, done);
 }
 
@@ -293,6 +298,13 @@ void CoordinatorCore::Abort(Transaction& txn, AbortReason reason, const std::str
   Close(txn);
   txn.state = TxnState::kAborting;
   txn.plan = MergePlan{};
+  for (const std::string& name : std::exchange(txn.enlisted, {})) {  // F4: whatever was prepared there
+    Branch& branch = txn.branches.emplace_back();
+    branch.participant = ParticipantId{GroupId{}, name};
+    branch.state = BranchState::kYes;
+    branch.by_application = true;
+    branch.writing = true;
+  }
   // A resource manager that was not asked yet, or has let go, hears nothing.
   std::erase_if(txn.branches, [&](const Branch& branch) {
     const bool over = branch.participant.is_foreign() &&
@@ -312,7 +324,7 @@ void CoordinatorCore::Abort(Transaction& txn, AbortReason reason, const std::str
 
 // It is no longer live, whatever became of it.
 void CoordinatorCore::Close(Transaction& txn) {
-  ASSENT_CHECK(txn.waiters.empty(), ToString(txn.id));
+  ASSENT_CHECK(txn.waiters.empty() && (txn.enlisted.empty() || IsUndecided(txn.state)), ToString(txn.id));
   SetDeadline(txn, 0);
   ages_.erase(txn.age);
   if (txn.token.valid()) {

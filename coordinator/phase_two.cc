@@ -11,12 +11,12 @@ namespace assent::coordinator {
 // C1: the COMMIT record is replicated, so it may be told. C2: the client first.
 void CoordinatorCore::BecomePhaseTwo(Transaction& txn) {
   ++stats_.committed;
+  txn.state = TxnState::kPhaseTwo;
   AnswerWaiters(txn, Ending{Outcome::kCommitted, txn.subject, txn.age, AbortReason::kNone, "",
                             std::move(txn.results), false, GroupClock()});
   Remember(txn, Outcome::kCommitted, AbortReason::kNone, "");
   txn.results = {};
   Close(txn);
-  txn.state = TxnState::kPhaseTwo;
   AskBranches(txn);
 }
 
@@ -59,6 +59,7 @@ void CoordinatorCore::Acknowledge(Transaction& txn, Branch& branch) {
   const TxnId id = txn.id;
   if (!committed) return Erase(id);
   ++stats_.ended;
+  AnswerFinishWaiters(txn, true);
   pending_ends_.emplace_back(AppendRecord(Ended{id}), id);
   ending_.insert(id);
 }

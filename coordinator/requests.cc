@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/message_codec.h"
 #include "common/overloaded.h"
 
 namespace assent::coordinator {
@@ -53,7 +54,13 @@ void HashForeign(Fnv1a& hash, const std::vector<ForeignWork>& foreign) {
   hash.Number(foreign.size());
   for (const ForeignWork& work : foreign) {
     hash.Bytes(work.resource_manager);
-    hash.Bytes(work.payload);
+    if (!work.voted) {
+      hash.Bytes(work.payload);
+      continue;
+    }
+    hash.Number(UINT64_MAX);  // no payload is as long
+    hash.Byte(static_cast<uint8_t>(*work.voted));
+    hash.Number(work.branch);  // holder and evidence may differ when it is sent again
   }
 }
 
@@ -102,10 +109,7 @@ std::optional<std::string> ProblemOf(const std::vector<ForeignWork>& foreign,
   std::set<std::string> seen;
   for (const ForeignWork& work : foreign) {
     const std::string& name = work.resource_manager;
-    if (std::find(known.begin(), known.end(), name) == known.end()) {
-      return "unknown resource manager '" + name +
-             "'; add it to the configuration of the coordinator's nodes";
-    }
+    if (auto problem = ProblemOfManager(name, known)) return problem;
     if (!seen.insert(name).second) {
       return "resource manager '" + name + "' is named twice; put all of its work into one payload";
     }
@@ -113,12 +117,47 @@ std::optional<std::string> ProblemOf(const std::vector<ForeignWork>& foreign,
       return "the payload for resource manager '" + name + "' has " + Limit(work.payload.size()) +
              "; use at most " + std::to_string(kValueBytesMax);
     }
+    if (work.voted && !work.payload.empty()) {
+      return "resource manager '" + name +
+             "' has a vote and a payload; it was either prepared by the application, or is asked to prepare";
+    }
+    const bool yes = work.voted == Vote::kYes;
+    if (!yes && !(work.holder.empty() && work.evidence.empty())) {
+      return "resource manager '" + name + "' has holder or evidence, which go with the vote yes";
+    }
+    if (work.holder.size() > kNameBytesMax || work.evidence.size() > kNameBytesMax) {
+      return "holder or evidence of resource manager '" + name + "' is over " + Limit(kNameBytesMax);
+    }
   }
   if (SizeOf(foreign) > kBranchBytesMax) {
     return "the payloads of all resource managers have " + Limit(SizeOf(foreign)) + "; use at most " +
            std::to_string(kBranchBytesMax);
   }
   return std::nullopt;
+}
+
+std::optional<std::string> ProblemOfVotes(const std::vector<ForeignWork>& foreign,
+                                          const std::set<std::string>& enlisted) {
+  for (const ForeignWork& work : foreign) {
+    const std::string name = "resource manager '" + work.resource_manager + "' ";
+    const bool is_enlisted = enlisted.contains(work.resource_manager);
+    if (work.voted && !is_enlisted) {
+      return name + "was not enlisted in this transaction, so it has no vote; enlist it before working there";
+    }
+    if (work.voted && work.branch != kOnlyBranch) {
+      return name + "has no branch " + std::to_string(work.branch) + " in this transaction; enlisting gave " +
+             std::to_string(kOnlyBranch);
+    }
+    if (!work.voted && is_enlisted) {
+      return name + "was enlisted; report its vote instead of a payload";
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> ProblemOfManager(const std::string& name, const std::vector<std::string>& known) {
+  if (std::find(known.begin(), known.end(), name) != known.end()) return std::nullopt;
+  return "unknown resource manager '" + name + "'; add it to the configuration of the coordinator's nodes";
 }
 
 std::optional<std::string> ProblemOfBranch(GroupId shard, size_t bytes, size_t operations) {
@@ -239,7 +278,9 @@ size_t SizeOf(const std::vector<Operation>& operations) {
 
 size_t SizeOf(const std::vector<ForeignWork>& foreign) {
   size_t bytes = 0;
-  for (const ForeignWork& work : foreign) bytes += work.resource_manager.size() + work.payload.size();
+  for (const ForeignWork& work : foreign) {
+    bytes += work.resource_manager.size() + work.payload.size() + work.holder.size() + work.evidence.size();
+  }
   return bytes;
 }
 

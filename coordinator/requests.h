@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,15 @@ std::optional<std::string> ProblemOf(const std::vector<Operation>& operations);
 // Likewise of foreign work; `known` are the configured names.
 std::optional<std::string> ProblemOf(const std::vector<ForeignWork>& foreign,
                                      const std::vector<std::string>& known, size_t count_max);
+// Likewise of the votes in it, which only an interactive transaction's commit may bring (F2): of those that
+// it has enlisted.
+std::optional<std::string> ProblemOfVotes(const std::vector<ForeignWork>& foreign,
+                                          const std::set<std::string>& enlisted);
+// Of a resource manager's name alone.
+std::optional<std::string> ProblemOfManager(const std::string& name, const std::vector<std::string>& known);
+
+// One branch a resource manager and transaction: its number.
+inline constexpr uint32_t kOnlyBranch = 1;
 // Likewise of a branch: the bytes and the number of all its operations so far.
 std::optional<std::string> ProblemOfBranch(GroupId shard, size_t bytes, size_t operations);
 

@@ -17,6 +17,7 @@ constexpr uint64_t kHorizonMoreUs = 100'000;  // while rows below it are left to
 }  // namespace
 
 void CoordinatorCore::OnTick() {
+  ExpireFinishWaits();
   ExpireDeadlines();
   ResendDue();
   RaiseHorizon();
@@ -30,14 +31,13 @@ void CoordinatorCore::ExpireDeadlines() {
     if (at_us > now_.mono_us) return;
     Transaction* txn = Find(id);
     ASSENT_CHECK(txn != nullptr && txn->deadline_us == at_us);
-    const bool old = now_.mono_us >= txn->begun_us + config_.times.life_max_us;
+    const bool old = now_.mono_us >= txn->begun_us + txn->life_us;
     switch (txn->state) {
       case TxnState::kActive:
         Reached(Situation::kIdledOut);
         Abort(*txn, AbortReason::kExpired,
               old ? "the transaction lived too long"
-                  : "the transaction was idle for more than " +
-                        std::to_string(config_.times.idle_timeout_us / 1'000) + " ms");
+                  : "the transaction was idle for more than " + std::to_string(txn->idle_us / 1'000) + " ms");
         break;
       case TxnState::kWorking:
         Abort(*txn, AbortReason::kExpired, "the transaction lived too long");
@@ -131,7 +131,7 @@ void CoordinatorCore::ScanForeign() {
     if (!manager.scanning) manager.scan_begun_us = now_.mono_us;
     manager.scanning = true;
     manager.next_scan_us = now_.mono_us + config_.times.foreign_call_us;  // an answer makes it sooner
-    effects_->push_back(CallForeign{name, ForeignVerb::kRecover, TxnId{}, ""});
+    effects_->push_back(CallForeign{name, ForeignVerb::kRecover, TxnId{}});
   }
 }
 
@@ -139,6 +139,7 @@ uint64_t CoordinatorCore::NextDeadline() const {
   if (!serving_) return UINT64_MAX;
   uint64_t next = std::min({resends_.NextDue(), NextMarkNews(), next_horizon_check_us_});
   if (!deadlines_.empty()) next = std::min(next, deadlines_.begin()->first);
+  if (!finish_deadlines_.empty()) next = std::min(next, finish_deadlines_.begin()->first);
   for (const auto& [name, manager] : managers_) next = std::min(next, manager.next_scan_us);
   return next;
 }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -58,10 +59,15 @@ struct Branch {
   ParticipantId participant;
   BranchState state = BranchState::kIdle;
   bool writing = false;
-  BranchId id;                           // P3: what the shard calls it; empty = not known yet
-  uint32_t last = 0;                     // number of the last operation sent
-  std::vector<Operation> operations;     // sent and not answered yet: for resends
-  std::string payload;                   // of a foreign prepare
+  BranchId id;                        // P3: what the shard calls it; empty = not known yet
+  uint32_t last = 0;                  // number of the last operation sent
+  std::vector<Operation> operations;  // sent and not answered yet: for resends
+  std::string payload;                // of a foreign prepare
+  // F2: of a resource manager whose vote the application reported, or that it only enlisted so far. The
+  // application ends the branch, and the coordinator only what is left after a while.
+  bool by_application = false;
+  std::string holder;                    // with its yes: who may still hold the branch,
+  std::string evidence;                  // and by which its end can be looked up
   size_t bytes_sent = 0;                 // of all operations, against kBranchBytesMax
   std::vector<OperationResult> results;  // of the call that runs
   uint32_t resends = 0;
@@ -85,13 +91,18 @@ struct Transaction {
   uint64_t acked_below = 0;
   uint64_t content = 0;
   std::vector<Branch> branches;
-  MergePlan plan;  // of the call that runs
+  std::set<std::string> enlisted;  // F1: resource managers that may hold a branch; until votes or abort
+  bool finish_at_once = false;     // a client waits for the end of phase two
+  MergePlan plan;                  // of the call that runs
   std::vector<RequestId> waiters;
-  std::vector<OperationResult> results;  // merged, until Committed is replicated
-  uint64_t begun_us = 0;                 // mono; 0 = restored from the log
-  uint64_t begin_wall_us = 0;            // 0 = not known
-  uint64_t deadline_us = 0;              // 0 = none
-  size_t bytes = 0;                      // accounted against bytes_max
+  std::vector<RequestId> finish_waiters;  // of a committed one: told once all have acknowledged, or in time
+  std::vector<OperationResult> results;   // merged, until Committed is replicated
+  uint64_t begun_us = 0;                  // mono; 0 = restored from the log
+  uint64_t begin_wall_us = 0;             // 0 = not known
+  uint64_t idle_us = 0;                   // without a call for so long it is aborted,
+  uint64_t life_us = 0;                   // and so long after it began in any case
+  uint64_t deadline_us = 0;               // 0 = none
+  size_t bytes = 0;                       // accounted against bytes_max
 };
 
 // True of a committed transaction that some shard has not acknowledged yet.

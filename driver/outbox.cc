@@ -18,7 +18,7 @@ ClientReply ReplyIfLost(const ClientRequest& request) {
     return ending;
   }
   const bool of_a_transaction =
-      std::holds_alternative<Work>(request) || std::holds_alternative<Rollback>(request);
+      !std::holds_alternative<OpenSession>(request) && !std::holds_alternative<Begin>(request);
   return Refusal{of_a_transaction ? RefusalCode::kNoSuchTxn : RefusalCode::kNotServing,
                  "the coordinator stopped serving; begin again",
                  {}};

@@ -28,7 +28,7 @@ inline constexpr int kListMs = 8'000;
 // One connection to a resource manager. One thread at a time, but for Interrupt().
 //
 // Each call fills in `reply`, whose names of the call are set:
-//   reached      the answer is to this very request, and is for good: a vote, `done`, the whole list
+//   reached      the answer is to this very request: a vote, `answer`, the whole list
 //   unsent       the request surely had no effect
 //   neither      it may have had one; asked again later (C7)
 //   detail       why, in the resource manager's words where there are any
@@ -42,7 +42,8 @@ class ResourceManager {
   // REQUIRES: Open() was ok just before. A yes is durable there: it can be committed and rolled back whatever
   // happens to the connection or to its process.
   virtual void Prepare(const CallForeign& call, ForeignReply& reply) = 0;
-  // Any number of times; of a branch that it does not know, too.
+  // Any number of times; of a branch that it does not know, too. `reached`: `answer` is one of those that
+  // state something (F6).
   virtual void Commit(const CallForeign& call, ForeignReply& reply) = 0;
   virtual void Rollback(const CallForeign& call, ForeignReply& reply) = 0;
   // The branches of `group` that it holds prepared, ascending; all or none.

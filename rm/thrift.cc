@@ -99,7 +99,7 @@ class ThriftResourceManager final : public ResourceManager {
     });
     if (!Usable(called, answer, call.txn, reply)) return;
     reply.reached = true;
-    reply.done = answer.done;
+    reply.answer = answer.done ? ForeignAnswer::kDone : ForeignAnswer::kRefused;
   }
 
   template <typename Answer>

@@ -190,8 +190,9 @@ Status Serve(const NodeProcessOptions& options, const DescriptorPlan& descriptor
   CallGate gate(kWaitersMax);
   Gateway gateway(node);
   auto processor = std::make_shared<apache::thrift::TMultiplexedProcessor>();
-  processor->registerProcessor("TransactionManager",
-                               MakeTransactionManager({.cluster = config.cluster}, gateway, gate));
+  TransactionManagerOptions manager_options{.cluster = config.cluster};
+  for (const ResourceManagerEntry& rm : config.resource_managers) manager_options.kinds[rm.name] = rm.kind;
+  processor->registerProcessor("TransactionManager", MakeTransactionManager(manager_options, gateway, gate));
   processor->registerProcessor("Peer",
                                std::make_shared<wire::PeerProcessor>(std::make_shared<PeerService>(node)));
   processor->registerProcessor(

@@ -1,9 +1,11 @@
 #include "server/transaction_manager.h"
 
 #include <atomic>
+#include <type_traits>
 #include <utility>
 
 #include "TransactionManager.h"
+#include "common/xid.h"
 #include "thrift/codec_client.h"
 #include "thrift/codec_fields.h"
 
@@ -39,6 +41,16 @@ ClientReply Unanswered(const Commit&, const std::string& why) {
 }
 ClientReply Unanswered(const Rollback&, const std::string& why) {
   return MakeRefusal(RefusalCode::kNotServing, why);  // idempotent: ask again, or let it idle out
+}
+
+ClientReply Unanswered(const Enlist&, const std::string& why) {
+  return MakeRefusal(RefusalCode::kNotServing, why);  // idempotent: ask again
+}
+ClientReply Unanswered(const KeepAlive&, const std::string& why) {
+  return MakeRefusal(RefusalCode::kNotServing, why);
+}
+ClientReply Unanswered(const Finished&, const std::string& why) {
+  return MakeRefusal(RefusalCode::kNotServing, why);
 }
 
 class Handler final : public wire::TransactionManagerIf {
@@ -89,11 +101,39 @@ class Handler final : public wire::TransactionManagerIf {
     Serve<Rollback>(out, const_cast<wire::RollbackRequest&>(request));
   }
 
+  void enlist(wire::EnlistReply& out, const wire::EnlistRequest& request) override {
+    out.txn = request.txn;
+    Serve<Enlist>(out, const_cast<wire::EnlistRequest&>(request));
+  }
+  void keep_alive(wire::KeepAliveReply& out, const wire::KeepAliveRequest& request) override {
+    out.txn = request.txn;
+    Serve<KeepAlive>(out, const_cast<wire::KeepAliveRequest&>(request));
+  }
+  void finished(wire::FinishedReply& out, const wire::FinishedRequest& request) override {
+    out.txn = request.txn;
+    Serve<Finished>(out, const_cast<wire::FinishedRequest&>(request));
+  }
+
  private:
   template <typename WireReply>
   static void Echo(WireReply& out, const wire::CommitTag& tag) {
     out.__set_token(tag.token);
     out.__set_attempt(tag.attempt);
+  }
+
+  // What the core does not know of the branches in its reply.
+  void NameBranches(ClientReply& reply, const TxnId& txn) const {
+    if (auto* const begun = std::get_if<Begun>(&reply)) {
+      for (EnlistedBranch& branch : begun->enlisted) NameBranch(branch, begun->txn);
+    } else if (auto* const branch = std::get_if<EnlistedBranch>(&reply)) {
+      NameBranch(*branch, txn);
+    }
+  }
+  void NameBranch(EnlistedBranch& branch, const TxnId& txn) const {
+    branch.xid =
+        XidOf(BranchXid{ClusterDigits(options_.cluster), txn, branch.resource_manager, branch.branch});
+    const auto kind = options_.kinds.find(branch.resource_manager);
+    if (kind != options_.kinds.end()) branch.kind = kind->second;
   }
 
   wire::Refusal WrongCluster() const {
@@ -113,12 +153,17 @@ class Handler final : public wire::TransactionManagerIf {
     if (!decoded.ok()) {
       return codec::EncodeReply(MakeRefusal(RefusalCode::kInvalid, decoded.status().message()), out);
     }
+    TxnId txn;  // that a branch would be enlisted in
+    if constexpr (std::is_same_v<Request, Enlist>) txn = std::get<Enlist>(decoded->request).txn;
     const GroupId group = decoded->group;
     const RequestId id{next_id_.fetch_add(1, std::memory_order_relaxed)};
     auto answered = gate_.Call<ClientReply>(options_.answer_timeout_us, [&](ReplyTo<ClientReply> reply) {
       return gateway_.Submit(group, id, std::move(decoded->request), std::move(reply));
     });
-    if (answered.ok()) return codec::EncodeReply(std::move(answered).value(), out);
+    if (answered.ok()) {
+      NameBranches(answered.value(), txn);
+      return codec::EncodeReply(std::move(answered).value(), out);
+    }
     if (answered.status().code() == StatusCode::kOverloaded) {
       return codec::EncodeReply(MakeRefusal(RefusalCode::kOverloaded, answered.status().message()), out);
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -57,6 +58,7 @@ class ClientGateway {
 struct TransactionManagerOptions {
   std::string cluster;
   uint64_t answer_timeout_us = kAnswerTimeoutUs;
+  std::map<std::string, std::string> kinds{};  // of the configured resource managers, by name
 };
 
 // Serves as "TransactionManager" in a multiplexed processor. REQUIRES: `gateway` and `gate` outlive it.

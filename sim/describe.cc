@@ -106,6 +106,12 @@ std::string Describe(const ClientRequest& request) {
         }
         if constexpr (std::is_same_v<R, Commit>) return "Commit " + ToString(r.txn) + " " + Tag(r.tag);
         if constexpr (std::is_same_v<R, Rollback>) return "Rollback " + ToString(r.txn);
+        if constexpr (std::is_same_v<R, Enlist>)
+          return "Enlist " + ToString(r.txn) + " " + r.resource_manager;
+        if constexpr (std::is_same_v<R, KeepAlive>) return "KeepAlive " + ToString(r.txn);
+        if constexpr (std::is_same_v<R, Finished>) {
+          return "Finished " + ToString(r.txn) + " " + r.resource_manager + " " + Name(r.decision);
+        }
       },
       request);
 }
@@ -135,6 +141,9 @@ std::string Describe(const ClientReply& reply) {
         }
         if constexpr (std::is_same_v<R, Refusal>) return "Refusal: " + r.detail;
         if constexpr (std::is_same_v<R, RolledBack>) return "RolledBack";
+        if constexpr (std::is_same_v<R, EnlistedBranch>) return "Enlisted " + r.resource_manager;
+        if constexpr (std::is_same_v<R, KeptAlive>) return "KeptAlive";
+        if constexpr (std::is_same_v<R, FinishNoted>) return "FinishNoted";
       },
       reply);
 }

@@ -27,11 +27,11 @@ void ForeignManager::Call(const CallForeign& call, uint64_t caller, const Answer
       return Prepare(call, caller, answer);
     case ForeignVerb::kCommit:
       Commit(call.txn);
-      reply.done = committed_.contains(call.txn);
+      reply.answer = committed_.contains(call.txn) ? ForeignAnswer::kDone : ForeignAnswer::kRefused;
       break;
     case ForeignVerb::kRollback:
       RollBack(call.txn);
-      reply.done = !committed_.contains(call.txn);
+      reply.answer = committed_.contains(call.txn) ? ForeignAnswer::kRefused : ForeignAnswer::kDone;
       break;
     case ForeignVerb::kRecover:
       for (const auto& [txn, work] : prepared_) reply.prepared.push_back(txn);

@@ -44,6 +44,7 @@ const i32 DETAIL_BYTES_MAX = 1024          // texts for people; longer ones are 
 // Times that a client plans by. Milliseconds.
 const i32 ANSWER_MS_MAX = 12000            // a node answers each call within this, or it hangs (or the network does)
 const i32 IDLE_MS = 10000                  // an interactive transaction without a call is rolled back; unless
+const i32 FINISHED_WAIT_MS_MAX = 5000
 const i32 LIFE_MS = 60000                  // BeginReply says otherwise. And so long after its begin in any case
 const i32 RETENTION_MS = 3600000           // outcomes are kept for so long after a token's birth, unless
                                            // configured otherwise
@@ -194,10 +195,58 @@ struct Age {
   2: TxnId txn
 }
 
-/** The part of a resource manager outside Assent in the transaction. */
+enum Vote {
+  UNSPECIFIED = 0
+  YES = 1
+  NO = 2
+  READ_ONLY = 3       // nothing was changed: the branch is over, no commit or rollback will come
+}
+
+/**
+ * The part of a resource manager outside Assent in the transaction. Either the coordinator asks it to prepare, with
+ * `payload`; or the application has enlisted it, worked and prepared there itself, and reports the vote: `voted`.
+ */
 struct ForeignWork {
   1: string resource_manager   // its configured name
-  2: binary payload            // handed to its prepare; up to FOREIGN_PAYLOAD_BYTES_MAX
+  2: binary payload            // handed to its prepare; up to FOREIGN_PAYLOAD_BYTES_MAX. Not with `voted`
+  3: optional Vote voted       // of an enlisted one. YES: the branch is prepared, durably, under the xid that enlist gave.
+                               // READ_ONLY: it has ended, and changed nothing. NO: the transaction is rolled back
+  4: optional i32 branch       // with `voted`: as enlist gave it
+  5: optional string holder    // with YES: the session that prepared, where it keeps hold of the branch while it lives
+                               // (MariaDB: its connection id), up to NAME_BYTES_MAX. Not content (see CommitTag)
+  6: optional string evidence  // with YES: by which the end of the branch can be looked up later, up to
+                               // NAME_BYTES_MAX (PostgreSQL: "pg <system identifier> <timeline> <xid8>"). Not content
+}
+
+/** The global id of a branch, as X/Open XA has it (The XA Specification, 1991, 4.2). */
+struct Xid {
+  1: i32 format_id      // 1095978580, "ASNT"
+  2: binary gtrid       // printable, at most 64 bytes: cluster, group, epoch, sequence
+  3: binary bqual       // printable, at most 64 bytes: resource manager, branch
+  4: string text        // <format_id>_<base64 of gtrid>_<base64 of bqual>: what PREPARE TRANSACTION takes
+}
+
+/** A resource manager that may hold a branch of the transaction from now on. */
+struct Enlisted {
+  1: string resource_manager
+  2: i32 branch         // from 1
+  3: Xid xid            // prepare the branch under this one, and no other
+  4: string kind        // as configured: "postgresql", "mariadb", "thrift"
+}
+
+/** What is known to have gone another way than the transaction, because somebody else decided. */
+enum HeuristicKind {    // with XA's numbers
+  UNSPECIFIED = 0
+  MIX = 5               // XA_HEURMIX: parts were committed, parts rolled back
+  ROLLED_BACK = 6       // XA_HEURRB
+  COMMITTED = 7         // XA_HEURCOM
+  HAZARD = 8            // XA_HEURHAZ: it may have gone another way; nobody can tell
+}
+
+struct Heuristic {
+  1: string resource_manager
+  2: HeuristicKind kind
+  3: string evidence    // for people
 }
 
 /**
@@ -268,6 +317,8 @@ struct Ending {
                                     // false; commit sent again, after a failover, may be answered ABORTED:
                                     // there was nothing to do
   8: i64 birth_us                   // for the client's next tokens; 0: keep the last
+  9: optional bool finished         // of COMMITTED: all participants are known to have committed. Unset: not waited for
+  10: list<Heuristic> heuristics    // of COMMITTED: what is known, so far, to have ended otherwise
 }
 
 struct ExecuteReply {
@@ -281,6 +332,9 @@ struct BeginRequest {
   1: string cluster
   2: GroupId group
   3: optional Age retry_of
+  4: optional i32 idle_ms   // wished for, instead of the configured times; cut to the configured life
+  5: optional i32 life_ms
+  6: list<string> enlist    // resource managers to enlist at once, in this order (see enlist)
 }
 
 struct BeginReply {
@@ -290,6 +344,53 @@ struct BeginReply {
   4: i64 key                // the owner's: work, commit and rollback of `txn` must bring it. Not 0
   5: i32 idle_ms            // without a call for so long the transaction is rolled back,
   6: i32 life_ms            // and so long after it began in any case, unless its commit was decided
+  7: list<Enlisted> enlisted  // in the order asked for
+}
+
+struct EnlistRequest {
+  1: string cluster
+  2: TxnId txn
+  3: i64 key                // as BeginReply gave it
+  4: string resource_manager
+}
+
+struct EnlistReply {
+  1: optional Refusal refusal       // as of work. INVALID: not configured; too many
+  2: optional Ending ending         // as of work
+  3: TxnId txn                      // echoed
+  4: optional Enlisted enlisted
+}
+
+struct KeepAliveRequest {
+  1: string cluster
+  2: TxnId txn
+  3: i64 key                // as BeginReply gave it
+}
+
+struct KeepAliveReply {
+  1: optional Refusal refusal       // as of work
+  2: optional Ending ending         // as of work
+  3: TxnId txn                      // echoed
+}
+
+enum Decision {
+  UNSPECIFIED = 0
+  COMMIT = 1
+  ABORT = 2
+}
+
+struct FinishedRequest {
+  1: string cluster
+  2: TxnId txn
+  3: i64 key                // as BeginReply gave it
+  4: string resource_manager
+  5: i32 branch
+  6: Decision decision      // how the application ended the branch: COMMIT only after COMMITTED was answered
+}
+
+struct FinishedReply {
+  1: optional Refusal refusal       // NO_SUCH_TXN: it has ended, or is not remembered; there is nothing to do
+  2: TxnId txn                      // echoed
 }
 
 struct WorkRequest {
@@ -325,6 +426,9 @@ struct CommitRequest {
   5: list<GroupId> shards           // must be those that the replies to work named, in any order. Where they are not,
                                     // an open transaction is not committed (INVALID)
   6: i64 key                        // as BeginReply gave it
+  7: optional i32 wait_finished_ms  // COMMITTED is answered once all participants have committed, or so long after the
+                                    // decision: for who wants to read its own writes elsewhere at once. At most
+                                    // FINISHED_WAIT_MS_MAX. Not content
 }
 
 struct CommitReply {
@@ -383,24 +487,25 @@ service TransactionManager {
   WorkReply work(1: WorkRequest request)
   /** Ends an interactive transaction. Sent while its work is unanswered it is refused as BUSY. */
   CommitReply commit(1: CommitRequest request)
+  /**
+   * Says that a resource manager may hold a branch of an interactive transaction from now on: before any work is done
+   * there. A commit then has to report the vote of each that was enlisted; where one is missing, the transaction is
+   * ABORTED (FOREIGN_REFUSED). Whatever becomes of the transaction, its branches under these xids are ended
+   * accordingly, by the application, or by the coordinator where that does not. Repeated, it gives the same xid.
+   */
+  EnlistReply enlist(1: EnlistRequest request)
+  /** The application works elsewhere: the transaction does not idle out meanwhile. */
+  KeepAliveReply keep_alive(1: KeepAliveRequest request)
+  /**
+   * The application has ended a branch that it prepared, on its own connection, as was decided. Not needed: the
+   * coordinator ends each branch that it hears nothing of, after a while.
+   */
+  FinishedReply finished(1: FinishedRequest request)
   /** Gives an interactive transaction up, also one whose work is unanswered. BUSY once its commit is under way. */
   RollbackReply rollback(1: RollbackRequest request)
 }
 
 // --------------------------------------------------------------------------------------------------- Participant
-
-enum Vote {
-  UNSPECIFIED = 0
-  YES = 1
-  NO = 2
-  READ_ONLY = 3       // nothing was changed: the branch is over, no commit or rollback will come
-}
-
-enum Decision {
-  UNSPECIFIED = 0
-  COMMIT = 1
-  ABORT = 2
-}
 
 enum ParticipantStatus {
   UNSPECIFIED = 0

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "thrift/codec_fields.h"
+#include "thrift/codec_foreign.h"
 
 namespace assent::codec {
 namespace {
@@ -33,30 +34,6 @@ bool DecodeTag(const wire::CommitTag& in, CommitTag& out, Fault& fault) {
   return Decode(in.token, out.token, fault) && DecodeNumber(in.acked_below, out.acked_below, fault);
 }
 
-std::vector<wire::ForeignWork> EncodeForeign(std::vector<ForeignWork>&& foreign) {
-  std::vector<wire::ForeignWork> out(foreign.size());
-  for (size_t i = 0; i < foreign.size(); ++i) {
-    out[i].resource_manager = std::move(foreign[i].resource_manager);
-    out[i].payload = std::move(foreign[i].payload);
-  }
-  return out;
-}
-
-bool DecodeForeign(std::vector<wire::ForeignWork>& in, std::vector<ForeignWork>& out, Fault& fault) {
-  if (in.size() > kForeignWorkMax) return fault.Set("foreign: more than 64 resource managers");
-  out.resize(in.size());
-  for (size_t i = 0; i < in.size(); ++i) {
-    if (in[i].resource_manager.empty() || in[i].resource_manager.size() > kNameBytesMax) {
-      return fault.Set("foreign: a resource manager's name has 1 to 128 bytes");
-    }
-    if (in[i].payload.size() > kForeignPayloadBytesMax)
-      return fault.Set("foreign: payload over 65,536 bytes");
-    out[i].resource_manager = std::move(in[i].resource_manager);
-    out[i].payload = std::move(in[i].payload);
-  }
-  return true;
-}
-
 bool DecodeCoordinator(int32_t in, GroupId& out, Fault& fault) {
   return Decode(in, out, fault) &&
          (out.kind == GroupKind::kCoordinator || fault.Set("not a coordinator group"));
@@ -80,6 +57,8 @@ bool DecodeEnding(wire::Ending& in, Ending& out, Fault& fault) {
   if (in.__isset.reason && !Decode(in.reason, out.reason, fault)) return false;
   out.detail = CutDetail(std::move(in.detail));
   out.repeated = in.repeated;
+  if (in.__isset.finished) out.finished = in.finished;
+  if (!Decode(in.heuristics, out.heuristics, fault)) return false;
   return Decode(in.results, out.results, fault) && DecodeNumber(in.birth_us, out.birth_us, fault);
 }
 
@@ -115,6 +94,13 @@ bool TakeRefusal(Wire& in, ClientReply& out, Fault& fault) {
   if (!in.__isset.refusal) return false;
   DecodeRefusal(in.refusal, out.template emplace<Refusal>(), fault);
   return true;
+}
+
+// A reply about a transaction echoes its id.
+template <typename Wire>
+bool IsOf(const Wire& in, const TxnId& asked, Fault& fault) {
+  TxnId txn;
+  return (Decode(in.txn, txn, fault) && txn == asked) || fault.Set("reply to another request");
 }
 
 Result<ClientReply> Finish(ClientReply&& reply, const Fault& fault) {
@@ -177,6 +163,9 @@ wire::BeginRequest EncodeRequest(const std::string& cluster, GroupId group, cons
   out.cluster = cluster;
   out.group = Encode(group);
   if (request.retry_of.begin_us != 0) out.__set_retry_of(Encode(request.retry_of));
+  if (request.idle_us != 0) out.__set_idle_ms(SmallNumber(request.idle_us / 1'000));
+  if (request.life_us != 0) out.__set_life_ms(SmallNumber(request.life_us / 1'000));
+  out.enlist = request.enlist;
   return out;
 }
 
@@ -198,6 +187,8 @@ wire::CommitRequest EncodeRequest(const std::string& cluster, Commit&& request) 
   out.shards.reserve(request.shards.size());
   for (const GroupId shard : request.shards) out.shards.push_back(Encode(shard));
   out.key = Number(request.key);
+  if (request.wait_finished_us != 0)
+    out.__set_wait_finished_ms(SmallNumber(request.wait_finished_us / 1'000));
   return out;
 }
 
@@ -206,6 +197,34 @@ wire::RollbackRequest EncodeRequest(const std::string& cluster, const Rollback& 
   out.cluster = cluster;
   out.txn = Encode(request.txn);
   out.key = Number(request.key);
+  return out;
+}
+
+wire::EnlistRequest EncodeRequest(const std::string& cluster, const Enlist& request) {
+  wire::EnlistRequest out;
+  out.cluster = cluster;
+  out.txn = Encode(request.txn);
+  out.key = Number(request.key);
+  out.resource_manager = request.resource_manager;
+  return out;
+}
+
+wire::KeepAliveRequest EncodeRequest(const std::string& cluster, const KeepAlive& request) {
+  wire::KeepAliveRequest out;
+  out.cluster = cluster;
+  out.txn = Encode(request.txn);
+  out.key = Number(request.key);
+  return out;
+}
+
+wire::FinishedRequest EncodeRequest(const std::string& cluster, const Finished& request) {
+  wire::FinishedRequest out;
+  out.cluster = cluster;
+  out.txn = Encode(request.txn);
+  out.key = Number(request.key);
+  out.resource_manager = request.resource_manager;
+  out.branch = SmallNumber(request.branch);
+  out.decision = Encode(request.decision);
   return out;
 }
 
@@ -238,6 +257,10 @@ Result<ClientReply> DecodeReply(wire::BeginReply&& in) {
         DecodeSmallNumber(in.life_ms, begun.life_us, fault);
     begun.idle_us *= 1'000;
     begun.life_us *= 1'000;
+    if (in.enlisted.size() > kForeignWorkMax) fault.Set("more branches than resource managers");
+    for (wire::Enlisted& branch : in.enlisted) {
+      if (fault.what == nullptr) Decode(branch, begun.enlisted.emplace_back(), fault);
+    }
   }
   return Finish(std::move(out), fault);
 }
@@ -245,11 +268,7 @@ Result<ClientReply> DecodeReply(wire::BeginReply&& in) {
 Result<ClientReply> DecodeReply(wire::WorkReply&& in, const TxnId& asked) {
   Fault fault;
   ClientReply out;
-  TxnId txn;
-  if (!Decode(in.txn, txn, fault) || txn != asked) {
-    fault.Set("reply to another request");
-    return Invalid(fault);
-  }
+  if (!IsOf(in, asked, fault)) return Invalid(fault);
   if (TakeRefusal(in, out, fault)) {
     DecodeGroups(in.shards, std::get<Refusal>(out).shards, fault);
     return Finish(std::move(out), fault);
@@ -270,12 +289,42 @@ Result<ClientReply> DecodeReply(wire::CommitReply&& in, const CommitTag& asked) 
 Result<ClientReply> DecodeReply(wire::RollbackReply&& in, const TxnId& asked) {
   Fault fault;
   ClientReply out;
-  TxnId txn;
-  if (!Decode(in.txn, txn, fault) || txn != asked) {
-    fault.Set("reply to another request");
-    return Invalid(fault);
-  }
+  if (!IsOf(in, asked, fault)) return Invalid(fault);
   if (!TakeRefusal(in, out, fault)) out = RolledBack{};
+  return Finish(std::move(out), fault);
+}
+
+Result<ClientReply> DecodeReply(wire::EnlistReply&& in, const TxnId& asked) {
+  Fault fault;
+  ClientReply out;
+  if (!IsOf(in, asked, fault)) return Invalid(fault);
+  if (in.__isset.enlisted) {
+    Decode(in.enlisted, out.emplace<EnlistedBranch>(), fault);
+  } else if (in.__isset.ending) {
+    DecodeEnding(in.ending, out.emplace<Ending>(), fault);
+  } else if (!TakeRefusal(in, out, fault)) {
+    fault.Set("reply that is nothing");
+  }
+  return Finish(std::move(out), fault);
+}
+
+Result<ClientReply> DecodeReply(wire::KeepAliveReply&& in, const TxnId& asked) {
+  Fault fault;
+  ClientReply out;
+  if (!IsOf(in, asked, fault)) return Invalid(fault);
+  if (in.__isset.ending) {
+    DecodeEnding(in.ending, out.emplace<Ending>(), fault);
+  } else if (!TakeRefusal(in, out, fault)) {
+    out = KeptAlive{};
+  }
+  return Finish(std::move(out), fault);
+}
+
+Result<ClientReply> DecodeReply(wire::FinishedReply&& in, const TxnId& asked) {
+  Fault fault;
+  ClientReply out;
+  if (!IsOf(in, asked, fault)) return Invalid(fault);
+  if (!TakeRefusal(in, out, fault)) out = FinishNoted{};
   return Finish(std::move(out), fault);
 }
 
@@ -308,10 +357,21 @@ Result<AddressedRequest> DecodeRequest(wire::ExecuteRequest&& in) {
 Result<AddressedRequest> DecodeRequest(wire::BeginRequest&& in) {
   AddressedRequest out{{}, Begin{}};
   Fault fault;
+  auto& begin = std::get<Begin>(out.request);
   if (!DecodeCoordinator(in.group, out.group, fault) ||
-      !DecodeAgeIf(in.__isset.retry_of, in.retry_of, std::get<Begin>(out.request).retry_of, fault)) {
+      !DecodeAgeIf(in.__isset.retry_of, in.retry_of, begin.retry_of, fault)) {
     return Invalid(fault);
   }
+  if ((in.__isset.idle_ms && in.idle_ms < 1) || (in.__isset.life_ms && in.life_ms < 1)) {
+    fault.Set("idle_ms, life_ms: at least 1, or leave them out");
+  }
+  if (in.__isset.idle_ms) begin.idle_us = static_cast<uint64_t>(in.idle_ms) * 1'000;
+  if (in.__isset.life_ms) begin.life_us = static_cast<uint64_t>(in.life_ms) * 1'000;
+  if (in.enlist.size() > kForeignWorkMax) fault.Set("enlist: more than 64 resource managers");
+  for (std::string& name : in.enlist) {
+    if (fault.what == nullptr) DecodeManager(name, begin.enlist.emplace_back(), fault);
+  }
+  if (fault.what != nullptr) return Invalid(fault);
   return out;
 }
 
@@ -339,6 +399,12 @@ Result<AddressedRequest> DecodeRequest(wire::CommitRequest&& in) {
       !DecodeNumber(in.key, commit.key, fault)) {
     return Invalid(fault);
   }
+  if (in.__isset.wait_finished_ms) {
+    if (in.wait_finished_ms < 0 || in.wait_finished_ms > kFinishedWaitMsMax) {
+      fault.Set("wait_finished_ms: 0 to 5,000");
+    }
+    commit.wait_finished_us = static_cast<uint64_t>(in.wait_finished_ms) * 1'000;
+  }
   if (commit.shards.size() > kParticipantsMax) fault.Set("more shards than there are slots");
   for (const GroupId shard : commit.shards) {
     if (shard.kind != GroupKind::kShard) fault.Set("shards: not a shard");
@@ -361,6 +427,44 @@ Result<AddressedRequest> DecodeRequest(wire::RollbackRequest&& in) {
   return out;
 }
 
+Result<AddressedRequest> DecodeRequest(wire::EnlistRequest&& in) {
+  AddressedRequest out{{}, Enlist{}};
+  auto& enlist = std::get<Enlist>(out.request);
+  Fault fault;
+  if (!Decode(in.txn, enlist.txn, fault) || !DecodeNumber(in.key, enlist.key, fault) ||
+      !DecodeManager(in.resource_manager, enlist.resource_manager, fault))
+    return Invalid(fault);
+  out.group = enlist.txn.coordinator;
+  return out;
+}
+
+Result<AddressedRequest> DecodeRequest(wire::KeepAliveRequest&& in) {
+  AddressedRequest out{{}, KeepAlive{}};
+  auto& keep_alive = std::get<KeepAlive>(out.request);
+  Fault fault;
+  if (!Decode(in.txn, keep_alive.txn, fault) || !DecodeNumber(in.key, keep_alive.key, fault))
+    return Invalid(fault);
+  out.group = keep_alive.txn.coordinator;
+  return out;
+}
+
+Result<AddressedRequest> DecodeRequest(wire::FinishedRequest&& in) {
+  AddressedRequest out{{}, Finished{}};
+  auto& finished = std::get<Finished>(out.request);
+  Fault fault;
+  if (!Decode(in.txn, finished.txn, fault) || !DecodeNumber(in.key, finished.key, fault) ||
+      !DecodeManager(in.resource_manager, finished.resource_manager, fault) ||
+      !Decode(in.decision, finished.decision, fault))
+    return Invalid(fault);
+  if (in.branch < 1) {
+    fault.Set("branch: as enlist gave it, from 1");
+    return Invalid(fault);
+  }
+  finished.branch = static_cast<uint32_t>(in.branch);
+  out.group = finished.txn.coordinator;
+  return out;
+}
+
 wire::Refusal EncodeRefusal(Refusal&& refusal) {
   wire::Refusal out;
   out.code = Encode(refusal.code);
@@ -379,6 +483,8 @@ wire::Ending EncodeEnding(Ending&& ending) {
   out.results = Encode(std::move(ending.results));
   out.repeated = ending.repeated;
   out.birth_us = Number(ending.birth_us);
+  if (ending.finished) out.__set_finished(*ending.finished);
+  out.heuristics = Encode(std::move(ending.heuristics));
   return out;
 }
 
@@ -396,12 +502,13 @@ void EncodeReply(ClientReply&& reply, wire::ExecuteReply& out) {
 
 void EncodeReply(ClientReply&& reply, wire::BeginReply& out) {
   if (EncodedRefusal(reply, out)) return;
-  const auto& begun = As<Begun>(reply);
+  auto& begun = As<Begun>(reply);
   out.txn = Encode(begun.txn);
   out.age = Encode(begun.age);
   out.key = Number(begun.key);
   out.idle_ms = SmallNumber(begun.idle_us / 1'000);
   out.life_ms = SmallNumber(begun.life_us / 1'000);
+  for (EnlistedBranch& branch : begun.enlisted) out.enlisted.push_back(Encode(std::move(branch)));
 }
 
 void EncodeReply(ClientReply&& reply, wire::WorkReply& out) {
@@ -422,6 +529,22 @@ void EncodeReply(ClientReply&& reply, wire::CommitReply& out) {
 
 void EncodeReply(ClientReply&& reply, wire::RollbackReply& out) {
   if (!EncodedRefusal(reply, out)) As<RolledBack>(reply);
+}
+
+void EncodeReply(ClientReply&& reply, wire::EnlistReply& out) {
+  if (EncodedRefusal(reply, out)) return;
+  if (auto* const ending = std::get_if<Ending>(&reply)) return SetEnding(std::move(*ending), out);
+  out.__set_enlisted(Encode(std::move(As<EnlistedBranch>(reply))));
+}
+
+void EncodeReply(ClientReply&& reply, wire::KeepAliveReply& out) {
+  if (EncodedRefusal(reply, out)) return;
+  if (auto* const ending = std::get_if<Ending>(&reply)) return SetEnding(std::move(*ending), out);
+  As<KeptAlive>(reply);
+}
+
+void EncodeReply(ClientReply&& reply, wire::FinishedReply& out) {
+  if (!EncodedRefusal(reply, out)) As<FinishNoted>(reply);
 }
 
 }  // namespace assent::codec

@@ -135,6 +135,59 @@ bool Decode(wire::AbortReason::type in, AbortReason& out, Fault& fault) {
   return fault.Set("unknown abort reason");
 }
 
+wire::Vote::type Encode(Vote vote) {
+  switch (vote) {
+    case Vote::kYes:
+      return wire::Vote::YES;
+    case Vote::kNo:
+      return wire::Vote::NO;
+    case Vote::kReadOnly:
+      return wire::Vote::READ_ONLY;
+  }
+  return wire::Vote::UNSPECIFIED;
+}
+
+wire::Decision::type Encode(Decision decision) {
+  switch (decision) {
+    case Decision::kCommit:
+      return wire::Decision::COMMIT;
+    case Decision::kAbort:
+      return wire::Decision::ABORT;
+  }
+  return wire::Decision::UNSPECIFIED;
+}
+
+bool Decode(wire::Decision::type in, Decision& out, Fault& fault) {
+  if (in != wire::Decision::COMMIT && in != wire::Decision::ABORT) return fault.Set("unknown decision");
+  out = in == wire::Decision::COMMIT ? Decision::kCommit : Decision::kAbort;
+  return true;
+}
+
+wire::HeuristicKind::type Encode(HeuristicKind kind) {
+  switch (kind) {
+    case HeuristicKind::kMix:
+      return wire::HeuristicKind::MIX;
+    case HeuristicKind::kRolledBack:
+      return wire::HeuristicKind::ROLLED_BACK;
+    case HeuristicKind::kCommitted:
+      return wire::HeuristicKind::COMMITTED;
+    case HeuristicKind::kHazard:
+      return wire::HeuristicKind::HAZARD;
+  }
+  return wire::HeuristicKind::UNSPECIFIED;
+}
+
+bool Decode(wire::HeuristicKind::type in, HeuristicKind& out, Fault& fault) {
+  const auto [first, last] = RangeOf(HeuristicKind{});
+  for (uint8_t i = Raw(first); i <= Raw(last); ++i) {
+    if (Encode(static_cast<HeuristicKind>(i)) == in) {
+      out = static_cast<HeuristicKind>(i);
+      return true;
+    }
+  }
+  return fault.Set("unknown kind of heuristic");
+}
+
 bool Decode(wire::Vote::type in, Vote& out, Fault& fault) {
   switch (in) {
     case wire::Vote::YES:

@@ -75,7 +75,12 @@ wire::LogPosition Encode(const LogPosition& position);
 
 wire::AbortReason::type Encode(AbortReason reason);
 bool Decode(wire::AbortReason::type in, AbortReason& out, Fault& fault);
+wire::Vote::type Encode(Vote vote);
 bool Decode(wire::Vote::type in, Vote& out, Fault& fault);
+wire::Decision::type Encode(Decision decision);
+bool Decode(wire::Decision::type in, Decision& out, Fault& fault);
+wire::HeuristicKind::type Encode(HeuristicKind kind);
+bool Decode(wire::HeuristicKind::type in, HeuristicKind& out, Fault& fault);
 wire::Outcome::type Encode(Outcome outcome);
 bool Decode(wire::Outcome::type in, Outcome& out, Fault& fault);
 wire::RefusalCode::type Encode(RefusalCode code);
@@ -89,6 +94,7 @@ using assent::kDetailBytesMax;
 using assent::kNameBytesMax;
 using assent::kParticipantsMax;
 inline constexpr size_t kForeignPayloadBytesMax = 64 * 1024;
+inline constexpr int32_t kFinishedWaitMsMax = kFinishedWaitMaxUs / 1'000;
 inline constexpr size_t kForeignWorkMax = 64;  // resource managers in one request
 
 // ---- Operations

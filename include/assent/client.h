@@ -5,6 +5,7 @@
 #include <assent/operations.h>
 #include <assent/outcome.h>
 #include <assent/status.h>
+#include <assent/xid.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -101,6 +102,8 @@ struct CommitResult {
   std::string detail;                    // for people
   std::vector<OperationResult> results;  // kCommitted: one for each operation of Execute; empty if `repeated`
   bool repeated = false;  // the outcome was recorded by an earlier send, whose results are lost
+  // kCommitted, if it was waited for: whether all participants are known to have committed by now.
+  std::optional<bool> finished;
   TxnId txn;              // if known
   Token token;            // as it was sent; not valid if nothing was
   uint32_t attempts = 0;  // runs that the cluster may have begun
@@ -142,9 +145,33 @@ class ASSENT_API Transaction {
   // Work for a resource manager outside Assent; it is asked to prepare `payload` at Commit.
   Status Enlist(std::string resource_manager, std::string payload);
 
+  // ---- Resource managers where the application itself works, over its own connections
+  //
+  //   auto branch = transaction.Enlist("orders");   // before any work there
+  //   ... work, then: PREPARE TRANSACTION 'ToString(branch->xid)'
+  //   transaction.ReportVote("orders", Vote::kYes);
+  //   const CommitResult result = transaction.Commit();
+  //   ... COMMIT PREPARED, or ROLLBACK PREPARED, as `result` says
+  //   transaction.Finished("orders");
+
+  // The resource manager may hold a branch of this transaction from now on. Commit then has to bring its
+  // vote; where that is missing, the transaction is aborted. Asked again, it gives the same.
+  Result<EnlistedBranch> Enlist(const std::string& resource_manager);
+  // For Commit to bring; nothing is sent. kYes: the branch is prepared, durably, under its xid. kReadOnly: it
+  // has ended, and changed nothing. kNo: Commit will be kAborted. `holder`, `evidence`: assent/operations.h.
+  // kInvalid if it was not enlisted here. Reported again, the last vote counts.
+  Status ReportVote(const std::string& resource_manager, Vote vote, std::string holder = {},
+                    std::string evidence = {});
+  // The application works elsewhere: the transaction does not idle out meanwhile. An error ends it.
+  Status KeepAlive();
+  // After the outcome was told: the application has ended its branch there accordingly. Not needed: a branch
+  // of which nothing is heard for a while the coordinator ends. kInvalid if the outcome is not known.
+  Status Finished(const std::string& resource_manager);
+
   // After kUnknown, unless `refused` says that it is for good, it may be called again: it asks for the
-  // outcome under the same token.
-  CommitResult Commit();
+  // outcome under the same token. `wait_finished_ms`: kCommitted is told once all participants have
+  // committed, or so long after the decision (0 to 5,000): `finished` says which.
+  CommitResult Commit(int wait_finished_ms = 0);
   void Rollback();  // best effort; what it cannot tell, the idle timeout ends
 
   TxnId id() const;

@@ -78,12 +78,20 @@ struct OperationResult {
   bool operator==(const OperationResult&) const = default;
 };
 
-// Work for a foreign resource manager in a one-shot or interactive commit: `payload` is what
-// its prepare gets.
+enum class Vote : uint8_t { kYes = 1, kNo, kReadOnly };  // read-only: it has ended, and changed nothing
+
+// The part of a foreign resource manager in a transaction. Either the coordinator asks it to prepare
+// `payload`; or the application has enlisted it in an interactive transaction, prepared there itself, and
+// reports its vote.
 struct ForeignWork {
-  static constexpr size_t kFields = 2;
+  static constexpr size_t kFields = 6;
   std::string resource_manager;
-  std::string payload;
+  std::string payload{};        // handed to its prepare; not with `voted`
+  std::optional<Vote> voted{};  // yes: prepared, durably, under the xid that enlisting gave
+  uint32_t branch = 0;          // with `voted`: as enlisting gave it
+  // With yes, each up to 128 bytes; a commit that is sent again may have others.
+  std::string holder{};    // the session that keeps hold of the branch while it lives, where one does
+  std::string evidence{};  // by which the end of the branch can be looked up later
 };
 
 }  // namespace assent

@@ -64,11 +64,11 @@ def check_page(page, tests):
     suites = {suite for suite, _ in tests}
     problems = []
     named = []
-    rules = re.findall(r"^\*\*([RPC]\d+) ", page, re.M)
+    rules = re.findall(r"^\*\*([RPCF]\d+) ", page, re.M)
     sections = {}
     section = None
     for number, text in items(page):
-        heading = re.match(r"#+ ([RPC]\d+\b)?", text)
+        heading = re.match(r"#+ ([RPCF]\d+\b)?", text)
         if heading:
             section = heading[1]
             if section:

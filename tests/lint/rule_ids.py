@@ -3,7 +3,7 @@
 
     rule_ids.py [--self-test] ROOT
 
-README.md's table defines the guarantees (`| G1 |`), docs/PROTOCOL.md the rules (`**R1 `, P, C), docs/TESTING.md the
+README.md's table defines the guarantees (`| G1 |`), docs/PROTOCOL.md the rules (`**R1 `, P, C, F), docs/TESTING.md the
 invariants (`| I-A1 |`). --self-test first takes a definition away, doubles one, and takes a citation away, in a tree of
 its own, and requires that each is flagged.
 """
@@ -21,9 +21,10 @@ HOMES = {
     "R": ("docs/PROTOCOL.md", re.compile(r"^\*\*(R\d+) ", re.M)),
     "P": ("docs/PROTOCOL.md", re.compile(r"^\*\*(P\d+) ", re.M)),
     "C": ("docs/PROTOCOL.md", re.compile(r"^\*\*(C\d+) ", re.M)),
+    "F": ("docs/PROTOCOL.md", re.compile(r"^\*\*(F\d+) ", re.M)),
     "I": ("docs/TESTING.md", re.compile(r"^\| (I-[A-Z]\d+) \|", re.M)),
 }
-ID = re.compile(r"\b(?:I-[A-Z]\d+|[GRPC]\d+)\b")
+ID = re.compile(r"\b(?:I-[A-Z]\d+|[GRPC]\d+|F\d{1,2})\b")
 CODE = (".cc", ".h", ".thrift", ".pml", ".py", ".cmake", "CMakeLists.txt")
 # Adya's names of anomalies, G0 to G2, are in the checker; the self-test names ids of no meaning.
 LEFT_OUT = ("sim/checker/", "tests/lint/")

@@ -228,7 +228,7 @@ TEST(CoordinatorForeign, CommitIsRepeatedUntilDone) {  // C7
 
 ForeignReply ForeignContradiction(ForeignVerb verb, TxnId txn) {
   ForeignReply reply = ForeignDone("bank", verb, txn);
-  reply.done = false;
+  reply.answer = ForeignAnswer::kRefused;
   reply.detail = "rolled back here";
   return reply;
 }
@@ -381,6 +381,9 @@ TEST(CoordinatorForeign, WhatTheDecisionDoesNotNameIsRolledBackAndReported) {
   Harness h;
   const TxnId txn = h.PhaseTwo(1);  // without the bank
   h.Pass(0);
+  h.Step(Recovered("bank", {txn}));
+  EXPECT_TRUE(h.ForeignCalls(ForeignVerb::kRollback).empty());  // F4
+  h.Pass(3 * kSecond);
   h.Step(Recovered("bank", {txn}));
   EXPECT_TRUE(h.ForeignCalls(ForeignVerb::kCommit).empty());
   ASSERT_EQ(h.ForeignCalls(ForeignVerb::kRollback).size(), 1u);

@@ -50,7 +50,7 @@ TEST(CoordinatorLimits, ResourceManagerThatDoesNotEndStopsOnlyWorkThatNamesIt) {
     h.Step(ForeignVote("bank", stuck.back(), Vote::kYes));
     h.Replicate();
     ForeignReply reply = ForeignDone("bank", ForeignVerb::kCommit, stuck.back());
-    reply.done = false;
+    reply.answer = ForeignAnswer::kRefused;
     reply.detail = "read-only file system";
     h.Step(reply);
   }

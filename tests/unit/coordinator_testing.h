@@ -283,7 +283,7 @@ inline ForeignReply ForeignDone(const std::string& name, ForeignVerb verb, TxnId
   reply.verb = verb;
   reply.txn = txn;
   reply.reached = true;
-  reply.done = true;
+  reply.answer = ForeignAnswer::kDone;
   return reply;
 }
 inline constexpr char kNoAnswer[] = "no answer came";

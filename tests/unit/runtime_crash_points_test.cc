@@ -26,13 +26,13 @@ std::vector<Sample> Samples() {
   committed.outcome = Outcome::kCommitted;
   return {
       {"coordinator.before-prepare", Send{kS1, Prepare{}}},
-      {"coordinator.before-prepare", CallForeign{"rm", ForeignVerb::kPrepare, {}, ""}},
+      {"coordinator.before-prepare", CallForeign{"rm", ForeignVerb::kPrepare, {}}},
       {"participant.before-prepared", Append{Lsn{1}, Prepared{}}},
       {"participant.before-vote", Send{kC1, VoteReply{}}},
       {"coordinator.before-decision", Append{Lsn{1}, Committed{}}},
       {"coordinator.before-answer", Answer{RequestId{1}, committed}},
       {"coordinator.before-phase-two", Send{kS1, Decide{{}, Decision::kCommit}}},
-      {"coordinator.before-phase-two", CallForeign{"rm", ForeignVerb::kCommit, {}, ""}},
+      {"coordinator.before-phase-two", CallForeign{"rm", ForeignVerb::kCommit, {}}},
       {"coordinator.before-abort", Send{kS1, Decide{{}, Decision::kAbort}}},
       {"participant.before-decided", Append{Lsn{1}, BranchDecided{}}},
       {"participant.before-one-phase", Append{Lsn{1}, OnePhaseCommitted{}}},

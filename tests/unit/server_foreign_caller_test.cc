@@ -156,12 +156,12 @@ TEST_F(CoordinatorForeignCaller, VotesAndEndsComeBack) {
   EXPECT_EQ(yes.txn, Txn(1));
   EXPECT_EQ(yes.detail, "mine/payload");
   const ForeignReply committed = Ask(ForeignVerb::kCommit);
-  EXPECT_TRUE(committed.reached && committed.done);
+  EXPECT_TRUE(committed.reached && committed.answer == ForeignAnswer::kDone);
   EXPECT_EQ(committed.detail, "commit");
   rm_.Set([&] { rm_.done = false; });
   const ForeignReply refused = Ask(ForeignVerb::kRollback);
   EXPECT_TRUE(refused.reached);
-  EXPECT_FALSE(refused.done);
+  EXPECT_EQ(refused.answer, ForeignAnswer::kRefused);
   EXPECT_EQ(refused.detail, "rollback");
 }
 
@@ -209,7 +209,7 @@ TEST_F(CoordinatorForeignCaller, SlowPrepareHoldsUpNeitherCommitNorRecovery) {
   for (uint64_t seq = 1; seq <= 6; ++seq) {  // more than there are connections
     caller_->Call(kGroup, {"rm", ForeignVerb::kPrepare, Txn(seq), ""});
   }
-  EXPECT_TRUE(Ask(ForeignVerb::kCommit, 9).done);
+  EXPECT_EQ(Ask(ForeignVerb::kCommit, 9).answer, ForeignAnswer::kDone);
   EXPECT_TRUE(Ask(ForeignVerb::kRecover).reached);
   rm_.Release();
   for (int i = 0; i < 6; ++i) EXPECT_EQ(Next().verb, ForeignVerb::kPrepare);
@@ -221,7 +221,7 @@ TEST_F(CoordinatorForeignCaller, AsManyFinishAsPrepareAndNoneHoldsUpTheList) {
   for (uint64_t seq = 1; seq <= 3; ++seq) caller_->Call(kGroup, {"rm", ForeignVerb::kCommit, Txn(seq), ""});
   EXPECT_TRUE(Ask(ForeignVerb::kRecover).reached);
   caller_->Call(kGroup, {"rm", ForeignVerb::kRollback, Txn(4), ""});
-  for (int i = 0; i < 4; ++i) EXPECT_TRUE(Next().done);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(Next().answer, ForeignAnswer::kDone);
 }
 
 // The core would count it as lost, and call once more.
@@ -288,7 +288,7 @@ TEST_F(CoordinatorForeignCaller, DestroyedWhileACallHangs) {
   rm_.Set([&] { rm_.slow_prepare = true; });
   Start();
   caller_->Call(kGroup, {"rm", ForeignVerb::kPrepare, Txn(1), ""});
-  EXPECT_TRUE(Ask(ForeignVerb::kCommit, 2).done);
+  EXPECT_EQ(Ask(ForeignVerb::kCommit, 2).answer, ForeignAnswer::kDone);
   caller_.reset();
 }
 

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "TransactionManager.h"
+#include "common/xid.h"
 #include "runtime/transport/client.h"
 #include "runtime/transport/server.h"
 #include "server/transaction_manager.h"
@@ -51,12 +52,15 @@ class Gateway final : public ClientGateway {
   std::mutex mutex_;
 };
 
+constexpr const char* kCluster = "7b0c5a1e-0123-4567-89ab-cdef01234567";
+
 class CoordinatorServer : public testing::Test {
  protected:
   CoordinatorServer() {
     auto multiplexed = std::make_shared<apache::thrift::TMultiplexedProcessor>();
-    multiplexed->registerProcessor("TransactionManager",
-                                   MakeTransactionManager({"mine", 20'000}, gateway_, gate_));
+    multiplexed->registerProcessor(
+        "TransactionManager",
+        MakeTransactionManager({kCluster, 20'000, {{"orders", "postgresql"}}}, gateway_, gate_));
     ServerOptions options;
     options.limits = kClientLimits;
     server_ = Server::Start(options, multiplexed).value();
@@ -84,15 +88,15 @@ class CoordinatorServer : public testing::Test {
     samples::Random random(1);
     assent::Execute execute{samples::RandomTag(random), {PutOp{"k", "v"}}, {}, {}};
     const GroupId group = execute.tag.token.coordinator;
-    return codec::EncodeRequest("mine", group, std::move(execute));
+    return codec::EncodeRequest(kCluster, group, std::move(execute));
   }
   wire::CommitRequest Commit() {
     samples::Random random(2);
-    return codec::EncodeRequest("mine", std::get<assent::Commit>(samples::RandomRequest(4, random)));
+    return codec::EncodeRequest(kCluster, std::get<assent::Commit>(samples::RandomRequest(4, random)));
   }
   wire::WorkRequest Work() {
     samples::Random random(3);
-    return codec::EncodeRequest("mine", std::get<assent::Work>(samples::RandomRequest(3, random)));
+    return codec::EncodeRequest(kCluster, std::get<assent::Work>(samples::RandomRequest(3, random)));
   }
 
   Gateway gateway_;
@@ -102,6 +106,24 @@ class CoordinatorServer : public testing::Test {
 };
 
 using Wire = wire::TransactionManagerClient;
+
+TEST_F(CoordinatorServer, NamesTheBranchesThatTheCoreEnlisted) {  // F1
+  const TxnId txn{{GroupKind::kCoordinator, 1}, Epoch{4}, 7};
+  gateway_.answer = EnlistedBranch{"orders", 1};
+  const auto enlisted =
+      Call(&Wire::enlist, codec::EncodeRequest(kCluster, assent::Enlist{txn, "orders", 5})).enlisted;
+  const Xid xid = XidOf(BranchXid{ClusterDigits(kCluster), txn, "orders", 1});
+  EXPECT_EQ(enlisted.kind, "postgresql");
+  EXPECT_EQ(enlisted.branch, 1);
+  EXPECT_EQ(enlisted.xid.format_id, kXidFormat);
+  EXPECT_EQ(enlisted.xid.gtrid, xid.gtrid);
+  EXPECT_EQ(enlisted.xid.bqual, xid.bqual);
+  EXPECT_EQ(enlisted.xid.text, ToString(xid));
+  gateway_.answer = assent::Begun{txn, Age{1, txn}, 5, 1'000, 2'000, {EnlistedBranch{"orders", 1}}};
+  const auto begun = Call(&Wire::begin_txn, codec::EncodeRequest(kCluster, txn.coordinator, assent::Begin{}));
+  ASSERT_EQ(begun.enlisted.size(), 1u);
+  EXPECT_EQ(begun.enlisted[0].xid.text, ToString(xid));
+}
 
 TEST_F(CoordinatorServer, AnswersWithTheCoresEnding) {
   Ending ending;
@@ -148,7 +170,7 @@ TEST_F(CoordinatorServer, OtherClusterAndBadRequestsNeverReachTheCore) {
   request.cluster = "other";
   auto reply = Call(&Wire::execute, request);
   EXPECT_EQ(reply.refusal.code, wire::RefusalCode::WRONG_CLUSTER);
-  EXPECT_NE(reply.refusal.detail.find("mine"), std::string::npos);
+  EXPECT_NE(reply.refusal.detail.find(kCluster), std::string::npos);
   request = Execute();
   request.operations[0].key.clear();
   reply = Call(&Wire::execute, request);
@@ -160,7 +182,7 @@ TEST_F(CoordinatorServer, OtherClusterAndBadRequestsNeverReachTheCore) {
 TEST_F(CoordinatorServer, WhereIsNamesLeadersAndNodes) {
   wire::WhereIsRequest request;
   auto reply = Call(&Wire::where_is, request);
-  EXPECT_EQ(reply.cluster, "mine");
+  EXPECT_EQ(reply.cluster, kCluster);
   ASSERT_EQ(reply.leaders.size(), 1u);
   EXPECT_EQ(reply.leaders[0].address, "h:1");
   EXPECT_EQ(reply.leaders[0].epoch, 4);

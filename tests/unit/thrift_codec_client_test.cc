@@ -37,6 +37,13 @@ Result<codec::AddressedRequest> AtTheServer(ClientRequest request, GroupId group
   if (auto* commit = std::get_if<Commit>(&request)) {
     return AtTheServer(codec::EncodeRequest(kCluster, std::move(*commit)));
   }
+  if (auto* enlist = std::get_if<Enlist>(&request))
+    return AtTheServer(codec::EncodeRequest(kCluster, *enlist));
+  if (auto* alive = std::get_if<KeepAlive>(&request))
+    return AtTheServer(codec::EncodeRequest(kCluster, *alive));
+  if (auto* finished = std::get_if<Finished>(&request)) {
+    return AtTheServer(codec::EncodeRequest(kCluster, *finished));
+  }
   return AtTheServer(codec::EncodeRequest(kCluster, std::get<Rollback>(request)));
 }
 
@@ -51,6 +58,9 @@ TEST(CodecClient, EveryRequestSurvivesTheWire) {
       if (const auto* work = std::get_if<Work>(&request)) group = work->txn.coordinator;
       if (const auto* commit = std::get_if<Commit>(&request)) group = commit->txn.coordinator;
       if (const auto* rollback = std::get_if<Rollback>(&request)) group = rollback->txn.coordinator;
+      if (const auto* enlist = std::get_if<Enlist>(&request)) group = enlist->txn.coordinator;
+      if (const auto* alive = std::get_if<KeepAlive>(&request)) group = alive->txn.coordinator;
+      if (const auto* finished = std::get_if<Finished>(&request)) group = finished->txn.coordinator;
       const auto back = AtTheServer(request, group);
       ASSERT_TRUE(back.ok()) << type << ": " << back.status().message();
       EXPECT_EQ(back->group, group);
@@ -102,8 +112,31 @@ TEST(CodecClient, EveryReplySurvivesTheWire) {
       same(reply, AtTheClient(reply, wire::OpenSessionReply{}));
     }
     for (const ClientReply& reply :
-         {ClientReply(Begun{txn, samples::RandomAge(random), 5, 6'000, 7'000}), ClientReply(refusal)}) {
+         {ClientReply(Begun{txn,
+                            samples::RandomAge(random),
+                            5,
+                            6'000,
+                            7'000,
+                            {samples::RandomBranch(random), samples::RandomBranch(random)}}),
+          ClientReply(refusal)}) {
       same(reply, AtTheClient(reply, wire::BeginReply{}));
+    }
+    wire::EnlistReply enlist;
+    enlist.txn = codec::Encode(txn);
+    wire::KeepAliveReply alive;
+    alive.txn = codec::Encode(txn);
+    wire::FinishedReply finished;
+    finished.txn = codec::Encode(txn);
+    for (const ClientReply& reply : {ClientReply(samples::RandomBranch(random)), ClientReply(refusal),
+                                     ClientReply(samples::RandomEnding(random))}) {
+      same(reply, AtTheClient(reply, enlist, txn));
+    }
+    for (const ClientReply& reply :
+         {ClientReply(KeptAlive{}), ClientReply(refusal), ClientReply(samples::RandomEnding(random))}) {
+      same(reply, AtTheClient(reply, alive, txn));
+    }
+    for (const ClientReply& reply : {ClientReply(FinishNoted{}), ClientReply(refusal)}) {
+      same(reply, AtTheClient(reply, finished, txn));
     }
     const ClientReply done = WorkDone{samples::RandomResults(random), {{GroupKind::kShard, 1}}};
     same(done, AtTheClient(done, work, txn));
@@ -229,6 +262,71 @@ TEST(CodecClient, ForeignWorkOverTheLimitsIsRefused) {
   EXPECT_NE(with(std::string(codec::kNameBytesMax + 1, 'n'), 1), "");
 }
 
+TEST(CodecClient, VoteThatDoesNotGoTogetherIsRefused) {  // F2
+  const auto with = [](auto&& spoil) {
+    return FaultAfter([&](wire::ExecuteRequest& r) {
+      wire::ForeignWork work;
+      work.resource_manager = "rm";
+      work.__set_voted(wire::Vote::YES);
+      work.__set_branch(1);
+      work.__set_holder(std::string(codec::kNameBytesMax, 'h'));
+      work.__set_evidence(std::string(codec::kNameBytesMax, 'e'));
+      spoil(work);
+      r.foreign = {work};
+    });
+  };
+  EXPECT_EQ(with([](wire::ForeignWork&) {}), "");
+  EXPECT_NE(with([](wire::ForeignWork& w) { w.payload = "p"; }).find("a payload and a vote"),
+            std::string::npos);
+  EXPECT_NE(with([](wire::ForeignWork& w) { w.__set_voted(wire::Vote::UNSPECIFIED); }), "");
+  EXPECT_NE(with([](wire::ForeignWork& w) { w.__isset.voted = false; }), "");
+  EXPECT_NE(with([](wire::ForeignWork& w) { w.__isset.branch = false, w.branch = 0; }), "");
+  EXPECT_NE(with([](wire::ForeignWork& w) { w.branch = -1; }), "");
+  EXPECT_NE(with([](wire::ForeignWork& w) { w.holder += 'h'; }), "");
+  EXPECT_NE(with([](wire::ForeignWork& w) { w.evidence += 'e'; }), "");
+}
+
+TEST(CodecClient, EnlistingAndFinishingOutOfBoundsIsRefused) {  // F1, F4
+  Random random(7);
+  const auto fault = [](const auto& decoded) { return decoded.ok() ? "" : decoded.status().message(); };
+  const auto enlist = [&](std::string name) {
+    return fault(codec::DecodeRequest(
+        codec::EncodeRequest(kCluster, Enlist{samples::RandomTxn(random), std::move(name), 1})));
+  };
+  EXPECT_EQ(enlist(std::string(codec::kNameBytesMax, 'n')), "");
+  EXPECT_NE(enlist(std::string(codec::kNameBytesMax + 1, 'n')), "");
+  EXPECT_NE(enlist(""), "");
+  const auto finished = [&](auto&& spoil) {
+    wire::FinishedRequest request =
+        codec::EncodeRequest(kCluster, Finished{samples::RandomTxn(random), "rm", 1, Decision::kCommit, 1});
+    spoil(request);
+    return fault(codec::DecodeRequest(std::move(request)));
+  };
+  EXPECT_EQ(finished([](wire::FinishedRequest&) {}), "");
+  EXPECT_NE(finished([](wire::FinishedRequest& r) { r.branch = 0; }), "");
+  EXPECT_NE(finished([](wire::FinishedRequest& r) { r.decision = wire::Decision::UNSPECIFIED; }), "");
+  EXPECT_NE(finished([](wire::FinishedRequest& r) { r.resource_manager = ""; }), "");
+  const auto begin = [&](auto&& spoil) {
+    wire::BeginRequest request = codec::EncodeRequest(kCluster, {GroupKind::kCoordinator, 1}, Begin{});
+    spoil(request);
+    return fault(codec::DecodeRequest(std::move(request)));
+  };
+  EXPECT_EQ(begin([](wire::BeginRequest& r) { r.__set_idle_ms(1), r.__set_life_ms(1); }), "");
+  EXPECT_NE(begin([](wire::BeginRequest& r) { r.__set_idle_ms(0); }), "");
+  EXPECT_NE(begin([](wire::BeginRequest& r) { r.__set_life_ms(-1); }), "");
+  EXPECT_NE(begin([](wire::BeginRequest& r) { r.enlist = {""}; }), "");
+  EXPECT_NE(begin([](wire::BeginRequest& r) { r.enlist.assign(codec::kForeignWorkMax + 1, "n"); }), "");
+  const auto commit = [&](int32_t wait_ms) {
+    wire::CommitRequest request =
+        codec::EncodeRequest(kCluster, std::get<Commit>(samples::RandomRequest(4, random)));
+    request.__set_wait_finished_ms(wait_ms);
+    return fault(codec::DecodeRequest(std::move(request)));
+  };
+  EXPECT_EQ(commit(codec::kFinishedWaitMsMax), "");
+  EXPECT_NE(commit(codec::kFinishedWaitMsMax + 1), "");
+  EXPECT_NE(commit(-1), "");
+}
+
 TEST(CodecClient, IdlConstantsAreTheLimitsThatHold) {
   const auto& idl = wire::g_assent_constants;
   EXPECT_EQ(static_cast<size_t>(idl.KEY_BYTES_MAX), kKeyBytesMax);
@@ -239,6 +337,7 @@ TEST(CodecClient, IdlConstantsAreTheLimitsThatHold) {
   EXPECT_EQ(static_cast<size_t>(idl.FOREIGN_PAYLOAD_BYTES_MAX), codec::kForeignPayloadBytesMax);
   EXPECT_EQ(static_cast<size_t>(idl.NAME_BYTES_MAX), codec::kNameBytesMax);
   EXPECT_EQ(static_cast<size_t>(idl.DETAIL_BYTES_MAX), codec::kDetailBytesMax);
+  EXPECT_EQ(idl.FINISHED_WAIT_MS_MAX, codec::kFinishedWaitMsMax);
   const CoordinatorTimes times;
   EXPECT_EQ(static_cast<uint64_t>(idl.IDLE_MS) * 1'000, times.idle_timeout_us);
   EXPECT_EQ(static_cast<uint64_t>(idl.LIFE_MS) * 1'000, times.life_max_us);

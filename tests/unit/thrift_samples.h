@@ -17,6 +17,7 @@ CommitTag RandomTag(Random& random);
 Age RandomAge(Random& random);
 ClientRequest RandomRequest(size_t type, Random& random);
 Ending RandomEnding(Random& random);
+EnlistedBranch RandomBranch(Random& random);
 
 // A number that an enum does not have, as a peer may send it.
 template <typename Enum>
