@@ -1,3 +1,5 @@
+#include "rm/mariadb.h"
+#include "rm/postgresql.h"
 #include "rm/resource_manager.h"
 #include "rm/thrift.h"
 
@@ -5,7 +7,9 @@ namespace assent::rm {
 namespace {
 
 constexpr Kind kKinds[] = {
-    {"thrift", MakeThrift},
+    {"thrift", MakeThrift, [](const Target&) { return Status(); }},
+    {"postgresql", MakePostgresql, CheckPostgresql},
+    {"mariadb", MakeMariadb, CheckMariadb},
 };
 
 }  // namespace

@@ -13,10 +13,16 @@
 // implementation, which is a file here and a row of kKinds (kinds.cc).
 namespace assent::rm {
 
+class SeenServer;
+
 // How to reach a resource manager, as the configuration and the lane that calls it say.
 struct Target {
-  std::string cluster;
-  Address address;
+  std::string cluster{};
+  std::string name{};                  // as configured: a part of its branches' ids
+  Address address{};                   // `thrift`
+  std::string dsn{};                   // databases: as each kind says
+  std::string password_file{};         // databases; empty: none
+  std::shared_ptr<SeenServer> seen{};  // of all its connections; databases need one
   int connect_timeout_ms = 0;
   int timeout_ms = 0;        // of one call, until its answer begins
   size_t recovered_max = 0;  // branches that one Recover reports; a later one sees the rest
@@ -49,6 +55,10 @@ class ResourceManager {
   // The branches of `group` that it holds prepared, ascending; all or none.
   virtual void Recover(GroupId group, ForeignReply& reply) = 0;
 
+  // No call came for a while, so this may have become another node's work: gives up the connection and what
+  // the server keeps for it. The next Open connects again.
+  virtual void Rest() = 0;
+
   // Any thread: ends the call that is under way, and each later one, at once.
   virtual void Interrupt() = 0;
 };
@@ -57,6 +67,8 @@ class ResourceManager {
 struct Kind {
   std::string_view name;
   std::unique_ptr<ResourceManager> (*make)(const Target& target);
+  // What is wrong with its settings, without a connection; kInvalid.
+  Status (*check)(const Target& target);
 };
 
 // kInvalid: there is no such kind; says which there are.

@@ -21,6 +21,7 @@ class ThriftResourceManager final : public ResourceManager {
   explicit ThriftResourceManager(const Target& target) : target_(target), connection_(OptionsFor(target)) {}
 
   Status Open() override { return connection_.Open(); }
+  void Rest() override { connection_.Close(); }
   void Interrupt() override { connection_.Interrupt(); }
 
   void Prepare(const CallForeign& call, ForeignReply& reply) override {

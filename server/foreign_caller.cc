@@ -10,6 +10,7 @@
 
 #include "coordinator/config.h"
 #include "rm/resource_manager.h"
+#include "rm/seen_server.h"
 
 namespace assent {
 namespace {
@@ -34,11 +35,18 @@ ForeignReply BlankReply(const CallForeign& call) {
 // A bounded queue and the threads that empty it, each with a connection of its own.
 class ForeignCaller::Lane {
  public:
-  Lane(const ForeignCallerOptions& options, const ForeignTarget& target, int timeout_ms, size_t connections,
-       const Done& done)
+  Lane(const ForeignCallerOptions& options, const ForeignTarget& target, std::shared_ptr<rm::SeenServer> seen,
+       int timeout_ms, size_t connections, const Done& done)
       : options_(options), done_(done) {
-    rm::Target how{options.cluster, target.address, options.connect_timeout_ms, timeout_ms,
-                   options.recovered_max};
+    const rm::Target how{.cluster = options.cluster,
+                         .name = target.name,
+                         .address = target.address,
+                         .dsn = target.dsn,
+                         .password_file = target.password_file,
+                         .seen = std::move(seen),
+                         .connect_timeout_ms = options.connect_timeout_ms,
+                         .timeout_ms = timeout_ms,
+                         .recovered_max = options.recovered_max};
     for (size_t i = 0; i < connections; ++i) connections_.push_back(target.kind->make(how));
     for (auto& one : connections_) {
       threads_.emplace_back([this, &one] { Main(*one); });
@@ -75,7 +83,13 @@ class ForeignCaller::Lane {
   void Main(rm::ResourceManager& connection) {
     std::unique_lock lock(mutex_);
     while (true) {
-      wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      const auto has_news = [this] { return stopping_ || !queue_.empty(); };
+      if (!wake_.wait_for(lock, std::chrono::milliseconds(options_.rest_ms), has_news)) {
+        lock.unlock();
+        connection.Rest();
+        lock.lock();
+        wake_.wait(lock, has_news);
+      }
       if (stopping_) return;
       auto [group, call, since] = std::move(queue_.front());
       queue_.pop_front();
@@ -145,9 +159,12 @@ ForeignCaller::ForeignCaller(const ForeignCallerOptions& options, const std::vec
   for (const ForeignTarget& target : targets) {
     Lanes lanes;
     const size_t connections = std::max<size_t>(1, options.connections);
-    lanes.prepare = std::make_unique<Lane>(options, target, target.prepare_timeout_ms, connections, done_);
-    lanes.finish = std::make_unique<Lane>(options, target, target.finish_timeout_ms, connections, done_);
-    lanes.recover = std::make_unique<Lane>(options, target, target.finish_timeout_ms, 1, done_);
+    const auto seen = std::make_shared<rm::SeenServer>();
+    lanes.prepare =
+        std::make_unique<Lane>(options, target, seen, target.prepare_timeout_ms, connections, done_);
+    lanes.finish =
+        std::make_unique<Lane>(options, target, seen, target.finish_timeout_ms, connections, done_);
+    lanes.recover = std::make_unique<Lane>(options, target, seen, target.finish_timeout_ms, 1, done_);
     lanes_.emplace(target.name, std::move(lanes));
   }
 }

@@ -26,7 +26,9 @@
 // before the core's `foreign_call_us`, so that no call is made twice because it waited here. Memory is
 // bounded: past `queue_max` a call is answered at once as unsent (G8), and so is one that found no connection
 // free within `wait_max_ms`. After a failed connect, calls of that lane fail at once for `pause_ms`, so a
-// dead resource manager costs a connect a pause, not one a call.
+// dead resource manager costs a connect a pause, not one a call. Who has no calls to make holds no
+// connections: a node that leads no coordinator group any more leaves the resource managers to the one that
+// does.
 namespace assent {
 
 inline constexpr int kForeignWaitMaxMs = 5'000;
@@ -36,7 +38,9 @@ inline constexpr int kForeignCallMs = 5'000;
 struct ForeignTarget {
   std::string name;  // as transactions name it
   const rm::Kind* kind = nullptr;
-  Address address;
+  Address address{};  // these three as rm::Target has them
+  std::string dsn{};
+  std::string password_file{};
   // Until an answer begins; of the order of the core's vote timeout, since a later vote is of no use.
   int prepare_timeout_ms = kForeignCallMs;
   int finish_timeout_ms = kForeignCallMs;
@@ -50,6 +54,7 @@ struct ForeignCallerOptions {
   int wait_max_ms = kForeignWaitMaxMs;
   int connect_timeout_ms = kForeignConnectMs;
   int pause_ms = 200;
+  int rest_ms = 10'000;  // without a call: then a connection is given up
 };
 
 class ForeignCaller {

@@ -154,7 +154,15 @@ Result<std::vector<ForeignTarget>> TargetsOf(const NodeConfig& config) {
       return Status(kind.status().code(),
                     "[[resource_managers]] " + manager.name + ": kind " + kind.status().message());
     }
-    targets.push_back({.name = manager.name, .kind = *kind, .address = manager.address});
+    const Status settings = (*kind)->check({.dsn = manager.dsn});
+    if (!settings.ok()) {
+      return Status(settings.code(), "[[resource_managers]] " + manager.name + ": " + settings.message());
+    }
+    targets.push_back({.name = manager.name,
+                       .kind = *kind,
+                       .address = manager.address,
+                       .dsn = manager.dsn,
+                       .password_file = manager.password_file});
   }
   return targets;
 }

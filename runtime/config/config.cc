@@ -175,6 +175,7 @@ class Validator {
       }
       if (!names.insert(manager.name).second) return Bad(path, "names " + manager.name + " again");
       const std::string address = Indexed("resource_managers", i, ".address");
+      if (manager.kind != "thrift") continue;
       ASSENT_RETURN_IF_ERROR(CheckReachable(address, manager.address));
       ASSENT_RETURN_IF_ERROR(CheckPlaintext(address, manager.address));
     }
@@ -296,6 +297,9 @@ Result<NodeConfig> LoadConfig(const std::string& path, ConfigFlags flags) {
   if (!config.ok()) return config;
   config->data = Resolved(path, config->data);
   config->directory_path = Resolved(path, config->directory_path);
+  for (ResourceManagerEntry& manager : config->resource_managers) {
+    if (!manager.password_file.empty()) manager.password_file = Resolved(path, manager.password_file);
+  }
   return config;
 }
 
@@ -332,8 +336,11 @@ std::string WriteToml(const NodeConfig& config) {
     out += "]\n";
   }
   for (const ResourceManagerEntry& manager : config.resource_managers) {
-    out += "\n[[resource_managers]]\nname = " + Quoted(manager.name) + "\nkind = " + Quoted(manager.kind) +
-           "\naddress = " + Quoted(ToString(manager.address)) + "\n";
+    out += "\n[[resource_managers]]\nname = " + Quoted(manager.name) + "\nkind = " + Quoted(manager.kind);
+    out += manager.kind == "thrift" ? "\naddress = " + Quoted(ToString(manager.address))
+                                    : "\ndsn = " + Quoted(manager.dsn);
+    if (!manager.password_file.empty()) out += "\npassword_file = " + Quoted(manager.password_file);
+    out += "\n";
   }
   out += "\n[limits]\nconnections_max = " + std::to_string(config.connections_max) +
          "\nreplicas_min = " + std::to_string(config.replicas_min) +

@@ -62,8 +62,10 @@ struct GroupEntry {
 };
 struct ResourceManagerEntry {
   std::string name;
-  Address address;
+  Address address{};            // of a service of one's own, kind "thrift"
   std::string kind = "thrift";  // one that rm::FindKind knows
+  std::string dsn{};            // how to connect to a database, in the words of its kind
+  std::string password_file{};  // for the database; empty: none
   bool operator==(const ResourceManagerEntry&) const = default;
 };
 

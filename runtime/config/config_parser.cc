@@ -23,7 +23,7 @@ const std::vector<std::pair<std::string, std::vector<std::string>>>& KnownKeys()
       {"directory", {"kind", "path"}},
       {"nodes[]", {"id", "address"}},
       {"groups[]", {"id", "replicas"}},
-      {"resource_managers[]", {"name", "kind", "address"}},
+      {"resource_managers[]", {"name", "kind", "address", "dsn", "password_file"}},
       {"limits", {"connections_max", "replicas_min", "disk_reserve_bytes"}},
       {"log", {"segment_bytes", "checkpoint_bytes"}},
       {"transactions", {"vote_timeout_ms", "idle_timeout_ms", "life_max_ms", "token_retention_ms"}},
@@ -72,7 +72,20 @@ class Parser {
       ResourceManagerEntry manager;
       manager.name = Text(table, where, "name");
       if (table.contains("kind")) manager.kind = Text(table, where, "kind");
-      manager.address = Address(table, where, "address");
+      // A service of one's own has an address, a database what its own client takes.
+      const bool service = manager.kind == "thrift";
+      for (const std::string_view key : {"address", "dsn", "password_file"}) {
+        if (const toml::node* node = table.get(key); node != nullptr && service != (key == "address")) {
+          Fail(node, Join(where, key) + " is not for kind \"" + manager.kind + "\": it is reached by " +
+                         (service ? "address" : "dsn"));
+        }
+      }
+      if (service) {
+        manager.address = Address(table, where, "address");
+      } else {
+        manager.dsn = Text(table, where, "dsn");
+        if (table.contains("password_file")) manager.password_file = Text(table, where, "password_file");
+      }
       config_.resource_managers.push_back(std::move(manager));
     });
     if (const toml::table* limits = Table(root, "limits", false)) {

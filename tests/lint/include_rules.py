@@ -39,6 +39,8 @@ LIBRARIES = {
     "cli11": "CLI/*",
     "json": "nlohmann/*",
     "histedit": "histedit.h",
+    "libpq": "libpq-fe.h",
+    "libmariadb": "mysql.h",
     "gtest": "gtest/* gmock/*",
 }
 # In words for the table below. "standard" is the whole standard library; "pure" what a protocol core may use.
@@ -77,7 +79,7 @@ RULES = [
     ("runtime/*", STANDARD + ["posix", "thrift library", "glog", "boost", "generated", "runtime/*", "driver/*", "backup/*",
      "thrift/*", "wal/*", "store/*", "directory/*", "common/*"],
      "a node's threads, clocks and sockets know no particular role and no service"),
-    ("rm/*", STANDARD + ["thrift library", "generated", "rm/*", "runtime/transport/*", "thrift/*", "common/*"],
+    ("rm/*", STANDARD + ["posix", "libpq", "libmariadb", "thrift library", "generated", "rm/*", "runtime/transport/*", "thrift/*", "common/*"],
      "a kind of resource manager is spoken to here, and nothing is decided"),
     ("server/*", STANDARD + ["posix", "thrift library", "glog", "boost", "generated", "server/*", "coordinator/*",
      "participant/*", "rm/*", "runtime/*", "driver/*", "thrift/*", "common/*"], "services stand on the node and its cores"),

@@ -108,7 +108,9 @@ TEST(Config, WritingRoundTrips) {
   auto config = ParseConfig(kGood, "config.toml", {});
   ASSERT_TRUE(config.ok());
   EXPECT_EQ(config->resource_managers[0].kind, "thrift") << "where none is said";
-  config->resource_managers[0].kind = "another";
+  config->resource_managers.push_back({.name = "orders", .kind = "postgresql", .dsn = "dbname=orders user='a b'"});
+  config->resource_managers.push_back(
+      {.name = "stock", .kind = "mariadb", .dsn = "host=db2", .password_file = "/secrets/stock"});
   config->data = "odd \"path\" with \\, \t and \x01\x7f, \xc3\xa9";
   const auto again = ParseConfig(WriteToml(*config), "again.toml", {});
   ASSERT_TRUE(again.ok()) << again.status().ToString();
@@ -195,6 +197,12 @@ TEST(ConfigError, NamesLineAndPartInPlainWords) {
       {With("[::1]:9090", "[::]:9090"),
        "config.toml:23: resource_managers[0].address is [::]:9090, on which one can listen, but which leads "
        "nobody anywhere; write the address at which the others reach it"},
+      {With("address = \"[::1]:9090\"", "address = \"[::1]:9090\"\ndsn = \"a\""),
+       "config.toml:24: resource_managers[0].dsn is not for kind \"thrift\": it is reached by address"},
+      {With("address = \"[::1]:9090\"", "address = \"[::1]:9090\"\nkind = \"mariadb\""),
+       "config.toml:23: resource_managers[0].address is not for kind \"mariadb\": it is reached by dsn"},
+      {With("address = \"[::1]:9090\"", "kind = \"postgresql\""),
+       "config.toml:21: resource_managers[0].dsn is missing"},
       {With("[[nodes]]", "[nodes]"), ""},
       {"", "config.toml: cluster is missing"},
   };

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <thrift/processor/TMultiplexedProcessor.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <stdexcept>
@@ -295,7 +296,44 @@ TEST_F(CoordinatorForeignCaller, DestroyedWhileACallHangs) {
 TEST(ResourceManagerKind, UnknownOneNamesThoseThereAre) {
   EXPECT_TRUE(rm::FindKind("thrift").ok());
   EXPECT_EQ(rm::FindKind("oracle").status().message(),
-            "\"oracle\" is no kind of resource manager; known: thrift");
+            "\"oracle\" is no kind of resource manager; known: thrift, postgresql, mariadb");
+}
+
+// Counts how often it was told to rest.
+class RestingManager final : public rm::ResourceManager {
+ public:
+  static inline std::atomic<int> rests = 0;
+  Status Open() override { return Status(); }
+  void Prepare(const CallForeign&, ForeignReply&) override {}
+  void Commit(const CallForeign&, ForeignReply& reply) override { reply.reached = true; }
+  void Rollback(const CallForeign&, ForeignReply&) override {}
+  void Recover(GroupId, ForeignReply&) override {}
+  void Rest() override {
+    ++rests;
+    rests.notify_all();
+  }
+  void Interrupt() override {}
+};
+
+TEST(CoordinatorForeignLanes, WithoutCallsConnectionsAreGivenUpOnceAndTakenUpAgain) {
+  const rm::Kind kind{"resting",
+                      [](const rm::Target&) -> std::unique_ptr<rm::ResourceManager> {
+                        return std::make_unique<RestingManager>();
+                      },
+                      [](const rm::Target&) { return Status(); }};
+  ForeignCallerOptions options;
+  options.connections = 1;  // of three lanes
+  options.rest_ms = 1;
+  std::atomic<int> answers = 0;
+  ForeignCaller caller(options, {ForeignTarget{"rm", &kind}}, [&](GroupId, const ForeignReply& reply) {
+    if (reply.reached) ++answers;
+    answers.notify_all();
+  });
+  for (int before = 0; before < 3; before = RestingManager::rests) RestingManager::rests.wait(before);
+  caller.Call(kGroup, {"rm", ForeignVerb::kCommit, Txn(1)});
+  answers.wait(0);
+  RestingManager::rests.wait(3);  // of the lane that had the call
+  EXPECT_EQ(RestingManager::rests, 4);
 }
 
 }  // namespace
