@@ -12,13 +12,14 @@ OutcomeUnknown, which has the token to ask with later, or another Error, after w
 
 from ._commit import CommitResult
 from .cluster import Cluster, connect
-from .errors import (Aborted, AbortReason, Error, InvalidRequest, OutcomeUnknown, TokenRefused, Unavailable,
-                     WrongCluster)
+from .errors import (Aborted, AbortReason, Error, Heuristic, HeuristicBranch, HeuristicKind, InvalidRequest,
+                     OutcomeUnknown, TokenRefused, Unavailable, UnfinishedWarning, WrongCluster)
 from .operations import (KEY_BYTES_MAX, SCAN_ROWS_MAX, VALUE_BYTES_MAX, Operation, OperationResult, Row, add, check,
                          delete, get, put, scan)
 from .tokens import Token
 from .transaction import Transaction
 
 __all__ = ["KEY_BYTES_MAX", "SCAN_ROWS_MAX", "VALUE_BYTES_MAX", "AbortReason", "Aborted", "Cluster", "CommitResult",
-           "Error", "InvalidRequest", "Operation", "OperationResult", "OutcomeUnknown", "Row", "Token", "TokenRefused",
-           "Transaction", "Unavailable", "WrongCluster", "add", "check", "connect", "delete", "get", "put", "scan"]
+           "Error", "Heuristic", "HeuristicBranch", "HeuristicKind", "InvalidRequest", "Operation", "OperationResult",
+           "OutcomeUnknown", "Row", "Token", "TokenRefused", "Transaction", "Unavailable", "UnfinishedWarning",
+           "WrongCluster", "add", "check", "connect", "delete", "get", "put", "scan"]

@@ -6,15 +6,16 @@ from __future__ import annotations
 import enum
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ._connection import Lost, NotSent
 from ._leader import Backoff, Leader
 from ._sessions import Session, Sessions
 from ._wire import ttypes
-from .errors import Aborted, AbortReason, Error, InvalidRequest, OutcomeUnknown, TokenRefused, Unavailable, WrongCluster
+from .errors import (Aborted, AbortReason, Error, HeuristicBranch, HeuristicKind, InvalidRequest, OutcomeUnknown,
+                     TokenRefused, Unavailable, WrongCluster)
 from .operations import Operation, OperationResult, results_of
 from .tokens import Token, txn_text
 
@@ -29,6 +30,8 @@ class CommitResult:
     repeated: it was found recorded, by an earlier send or because a shard was slow to answer: its results are lost.
               The effect came once.
     attempts: runs that the cluster may have begun; the last one is the one that committed.
+    unfinished: branches that could not be committed on their own connections, and why: the coordinator commits them.
+    heuristics: branches that are known to have ended otherwise, because somebody else decided.
     """
 
     txn: str
@@ -36,6 +39,8 @@ class CommitResult:
     results: tuple[OperationResult, ...] = ()
     repeated: bool = False
     attempts: int = 1
+    unfinished: Mapping[str, str] = field(default_factory=dict, hash=False)
+    heuristics: tuple[HeuristicBranch, ...] = ()
 
 
 class TokenKind(enum.Enum):
@@ -111,7 +116,7 @@ class Progress:
         if ending.outcome == _OUTCOME.COMMITTED:
             assert self.token is not None
             self.end = CommitResult(txn_text(ending.txn), self.token, results_of(ending.results, self._operations),
-                                    bool(ending.repeated), self.attempt)
+                                    bool(ending.repeated), self.attempt, heuristics=_heuristics_of(ending))
             return Next.DONE
         if ending.age is not None and (self.age is None or ending.age.begin_us < self.age.begin_us):
             self.age = ending.age
@@ -141,6 +146,12 @@ class Progress:
     def _unknown(self, detail: str, final: bool) -> OutcomeUnknown:
         assert self.token is not None
         return OutcomeUnknown(self.token, detail, final)
+
+
+def _heuristics_of(ending: ttypes.Ending) -> tuple[HeuristicBranch, ...]:
+    kinds = {kind.value: kind for kind in HeuristicKind}
+    return tuple(HeuristicBranch(one.resource_manager, kinds.get(one.kind, HeuristicKind.UNSPECIFIED),
+                                 one.evidence or "") for one in ending.heuristics or ())
 
 
 class Commit:

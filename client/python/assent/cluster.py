@@ -13,6 +13,7 @@ from ._commit import Commit, CommitResult, TokenKind
 from ._connection import NotSent
 from ._leader import Backoff, Leader
 from ._sessions import Sessions
+from ._two_phase import CommitWithBranches
 from ._wire import ttypes
 from .errors import Aborted, InvalidRequest, OutcomeUnknown, Unavailable
 from .operations import Bytes, Operation, OperationResult, Row
@@ -58,7 +59,7 @@ class Cluster:
         self._leader, self._sessions = leader, Sessions(leader)
         self._timeout, self._attempts = timeout, attempts
         self._lock = threading.Lock()
-        self._questions: dict[Token, Commit] = {}
+        self._questions: dict[Token, Commit | CommitWithBranches] = {}
 
     @property
     def id(self) -> str:
@@ -130,10 +131,14 @@ class Cluster:
 
     # ---- Interactive
 
-    def transaction(self, retry_of: Transaction | None = None) -> Transaction:
+    def transaction(self, retry_of: Transaction | None = None, *, timeout: float | None = None) -> Transaction:
         """Begins one. `retry_of`: one that was aborted; this one keeps its place in line, so that it wins at last.
-        Raises Unavailable."""
-        return begin(self, None if retry_of is None else retry_of.age)
+        `timeout`: seconds after which the coordinator rolls it back, unless its commit was decided; None: as
+        configured, which is also the most. Raises Unavailable; InvalidRequest."""
+        if timeout is not None and timeout <= 0:
+            raise InvalidRequest("timeout must be above 0 seconds")
+        age = None if retry_of is None else retry_of.age
+        return begin(self, age, None if timeout is None else max(1, int(timeout * 1000)))
 
     def run(self, body: Callable[[Transaction], T]) -> T:
         """What `body(tx)` returns, once its transaction has committed. `body` is run again, from the start, in a new
@@ -197,7 +202,7 @@ class Cluster:
     def _deadline(self) -> float:
         return time.monotonic() + self._timeout
 
-    def _ask(self, commit: Commit) -> CommitResult:
+    def _ask(self, commit: Commit | CommitWithBranches) -> CommitResult:
         try:
             return commit.ask(self._deadline())
         except OutcomeUnknown as unknown:

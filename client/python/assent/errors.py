@@ -7,14 +7,19 @@
       TokenRefused      the token was used for something else, or is too old: nothing was done
       Aborted           surely without effect, now and for ever
       OutcomeUnknown    committed or aborted: ask later, under its token
+      Heuristic         committed, but somebody else has ended a part of it otherwise
+
+    UnfinishedWarning   a warning: committed, and a database has not committed its part yet
 """
 
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._commit import CommitResult
     from .tokens import Token
 
 
@@ -86,17 +91,18 @@ class Aborted(Error):
     detail:    the cluster's words
     """
 
-    def __init__(self, reason: AbortReason, detail: str = "", txn: str = "") -> None:
+    def __init__(self, reason: AbortReason, detail: str = "", txn: str = "", retryable: bool | None = None) -> None:
         text = "aborted" + (f" {txn}" if txn else "")
         text += f": {reason}" if reason is not AbortReason.UNSPECIFIED else ""
         super().__init__(text + (f": {detail}" if detail else ""))
         self.reason = reason
         self.detail = detail
         self.txn = txn
+        self._retryable = retryable
 
     @property
     def retryable(self) -> bool:
-        return self.reason.retryable
+        return self.reason.retryable if self._retryable is None else self._retryable
 
 
 class OutcomeUnknown(Error):
@@ -104,6 +110,8 @@ class OutcomeUnknown(Error):
 
     token: names the request. `Cluster.outcome(token)` asks again, as often as it takes.
     final: asking brings nothing any more: the cluster has forgotten the token, or has it for another request.
+
+    Branches at databases are left prepared: nobody may end them before the outcome is known. The cluster does.
     """
 
     def __init__(self, token: Token, detail: str = "", final: bool = False) -> None:
@@ -113,3 +121,41 @@ class OutcomeUnknown(Error):
         self.token = token
         self.detail = detail
         self.final = final
+
+
+class HeuristicKind(enum.Enum):
+    """With XA's numbers, as in thrift/assent.thrift."""
+
+    UNSPECIFIED = 0
+    MIX = 5  # parts of it were committed, parts rolled back
+    ROLLED_BACK = 6
+    COMMITTED = 7
+    HAZARD = 8  # it may have gone another way; nobody can tell
+
+    def __str__(self) -> str:
+        return self.name.lower().replace("_", " ")
+
+
+@dataclass(frozen=True)
+class HeuristicBranch:
+    """A branch that did not end as its transaction did, because somebody else decided: a person, or a job that clears
+    away prepared transactions."""
+
+    resource_manager: str
+    kind: HeuristicKind
+    evidence: str  # for people
+
+
+class Heuristic(Error):
+    """The transaction is committed, but not everywhere: `result.heuristics` says where not. Running it again would do
+    the rest twice: see `assent txn list --state heuristic`, and mend the data."""
+
+    def __init__(self, result: CommitResult) -> None:
+        parts = "; ".join(f"{one.resource_manager}: {one.kind}, {one.evidence}" for one in result.heuristics)
+        super().__init__(f"committed {result.txn}, but not as a whole: {parts}. Do not run it again; mend the data")
+        self.result = result
+
+
+class UnfinishedWarning(UserWarning):
+    """The transaction is committed, and a branch of it could not be committed on its own connection: the coordinator
+    does. Until then what it changed is not seen, and stays locked. `CommitResult.unfinished` says which, and why."""
