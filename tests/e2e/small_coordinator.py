@@ -3,6 +3,8 @@ log, and never more than one node. It decides as the real one does, keeps outcom
 writes down what it was told. It does not end branches itself: what a test finds prepared was left so."""
 
 import base64
+import contextlib
+import socket
 import threading
 import time
 
@@ -11,11 +13,10 @@ from assent_wire.ttypes import (AbortReason, Age, BeginReply, CommitReply, Decis
                                 FinishedReply, KeepAliveReply, Leader, OpenSessionReply, OperationKind,
                                 OperationResult, Outcome, Refusal, RefusalCode, ResultRow, RollbackReply, TxnId, Vote,
                                 WhereIsReply, WorkReply, Xid)
-from thrift.protocol.TBinaryProtocol import TBinaryProtocolFactory
-from thrift.server.TServer import TThreadedServer
+from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.TMultiplexedProcessor import TMultiplexedProcessor
-from thrift.transport.TSocket import TServerSocket
-from thrift.transport.TTransport import TFramedTransportFactory, TTransportException
+from thrift.transport.TSocket import TSocket
+from thrift.transport.TTransport import TFramedTransport, TTransportException
 
 GROUP, EPOCH, FORMAT = 65537, 7, 1095978580
 CLUSTER = "0f9d2c33-5c1f-4a57-9c64-1f4c0f6f3b7e"
@@ -39,26 +40,30 @@ class SmallCoordinator:
         self.refuse_next = None  # an AbortReason, for the next commit
         self.before_decision = lambda: None  # run while a commit waits for its answer
         self._txns, self._outcomes, self._clients, self._lock = {}, {}, 0, threading.RLock()
-        processor = TMultiplexedProcessor()
-        processor.registerProcessor("TransactionManager", TransactionManager.Processor(self))
-        self._socket = TServerSocket("127.0.0.1", 0)
-        self._socket.listen()
-        self.address = f"127.0.0.1:{self._socket.handle.getsockname()[1]}"
-        self._socket.listen = lambda: None  # it does already: the port is known before anybody is served
-        server = TThreadedServer(processor, self._socket, TFramedTransportFactory(), TBinaryProtocolFactory(),
-                                 daemon=True)
-        threading.Thread(target=self._serve, args=(server,), daemon=True).start()
+        self._processor = TMultiplexedProcessor()
+        self._processor.registerProcessor("TransactionManager", TransactionManager.Processor(self))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
 
-    def _serve(self, server):
-        while self._socket.handle is not None:
-            try:
-                server.serve()
-            except Exception:  # noqa: BLE001: the listener was closed
-                return
+    def _accept(self):
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        transport = TSocket()
+        transport.setHandle(connection)
+        protocol = TBinaryProtocol(TFramedTransport(transport))
+        with contextlib.suppress(TTransportException), contextlib.closing(transport):
+            while True:
+                self._processor.process(protocol, protocol)
 
     def close(self):
-        handle, self._socket.handle = self._socket.handle, None
-        handle.close()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # which ends the wait of the thread that accepts
+        self._listener.close()
 
     def calls(self, *kinds):
         """What it was told of these kinds, in order."""

@@ -49,11 +49,17 @@ class Host:
     def after_end(self, committed: bool) -> None:
         """The driver's connection is idle again, or lost."""
 
+    def leave(self, is_held: bool) -> bool:
+        """The branch stays prepared, its outcome unknown; `is_held`: by the driver's connection, which can do nothing
+        else, and which nobody else can end it before it closes. Whether it is let go of, for the coordinator to end."""
+        return False
+
 
 class Branch:
     """One thread at a time, which need not be the one that made the connection. A subclass has the rest."""
 
     kind = ""  # of the resource manager, as the cluster's configuration has it
+    is_held = False  # once prepared, by its connection (Host.leave)
 
     def __init__(self, name: str, host: Host) -> None:
         self.name, self.host, self.connection = name, host, host.connection
@@ -121,6 +127,18 @@ class Branch:
             self.host.after_end(committed)
         except Exception as error:  # the branch has ended, whatever the framework thinks of it
             self.trouble = self.trouble or f"afterwards: {text_of(error)}"
+
+    def leave(self) -> None:
+        """The outcome of a prepared one is unknown. Never raises."""
+        if self.state is State.PREPARED:
+            try:
+                left = self.host.leave(self.is_held)
+            except Exception:
+                left = True
+            if left:
+                self.state = State.LEFT
+                self.trouble = "its connection was given back while the outcome was unknown"
+                self._release()
 
     def to_wire(self) -> ttypes.ForeignWork:
         return ttypes.ForeignWork(resource_manager=self.name, payload=b"", voted=self.vote, branch=self.number,

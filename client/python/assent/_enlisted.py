@@ -57,6 +57,11 @@ class Enlisted:
                 tell(branch)
         return self._end(commit, True)
 
+    def leave(self) -> None:
+        """As they are: the outcome is unknown."""
+        for branch in self._in_order():
+            branch.leave()
+
     def roll_back(self) -> None:
         self._end(Branch.roll_back, False)
 

@@ -56,6 +56,7 @@ def _is_to_savepoint(sql: Any) -> bool:
 
 class MariaDbBranch(Branch):
     kind = "mariadb"
+    is_held = True
 
     def __init__(self, name: str, host: Host, is_pymysql: bool) -> None:
         super().__init__(name, host)

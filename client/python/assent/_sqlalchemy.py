@@ -32,6 +32,22 @@ class ConnectionHost(Host):
         if self._began is not None and self._began.is_active:
             self._finish(self._began, committed)
 
+    def leave(self, is_held: bool) -> bool:
+        # SQLAlchemy rolls back what it takes back. MariaDB refuses that for a prepared branch, and the error would
+        # hide that the outcome is unknown; to PostgreSQL's connection it is nothing, but the next user has it then.
+        self._let_commit()
+        if is_held:
+            self._discard()
+        self._finish(self._owner(), False)
+        return True
+
+    def _discard(self) -> None:
+        self._connection.invalidate()
+
+    def _owner(self) -> Any:
+        """Of SQLAlchemy's transaction."""
+        return self._began if self._began is not None else self._connection.get_transaction()
+
     def _let_commit(self) -> None:
         from sqlalchemy import event
         if self._listening:
@@ -71,6 +87,12 @@ class SessionHost(ConnectionHost):
     def after_end(self, committed: bool) -> None:
         self._let_commit()
         self._finish(self._session, committed)
+
+    def _discard(self) -> None:
+        self._session.invalidate()
+
+    def _owner(self) -> Any:
+        return self._session
 
 
 def host_of(name: str, given: Any) -> Host | None:

@@ -46,6 +46,7 @@ class CommitWithBranches:
             result = self._commit.ask(deadline)
         except OutcomeUnknown as unknown:
             prepared = self._enlisted.prepared()
+            self._enlisted.leave()
             if not prepared:
                 raise
             detail = f"{unknown.detail}; " if unknown.detail else ""
@@ -58,6 +59,9 @@ class CommitWithBranches:
             for branch in self._enlisted.rolled_back():
                 self._tell(branch, ttypes.Decision.ABORT)
             return error
+        except BaseException:  # an interrupt
+            self._enlisted.leave()
+            raise
         unfinished = self._enlisted.commit(lambda branch: self._tell(branch, ttypes.Decision.COMMIT))
         for name, why in unfinished.items():
             warnings.warn(f"committed {result.txn}; the coordinator still has to commit {name}: {why}",
