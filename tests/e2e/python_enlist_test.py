@@ -225,6 +225,32 @@ class PostgreSqlSays(EnlistTest):
             self.assertEqual((self.rows("postgresql"), self.prepared()), ([], []))
             self.usable(work)
 
+    def test_no_slot_for_prepared_transactions_is_left(self):
+        with psycopg2.connect(servers["postgresql"].dsn()) as connection:
+            connection.autocommit = True
+            for i in range(servers["postgresql"].settings["max_prepared_transactions"]):
+                for statement in ("BEGIN", f"PREPARE TRANSACTION '{i}'"):
+                    connection.cursor().execute(statement)
+        connection.close()
+        work = self.connect("psycopg")
+        with self.assertRaises(assent.Aborted) as caught, self.client.transaction() as tx:
+            tx.enlist("orders", work.raw)
+            work.insert(1)
+        self.assertEqual((caught.exception.reason, caught.exception.retryable), (AbortReason.OVERLOADED, True))
+        self.usable(work)
+
+    @each_driver("postgresql")
+    def test_a_lock_is_waited_for_so_long_at_most(self, work):
+        servers["postgresql"].sql("INSERT INTO accounts VALUES (1, 1)", database="app")
+        holder = self.connect("psycopg2")
+        holder.execute("UPDATE accounts SET amount = 2")
+        with self.assertRaisesRegex(Exception, "lock timeout"), self.client.transaction() as tx:
+            tx.enlist("orders", work.raw, lock_timeout=0.2)
+            work.execute("UPDATE accounts SET amount = 3")
+        self.assertFalse(tx.open)
+        holder.close()
+        self.usable(work)
+
     def test_a_serialization_failure_is_retryable(self):
         servers["postgresql"].sql("INSERT INTO accounts VALUES (1, 1), (2, 2)", database="app")
         one, other = self.connect("psycopg2"), self.connect("psycopg")

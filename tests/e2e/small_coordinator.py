@@ -24,7 +24,8 @@ CLUSTER = "0f9d2c33-5c1f-4a57-9c64-1f4c0f6f3b7e"
 
 class _Txn:
     def __init__(self, number, life_ms):
-        self.id, self.key, self.age = TxnId(GROUP, EPOCH, number), 1000 + number, Age(number, TxnId(GROUP, EPOCH, number))
+        self.id, self.key = TxnId(GROUP, EPOCH, number), 1000 + number
+        self.age = Age(number, self.id)
         self.writes, self.enlisted, self.reported = {}, [], {}
         self.heard, self.dies = time.monotonic(), time.monotonic() + life_ms / 1000
         self.decision = self.ending = None

@@ -66,7 +66,7 @@ class Branch:
         self.identity: tuple[object, ...] = ()  # of the database, after `check`
         self.state = State.NEW
         self.number = 0
-        self.xid: ttypes.Xid | None = None
+        self.xid: Any = None  # ttypes.Xid, from `start` on
         self.vote: int | None = None
         self.holder: str | None = None
         self.evidence: str | None = None

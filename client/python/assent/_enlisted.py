@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -79,7 +80,7 @@ class Enlisted:
     def _end(self, action: Callable[[Branch], None], committed: bool) -> dict[str, str]:
         """In threads, which an interrupt of the application does not reach: no driver cancels a statement there."""
         branches = self._in_order()
-        running = _run([lambda branch=branch: action(branch) for branch in branches], END_S)
+        running = _run([functools.partial(action, branch) for branch in branches], END_S)
         problems = {}
         for branch, is_running in zip(branches, running):
             if is_running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 from typing import Any
@@ -135,7 +136,6 @@ class MariaDbBranch(Branch):
             pass
 
     def _xid(self) -> str:
-        assert self.xid is not None
         return f"X'{self.xid.gtrid.hex()}',X'{self.xid.bqual.hex()}',{self.xid.format_id}"
 
     def _execute(self, sql: str) -> None:
@@ -154,8 +154,6 @@ class MariaDbBranch(Branch):
             cursor.close()
 
     def _cursor(self) -> Any:
-        if self._is_pymysql:
-            from pymysql.cursors import Cursor
-        else:
-            from MySQLdb.cursors import Cursor
-        return self.connection.cursor(Cursor)
+        # Whatever class the connection makes its cursors of: rows are tuples here, and fetched at once.
+        module = importlib.import_module("pymysql.cursors" if self._is_pymysql else "MySQLdb.cursors")
+        return self.connection.cursor(module.Cursor)

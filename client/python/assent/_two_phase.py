@@ -13,9 +13,9 @@ from ._enlisted import Enlisted
 from ._wire import ttypes
 from .errors import Aborted, Error, Heuristic, OutcomeUnknown, UnfinishedWarning
 
-_LEFT = ("the branches of {names} stay prepared, with their locks: the cluster ends them as it was decided, or commit() of "
-         "this transaction does, called again. Do not end them by hand. A connection to MariaDB holds its branch: close "
-         "it, unless you ask again")
+_LEFT = ("the branches of {names} stay prepared, with their locks: the cluster ends them as it was decided, or commit() "
+         "of this transaction does, called again. Do not end them by hand. A connection to MariaDB holds its branch: "
+         "close it, unless you ask again")
 
 
 class CommitWithBranches:

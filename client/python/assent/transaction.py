@@ -56,7 +56,8 @@ class Transaction:
         self.age: ttypes.Age = begun.age  # its place in line; opaque
         self._idle_ms = begun.idle_ms or 10_000
         self._process, self._using = os.getpid(), threading.RLock()
-        self._enlisted, self._keep_alive = Enlisted(self.id), None
+        self._enlisted = Enlisted(self.id)
+        self._keep_alive: KeepAlive | None = None  # from the first that is enlisted on
         self._shards: list[int] = []
         self._pending: list[Operation] = []
         self._pending_bytes = 0
@@ -194,8 +195,8 @@ class Transaction:
             raise InvalidRequest(f"transaction {self.id} was begun by another process: after a fork, connect again and "
                                  "begin another")
         if not self._using.acquire(blocking=False):
-            raise InvalidRequest(f"transaction {self.id} is used by another thread at this moment: a transaction is for "
-                                 "one thread at a time")
+            raise InvalidRequest(f"transaction {self.id} is used by another thread at this moment: it is for one thread "
+                                 "at a time")
         try:
             yield
         finally:
