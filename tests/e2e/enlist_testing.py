@@ -214,10 +214,11 @@ class EnlistTest(unittest.TestCase):
     def end_as_coordinator(self, txn, commit):
         """As a coordinator does where the application did not, by the ids that it gave."""
         word, xids = "COMMIT" if commit else "ROLLBACK", self.coordinator.xids(txn)
-        if xids["orders"].text in servers["postgresql"].prepared():
-            servers["postgresql"].sql(f"{word} PREPARED '{xids['orders'].text}'", database="app")
-        xid = xids["billing"]
-        if (xid.gtrid, xid.bqual) in servers["mariadb"].prepared():
+        xid = xids.get("orders")
+        if xid is not None and xid.text in servers["postgresql"].prepared():
+            servers["postgresql"].sql(f"{word} PREPARED '{xid.text}'", database="app")
+        xid = xids.get("billing")
+        if xid is not None and (xid.gtrid, xid.bqual) in servers["mariadb"].prepared():
             def ended():
                 try:
                     servers["mariadb"].sql(f"XA {word} '{xid.gtrid.decode()}','{xid.bqual.decode()}',{xid.format_id}")

@@ -39,6 +39,7 @@ class SmallCoordinator:
         self.values, self.versions, self.told, self.heuristics = {}, {}, [], []
         self.lost_commits = []  # for each of the next: "request", which is not heard, or "reply"; None: neither
         self.refuse_next = None  # an AbortReason, for the next commit
+        self.overloaded = set()  # names of resource managers
         self.before_decision = lambda: None  # run while a commit waits for its answer
         self._txns, self._outcomes, self._clients, self._lock = {}, {}, 0, threading.RLock()
         self._processor = TMultiplexedProcessor()
@@ -102,6 +103,9 @@ class SmallCoordinator:
             name = request.resource_manager
             if name not in self.resource_managers:
                 reply.refusal = Refusal(RefusalCode.INVALID, f"no resource manager is called {name}")
+                return reply
+            if name in self.overloaded:
+                reply.refusal = Refusal(RefusalCode.OVERLOADED, f"{name} has too many branches that are not ended")
                 return reply
             known = next((one for one in txn.enlisted if one.resource_manager == name), None)
             if known is None:

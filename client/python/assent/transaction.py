@@ -280,7 +280,7 @@ class Transaction:
                     self._on_ending(reply.ending)
                 if reply.refusal is None:
                     return reply
-                self._on_refusal(reply.refusal)
+                self._on_refusal(reply.refusal, method)
                 why = reply.refusal.detail
             if time.monotonic() >= deadline:
                 self._abandon(self._lost(why))
@@ -296,7 +296,7 @@ class Transaction:
             self._end(Aborted(AbortReason.of(ending.reason), ending.detail or "", self.id))
         self._raise_if_ended()
 
-    def _on_refusal(self, refusal: ttypes.Refusal) -> None:
+    def _on_refusal(self, refusal: ttypes.Refusal, method: str) -> None:
         """Returns where the same may be sent again."""
         if refusal.code == _REFUSAL.NO_SUCH_TXN:
             self._end(Aborted(AbortReason.EXPIRED, refusal.detail or "", self.id))
@@ -304,6 +304,8 @@ class Transaction:
             self._abandon(InvalidRequest(refusal.detail))
         elif refusal.code in (_REFUSAL.TOKEN_EXPIRED, _REFUSAL.TOKEN_MISMATCH):
             self._abandon(TokenRefused(refusal.detail))
+        elif refusal.code == _REFUSAL.OVERLOADED and method == "enlist":  # for as long as that database is away, perhaps
+            self._abandon(Aborted(AbortReason.OVERLOADED, refusal.detail or "", self.id))
         self._raise_if_ended()
 
     def _lost(self, why: str | None) -> Aborted:
