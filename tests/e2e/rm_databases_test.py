@@ -25,7 +25,7 @@ class RmDatabases(unittest.TestCase):
             server.sql("CREATE TABLE rows (id bigint)", database=name, user="app")
         standby = standby_of(server)
         self.addCleanup(standby.close)
-        self.assertEqual(run_checks("rm_postgresql_checks", {
+        self.assertEqual(run_checks("rm_postgresql_test", {
             "DSN": server.dsn(user="assent_rec"), "APP": server.dsn(), "SUPER": server.dsn(user="postgres"),
             "OTHER": server.dsn(database="other"), "STRANGER": server.dsn(user="stranger"),
             "STANDBY": standby.dsn(user="assent_rec"), "STANDBY_SUPER": standby.dsn(user="postgres")}), 0)
@@ -35,7 +35,7 @@ class RmDatabases(unittest.TestCase):
         self.addCleanup(server.close)
         server.sql("CREATE TABLE app.rows_ (id bigint) ENGINE=InnoDB", "CREATE USER assent_rec", "CREATE USER weak",
                    "GRANT CONNECTION ADMIN ON *.* TO assent_rec")
-        self.assertEqual(run_checks("rm_mariadb_checks", {"SOCKET": server.socket}), 0)
+        self.assertEqual(run_checks("rm_mariadb_test", {"SOCKET": server.socket}), 0)
 
 
 if __name__ == "__main__":

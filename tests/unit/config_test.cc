@@ -108,7 +108,8 @@ TEST(Config, WritingRoundTrips) {
   auto config = ParseConfig(kGood, "config.toml", {});
   ASSERT_TRUE(config.ok());
   EXPECT_EQ(config->resource_managers[0].kind, "thrift") << "where none is said";
-  config->resource_managers.push_back({.name = "orders", .kind = "postgresql", .dsn = "dbname=orders user='a b'"});
+  config->resource_managers.push_back(
+      {.name = "orders", .kind = "postgresql", .dsn = "dbname=orders user='a b'"});
   config->resource_managers.push_back(
       {.name = "stock", .kind = "mariadb", .dsn = "host=db2", .password_file = "/secrets/stock"});
   config->data = "odd \"path\" with \\, \t and \x01\x7f, \xc3\xa9";

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "rm/postgresql.h"
-#include "rm_checks.h"
+#include "rm_testing.h"
 
 namespace assent::rm {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "rm/mariadb.h"
-#include "rm_checks.h"
+#include "rm_testing.h"
 
 namespace assent::rm {
 namespace {
