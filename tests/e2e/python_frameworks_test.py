@@ -1,6 +1,7 @@
-"""docs/PYTHON.md as it stands there: its installation, its example, its recipes for Django and FastAPI. Real databases;
-small_coordinator.py decides."""
+"""docs/PYTHON.md as it stands there: its installation, its example, its recipes for Django and FastAPI; and README's
+transaction with a database. Real databases; small_coordinator.py decides."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from enlist_testing import DEADLINE, PACKAGE, ROOT, EnlistTest, servers, start_s
 
 import django.conf
 import fastapi
+import psycopg2
 import sqlalchemy
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
@@ -74,6 +76,18 @@ class ThePage(PageTest):
             self.assertEqual(done.returncode, 0, command + done.stdout + done.stderr)
         self.assertEqual(done.stdout, "[(1, 'a chair'), (3, 'a lamp')]\n")
         self.assertEqual((self.ids(), self.coordinator.values), ([[1, 3], [1, 3]], {b"orders/count": b"2"}))
+
+
+class Readme(PageTest):
+    def test_its_transaction_with_a_database(self):
+        with open(os.path.join(ROOT, "README.md")) as page:
+            example, = re.findall(r"(?ms)^```python\n# given: cluster, connection\n(.*?)^```$", page.read())
+        servers["postgresql"].sql("INSERT INTO accounts VALUES (1, 100)", database="app")
+        self.addCleanup(servers["postgresql"].sql, "TRUNCATE accounts", database="app")
+        with contextlib.closing(psycopg2.connect(servers["postgresql"].dsn())) as connection:
+            exec(example, {"cluster": self.client, "connection": connection})
+        self.assertEqual(servers["postgresql"].sql("SELECT amount FROM accounts", database="app"), [(90,)])
+        self.assertEqual(self.coordinator.values, {b"accounts/bob": b"10"})
 
 
 class Django(PageTest):
