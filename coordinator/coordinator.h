@@ -224,6 +224,7 @@ class CoordinatorCore final : public RoleCore {
   void OnForeignVote(Transaction& txn, Branch& branch, const ForeignReply& reply);
   void OnRecovered(const ForeignReply& reply);
   void CallForeignFor(Transaction& txn, Branch& branch);
+  static bool IsSettled(const Transaction& txn, const Branch& branch, const ForeignReply& reply);
   void ReportSilence(Manager& manager, const ForeignReply& reply);
   bool ReportContradiction(Manager& manager, const std::string& name, const std::string& what);
   void RememberAcknowledged(const std::string& name, const TxnId& txn);

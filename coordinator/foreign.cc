@@ -38,6 +38,8 @@ void CoordinatorCore::CallForeignFor(Transaction& txn, Branch& branch) {
     call.payload = branch.payload;
   } else if (txn.state == TxnState::kPhaseTwo) {
     call.verb = ForeignVerb::kCommit;
+    branch.may_have_committed = branch.may_have_committed || branch.is_called;
+    branch.is_called = true;
   } else {
     ASSENT_CHECK(txn.state == TxnState::kAborting, txn.state);
   }
@@ -53,12 +55,10 @@ void CoordinatorCore::CallForeignFor(Transaction& txn, Branch& branch) {
 void CoordinatorCore::OnForeignReply(const ForeignReply& reply) {
   const bool prepare = reply.verb == ForeignVerb::kPrepare;
   const bool recover = reply.verb == ForeignVerb::kRecover;
-  // F6: what is not there is rolled back.
-  const bool settled = reply.answer == ForeignAnswer::kDone ||
-                       (reply.verb == ForeignVerb::kRollback && reply.answer == ForeignAnswer::kAbsent);
-  const bool as_asked = reply.reached && (prepare || recover || settled);
+  const bool usable = reply.reached && (prepare || recover || reply.answer == ForeignAnswer::kDone ||
+                                        reply.answer == ForeignAnswer::kAbsent);
   Manager& manager = managers_[reply.resource_manager];
-  manager.trouble = as_asked ? "" : reply.detail;
+  manager.trouble = usable ? "" : reply.detail;
   if (!reply.reached) ReportSilence(manager, reply);
   if (recover) return OnRecovered(reply);
 
@@ -81,16 +81,32 @@ void CoordinatorCore::OnForeignReply(const ForeignReply& reply) {
                                                               : TxnState::kAborting;
   if (txn->state != asked) return;
   if (prepare) return OnForeignVote(*txn, *branch, reply);
-  if (as_asked) return Acknowledge(*txn, *branch);
+  branch->is_called = false;
+  branch->may_have_committed = branch->may_have_committed || (!reply.reached && !reply.unsent);
+  if (IsSettled(*txn, *branch, reply)) {
+    stats_.assumed_commits += txn->state == TxnState::kPhaseTwo && reply.answer == ForeignAnswer::kAbsent;
+    return Acknowledge(*txn, *branch);
+  }
   branch->trouble = reply.detail;
-  // G7: each once, at the pace of reports.
-  if (reply.reached && !branch->reported) {
+  // G7: each once, at the pace of reports. One that is busy will be done.
+  if (reply.reached && reply.answer != ForeignAnswer::kBusy && !branch->reported) {
     branch->reported =
         ReportContradiction(manager, reply.resource_manager,
                             WhatIsMissing(reply) + ": " + reply.detail +
                                 ". It is asked again; see `assent txn show " + ToString(txn->id) + "`");
   }
   resends_.ScheduleAfter(branch->participant, txn->id, now_.mono_us, branch->resends);
+}
+
+// F6: the branch ended as was decided. One that is not there was rolled back, or never was; told to commit,
+// it has committed if anybody may have told it so before: the application, an earlier process, or a call of
+// ours without an answer.
+bool CoordinatorCore::IsSettled(const Transaction& txn, const Branch& branch, const ForeignReply& reply) {
+  if (!reply.reached) return false;
+  if (reply.answer != ForeignAnswer::kAbsent) return reply.answer == ForeignAnswer::kDone;
+  const bool from_the_log = txn.begun_us == 0;
+  return txn.state == TxnState::kAborting || branch.by_application || from_the_log ||
+         branch.may_have_committed;
 }
 
 void CoordinatorCore::OnForeignVote(Transaction& txn, Branch& branch, const ForeignReply& reply) {

@@ -46,6 +46,7 @@ struct CoordinatorStats {
   uint64_t resends = 0;
   uint64_t presumed_aborts = 0;  // inquiries answered by presumption (C3)
   uint64_t overloaded = 0;       // refusals for a bound (G8)
+  uint64_t assumed_commits = 0;  // branches that were absent, and may have been committed before (F6)
 };
 
 std::string_view ToString(TxnState state);

@@ -56,6 +56,7 @@ void CoordinatorCore::Ask(Transaction& txn, Branch& branch) {
   branch.resends = 0;
   branch.asked_us = now_.mono_us;
   branch.trouble.clear();
+  branch.is_called = false;
   if (IsLeftToApplication(txn, branch)) {  // F4
     resends_.ScheduleAt(branch.participant, txn.id, now_.mono_us + config_.times.finish_after_us);
     return;

@@ -73,9 +73,11 @@ struct Branch {
   uint32_t resends = 0;
   uint64_t asked_us = 0;  // mono: since when the answer is awaited
   // For a resource manager, in what it is asked for now:
-  std::string trouble;             // what came last instead of the answer
-  bool may_have_prepared = false;  // some prepare may have reached it
-  bool reported = false;           // that it says it cannot do what was decided
+  std::string trouble;              // what came last instead of the answer
+  bool may_have_prepared = false;   // some prepare may have reached it
+  bool is_called = false;           // a commit is out, without any answer so far
+  bool may_have_committed = false;  // F6: some commit may have reached it
+  bool reported = false;            // that it says it cannot do what was decided
 };
 
 struct Transaction {

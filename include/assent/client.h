@@ -156,6 +156,7 @@ class ASSENT_API Transaction {
 
   // The resource manager may hold a branch of this transaction from now on. Commit then has to bring its
   // vote; where that is missing, the transaction is aborted. Asked again, it gives the same.
+  // kInvalid (not configured, too many): the transaction goes on as it was.
   Result<EnlistedBranch> Enlist(const std::string& resource_manager);
   // For Commit to bring; nothing is sent. kYes: the branch is prepared, durably, under its xid. kReadOnly: it
   // has ended, and changed nothing. kNo: Commit will be kAborted. `holder`, `evidence`: assent/operations.h.

@@ -95,6 +95,18 @@ int64_t Coordinator::epoch() const {
   std::lock_guard lock(mutex_);
   return epoch_;
 }
+int Coordinator::kept_alive() const {
+  std::lock_guard lock(mutex_);
+  return kept_alive_;
+}
+wire::CommitRequest Coordinator::last_commit() const {
+  std::lock_guard lock(mutex_);
+  return last_commit_;
+}
+std::vector<wire::FinishedRequest> Coordinator::finishes() const {
+  std::lock_guard lock(mutex_);
+  return finishes_;
+}
 int Coordinator::begun() const {
   std::lock_guard lock(mutex_);
   return begun_;
@@ -343,6 +355,7 @@ void Coordinator::work(wire::WorkReply& out, const wire::WorkRequest& request) {
 void Coordinator::commit(wire::CommitReply& out, const wire::CommitRequest& request) {
   {
     std::lock_guard lock(mutex_);
+    last_commit_ = request;
     const bool known = tokens_.count({request.tag.token.client, request.tag.token.seq}) != 0;
     if (request.key != KeyOf(request.txn) || (open_.erase(request.txn.seq) == 0 && !known)) {
       out.__set_token(request.tag.token);
@@ -359,6 +372,38 @@ void Coordinator::rollback(wire::RollbackReply& out, const wire::RollbackRequest
   ++rolled_back_;
   if (request.key != KeyOf(request.txn) || open_.erase(request.txn.seq) == 0)
     out.__set_refusal(Refuse(wire::RefusalCode::NO_SUCH_TXN));
+}
+
+void Coordinator::enlist(wire::EnlistReply& out, const wire::EnlistRequest& request) {
+  std::lock_guard lock(mutex_);
+  const Fault fault = next_fault_ ? next_fault_() : Fault::kNone;
+  out.txn = request.txn;
+  if (fault == Fault::kLostReply) Lose();
+  if (fault == Fault::kInvalid) return out.__set_refusal(Refuse(wire::RefusalCode::INVALID));
+  if (request.key != KeyOf(request.txn) || open_.count(request.txn.seq) == 0)
+    return out.__set_refusal(Refuse(wire::RefusalCode::NO_SUCH_TXN));
+  wire::Enlisted enlisted;
+  enlisted.resource_manager = request.resource_manager;
+  enlisted.branch = 1;
+  enlisted.xid.format_id = 1'095'978'580;
+  enlisted.xid.gtrid = "fake";
+  enlisted.xid.bqual = request.resource_manager + ".1";
+  enlisted.kind = "postgresql";
+  out.__set_enlisted(enlisted);
+}
+
+void Coordinator::keep_alive(wire::KeepAliveReply& out, const wire::KeepAliveRequest& request) {
+  std::lock_guard lock(mutex_);
+  out.txn = request.txn;
+  if (request.key != KeyOf(request.txn) || open_.count(request.txn.seq) == 0)
+    return out.__set_refusal(Refuse(wire::RefusalCode::NO_SUCH_TXN));
+  ++kept_alive_;
+}
+
+void Coordinator::finished(wire::FinishedReply& out, const wire::FinishedRequest& request) {
+  std::lock_guard lock(mutex_);
+  out.txn = request.txn;
+  finishes_.push_back(request);
 }
 
 ClientOptions Quick() {

@@ -47,7 +47,7 @@ class Coordinator final : public wire::TransactionManagerIf {
   void Release();       // lets hanging handlers go
   void Stop();
 
-  // The fault of the next request of a kind that can fail: execute, commit, work.
+  // The fault of the next request of a kind that can fail: execute, commit, work, enlist.
   void SetFaults(std::function<Fault()> next_fault);
 
   // Before the first connection only:
@@ -74,6 +74,9 @@ class Coordinator final : public wire::TransactionManagerIf {
   std::vector<wire::Operation> last_work() const;
   int64_t epoch() const;
   int begun() const;
+  int kept_alive() const;
+  wire::CommitRequest last_commit() const;
+  std::vector<wire::FinishedRequest> finishes() const;
   int rolled_back() const;
 
   void where_is(wire::WhereIsReply& out, const wire::WhereIsRequest& request) override;
@@ -83,6 +86,9 @@ class Coordinator final : public wire::TransactionManagerIf {
   void work(wire::WorkReply& out, const wire::WorkRequest& request) override;
   void commit(wire::CommitReply& out, const wire::CommitRequest& request) override;
   void rollback(wire::RollbackReply& out, const wire::RollbackRequest& request) override;
+  void enlist(wire::EnlistReply& out, const wire::EnlistRequest& request) override;
+  void keep_alive(wire::KeepAliveReply& out, const wire::KeepAliveRequest& request) override;
+  void finished(wire::FinishedReply& out, const wire::FinishedRequest& request) override;
 
  private:
   using TokenKey = std::pair<int64_t, int64_t>;
@@ -114,7 +120,9 @@ class Coordinator final : public wire::TransactionManagerIf {
   std::map<int64_t, int64_t> floors_;
   std::set<int64_t> open_;
   std::vector<wire::CommitTag> stalled_;
-  int executes_ = 0, asked_ = 0, begun_ = 0, rolled_back_ = 0;
+  int executes_ = 0, asked_ = 0, begun_ = 0, rolled_back_ = 0, kept_alive_ = 0;
+  wire::CommitRequest last_commit_;
+  std::vector<wire::FinishedRequest> finishes_;
   wire::ExecuteRequest last_execute_;
   std::vector<wire::Operation> last_work_;
   std::unique_ptr<Server> server_;

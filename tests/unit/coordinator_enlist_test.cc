@@ -272,6 +272,18 @@ TEST(CoordinatorEnlist, CommitIsLeftToTheApplicationForAWhile) {  // F4
   EXPECT_EQ(calls[0].evidence, "pg 1 2 3");
 }
 
+TEST(CoordinatorEnlist, BranchThatIsGoneWasCommittedByTheApplication) {  // F6
+  Harness h;
+  const TxnId txn = Committed(h);
+  h.Pass(600 * kMs);
+  ForeignReply absent = ForeignDone("bank", ForeignVerb::kCommit, txn);
+  absent.answer = ForeignAnswer::kAbsent;
+  h.Step(absent);
+  h.AckFrom(kS1, txn, Decision::kCommit);
+  EXPECT_EQ(h.Appended<Ended>().size(), 1u);
+  EXPECT_EQ(h.core->stats().assumed_commits, 1u);
+}
+
 TEST(CoordinatorEnlist, WhatTheApplicationHasFinishedIsNotCalled) {  // F4
   Harness h;
   const TxnId txn = Committed(h);

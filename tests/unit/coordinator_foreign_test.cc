@@ -1,6 +1,8 @@
 // Foreign resource managers: votes, decisions, and P - A - T.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "coordinator_testing.h"
 
 namespace assent::coordinator {
@@ -224,6 +226,59 @@ TEST(CoordinatorForeign, CommitIsRepeatedUntilDone) {  // C7
   EXPECT_TRUE(h.Appended<Ended>().empty());
   h.Step(ForeignDone("bank", ForeignVerb::kCommit, txn));
   EXPECT_EQ(h.Appended<Ended>().size(), 1u);
+}
+
+ForeignReply Answered(ForeignAnswer answer, TxnId txn) {
+  ForeignReply reply = ForeignDone("bank", ForeignVerb::kCommit, txn);
+  reply.answer = answer;
+  reply.detail = "no such branch";
+  return reply;
+}
+
+TEST(CoordinatorForeign, AbsentIsTakenForCommittedOnlyIfSomebodyMayHaveTried) {  // F6
+  Harness h;
+  const auto is_owed = [&](TxnId txn) {
+    const auto info = h.core->FindTransaction(txn);
+    return info && std::any_of(info->branches.begin(), info->branches.end(), [](const BranchInfo& branch) {
+             return !branch.participant.foreign.empty() && branch.state == BranchState::kAsked;
+           });
+  };
+  const TxnId nobody = CommittedWithBank(h, 1);
+  h.Step(Answered(ForeignAnswer::kAbsent, nobody));  // our first call
+  EXPECT_TRUE(is_owed(nobody));
+  EXPECT_EQ(CountReports(h, "does not commit " + ToString(nobody)), 1u);
+  ForeignReply unsent = Unsent("bank", ForeignVerb::kCommit, nobody);
+  h.Step(unsent);
+  h.Pass(5 * kSecond);
+  h.Step(Answered(ForeignAnswer::kAbsent, nobody));
+  EXPECT_TRUE(is_owed(nobody));
+  h.Pass(5 * kSecond);
+  h.Step(Answered(ForeignAnswer::kContradicted, nobody));
+  EXPECT_TRUE(is_owed(nobody));
+  const TxnId answer_lost = CommittedWithBank(h, 2);
+  h.Step(ForeignSilence("bank", ForeignVerb::kCommit, answer_lost));
+  h.Pass(5 * kSecond);
+  h.Step(Answered(ForeignAnswer::kAbsent, answer_lost));
+  EXPECT_FALSE(is_owed(answer_lost));
+  const TxnId call_lost = CommittedWithBank(h, 3);
+  h.Pass(25 * kSecond);
+  h.Step(Answered(ForeignAnswer::kAbsent, call_lost));
+  EXPECT_FALSE(is_owed(call_lost));
+  const TxnId from_the_log = CommittedWithBank(h, 4);
+  h.Restart(2);
+  h.Pass(1);
+  h.Step(Answered(ForeignAnswer::kAbsent, from_the_log));
+  EXPECT_FALSE(is_owed(from_the_log));
+  EXPECT_EQ(h.core->stats().assumed_commits, 1u);  // of this process
+}
+
+TEST(CoordinatorForeign, BusyIsAskedAgainAndNotReported) {  // F6
+  Harness h;
+  const TxnId txn = CommittedWithBank(h, 1);
+  h.Step(Answered(ForeignAnswer::kBusy, txn));
+  EXPECT_EQ(CountReports(h, "does not commit"), 0u);
+  h.Pass(5 * kSecond);
+  EXPECT_EQ(h.ForeignCalls(ForeignVerb::kCommit).size(), 2u);
 }
 
 ForeignReply ForeignContradiction(ForeignVerb verb, TxnId txn) {

@@ -261,8 +261,9 @@ struct Client {
   uint64_t patience_us = 0;
   bool writes = false;
   bool interactive = false;
-  bool open = false;  // a commit request is under way
-  TxnId txn;          // interactive
+  bool open = false;      // a commit request is under way
+  TxnId txn;              // interactive
+  bool enlisted = false;  // it works at the bank itself
   int works = 0;
   Execute execute;
   Commit commit;
@@ -464,8 +465,15 @@ class RandomRun {
       ++client.seq;
       client.attempt = 1;
       client.commit = Commit{TagOf(client, number), client.txn, {}, client.shards};
-      if (random_() % 4 == 0) client.commit.foreign = {{"bank", "x"}};
-      client.writes = !client.shards.empty() || !client.commit.foreign.empty();
+      if (client.enlisted && client.txn.valid()) {
+        if (!VoteOf(client)) return;
+      } else if (random_() % 4 == 0) {
+        client.commit.foreign = {{"bank", "x"}};
+      }
+      if (random_() % 4 == 0) client.commit.wait_finished_us = random_() % (6 * kSecond);
+      const bool at_bank =
+          !client.commit.foreign.empty() && client.commit.foreign[0].voted != Vote::kReadOnly;
+      client.writes = !client.shards.empty() || at_bank;
       client.open = true;
       return SendCommit(client);
     }
@@ -474,7 +482,8 @@ class RandomRun {
       client.txn = TxnId{};
       client.shards.clear();
       client.works = static_cast<int>(random_() % 3);
-      return Ask(client, Begin{});
+      client.enlisted = random_() % 3 == 0;
+      return Ask(client, client.enlisted ? Begin{Age{}, 0, 0, {"bank"}} : Begin{});
     }
     ++client.seq;
     client.attempt = 1;
@@ -495,6 +504,35 @@ class RandomRun {
     client.writes = client.writes || !client.execute.foreign.empty();
     client.open = true;
     SendCommit(client);
+  }
+  // What it has done at the bank, and reports. False: it died before.
+  bool VoteOf(Client& client) {
+    const uint64_t dice = random_() % 8;
+    if (dice > 1) bank_prepared_.insert(client.txn);  // it may be too late for that
+    if (dice == 2) {
+      client.interactive = false;
+      return false;
+    }
+    if (dice == 0) {
+      client.commit.foreign = {{"bank", "", Vote::kReadOnly, 1}};
+    } else if (dice > 2) {
+      client.commit.foreign = {{"bank", "", Vote::kYes, 1}};
+    }
+    return true;
+  }
+  // It was told how its transaction ended, and does the same at the bank, or dies before.
+  void EndAtBank(const TxnId& txn, Outcome outcome) {
+    if (!bank_prepared_.contains(txn) || outcome == Outcome::kUnknown || random_() % 3 == 0) return;
+    const bool committed = outcome == Outcome::kCommitted;
+    bank_prepared_.erase(txn);
+    if (committed) {
+      ghost_.Commit(txn, "bank");
+      bank_committed_.insert(txn);
+    } else {
+      ghost_.Abort(txn, "bank");
+    }
+    if (random_() % 2 == 0)
+      h_->Call(Finished{txn, "bank", 1, committed ? Decision::kCommit : Decision::kAbort});
   }
   GroupId Any() { return GroupId{GroupKind::kShard, static_cast<uint16_t>(1 + random_() % 3)}; }
   CommitTag TagOf(const Client& client, uint64_t number) const {
@@ -541,6 +579,7 @@ class RandomRun {
         return;
       }
       ghost_.Told(tag.token, tag.attempt, *ending, client.writes);
+      if (client.interactive && client.enlisted) EndAtBank(client.txn, ending->outcome);
       if (ending->outcome == Outcome::kUnknown) return;  // the same attempt again
       if (ending->outcome == Outcome::kAborted && !client.interactive && random_() % 4 != 0) {
         ++client.attempt;
