@@ -11,23 +11,26 @@
 #include <utility>
 
 #include "common/xid.h"
+#include "thrift/codec_fields.h"
 
 namespace assent::rm {
 namespace {
 
 constexpr size_t kPasswordBytesMax = 1024;
+constexpr std::chrono::seconds kClaimGivenUp{10};
 
 }  // namespace
 
 SocketWait::End SocketWait::For(int fd, short events, Clock::time_point until) const {
   while (true) {
     if (interrupted_) return End::kInterrupted;
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
-    if (left < 0) return End::kTimeout;
+    const auto left = std::max<int64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count(), 0);
     pollfd fds[2] = {{fd, events, 0}, {interruption_.get(), POLLIN, 0}};
-    const int ready = ::poll(fds, 2, static_cast<int>(left) + 1);
+    const int ready = ::poll(fds, 2, left == 0 ? 0 : static_cast<int>(left) + 1);
     if (ready < 0 && errno != EINTR) return End::kReady;  // the library will meet the same
     if (ready > 0 && fds[0].revents != 0) return End::kReady;
+    if (ready == 0 && left == 0) return End::kTimeout;
   }
 }
 
@@ -62,13 +65,25 @@ std::string XidText(const Target& target, const TxnId& txn) {
 }
 
 std::string ClaimName(const Target& target, GroupId group) {
-  return "assent." + ClusterDigits(target.cluster) + "." + ToString(group);
+  return "assent." + ClusterDigits(target.cluster) + "." + ToString(group) + "." + target.name;
 }
 
-void Answer(ForeignAnswer answer, std::string detail, ForeignReply& reply) {
+bool Claims::Has(GroupId group) {
+  const auto found = scanned_.find(group);
+  if (found == scanned_.end()) return false;
+  found->second = Clock::now();
+  return true;
+}
+
+bool Claims::HasLeftOver() const {
+  return std::any_of(scanned_.begin(), scanned_.end(),
+                     [](const auto& one) { return Clock::now() - one.second > kClaimGivenUp; });
+}
+
+void Answer(ForeignAnswer answer, std::string_view detail, ForeignReply& reply) {
   reply.reached = true;
   reply.answer = answer;
-  reply.detail = std::move(detail);
+  reply.detail = codec::CutDetail(std::string(detail));
 }
 
 void RefuseToPrepare(const Target& target, ForeignReply& reply) {

@@ -2,8 +2,9 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdint>
+#include <map>
 #include <string>
+#include <string_view>
 
 #include "common/ids.h"
 #include "common/role.h"
@@ -40,17 +41,33 @@ Result<std::string> ReadPassword(const std::string& path);
 // The branch of the transaction at `target`, as its id in the database has it (common/xid.h).
 std::string XidText(const Target& target, const TxnId& txn);
 
-// The name of the claim to be the one process that scans for the branches of `group` of this cluster (F10).
+// The claim to be the one process that scans `target` for the branches of `group` (F10), by name. The session
+// that has it is ended by the server when it has said nothing for kClaimLostSeconds: its process may have
+// lost its network, or its power.
 std::string ClaimName(const Target& target, GroupId group);
-
+inline constexpr int kClaimLostSeconds = 15;
 inline constexpr const char* kClaimedElsewhere =
-    "another session scans for this coordinator group: for some 10 s after a failover that is the node which "
-    "led "
-    "before; if it goes on, a second copy of this cluster runs. Branches that nobody decided are left alone "
+    "another session scans for this coordinator group: for some 15 s after a failover that is the node which "
+    "led before; "
+    "if it goes on, a second copy of this cluster runs. Branches that nobody decided are left alone "
     "meanwhile";
 
-// The resource manager has said this of the branch.
-void Answer(ForeignAnswer answer, std::string detail, ForeignReply& reply);
+// What one session has claimed.
+class Claims {
+ public:
+  // Of a group that is scanned now.
+  bool Has(GroupId group);
+  void Add(GroupId group) { scanned_[group] = Clock::now(); }
+  // A group that is scanned no longer, which another node may lead by now: the session is to be given up.
+  bool HasLeftOver() const;
+  void Clear() { scanned_.clear(); }
+
+ private:
+  std::map<GroupId, Clock::time_point> scanned_;
+};
+
+// The resource manager has said this of the branch, in words that are cut.
+void Answer(ForeignAnswer answer, std::string_view detail, ForeignReply& reply);
 
 // A branch at a database is the application's to prepare.
 void RefuseToPrepare(const Target& target, ForeignReply& reply);

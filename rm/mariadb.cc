@@ -16,14 +16,18 @@
 #include "common/xid.h"
 #include "rm/database.h"
 #include "rm/seen_server.h"
+#include "thrift/codec_fields.h"
 
 namespace assent::rm {
 namespace {
 
 // Errors (MariaDB 10.11).
+constexpr unsigned kShutdown = 1053;
 constexpr unsigned kUnknownThread = 1094;
 constexpr unsigned kLockWaitTimeout = 1205;  // of XA COMMIT: a backup holds the server's global read lock
 constexpr unsigned kReadOnly = 1290;
+constexpr unsigned kInterrupted = 1317;
+constexpr unsigned kKilled = 1927;
 constexpr unsigned kXaUnknown = 1397;     // not there, or another connection holds it
 constexpr unsigned kXaRolledBack = 1402;  // there was nothing to commit, or it was rolled back
 constexpr unsigned kClientErrors = 2000;  // from here on: the connection is lost
@@ -83,11 +87,12 @@ class Mariadb final : public ResourceManager {
 
   Status Open() override {
     if (wait_.interrupted()) return Status(StatusCode::kUnavailable, "stopped");
+    call_until_ = Clock::now() + std::chrono::milliseconds(target_.connect_timeout_ms + target_.timeout_ms);
     // A server that went has closed its end: nothing else is sent unasked.
-    if (connection_ && wait_.For(static_cast<int>(mysql_get_socket(connection_.get())), POLLIN,
-                                 Clock::now()) != SocketWait::End::kReady) {
-      return Status();
-    }
+    const bool live = connection_ && wait_.For(static_cast<int>(mysql_get_socket(connection_.get())), POLLIN,
+                                               Clock::now()) != SocketWait::End::kReady;
+    // One that became a replica, in a switch of roles, keeps its sessions.
+    if (live && CheckServer().ok()) return Status();
     Rest();
     Status status = Connect();
     if (status.ok()) status = CheckServer();
@@ -97,7 +102,7 @@ class Mariadb final : public ResourceManager {
 
   void Rest() override {
     connection_.reset();
-    claimed_.clear();
+    claims_.Clear();
   }
   void Interrupt() override { wait_.Interrupt(); }
 
@@ -108,13 +113,21 @@ class Mariadb final : public ResourceManager {
   }
 
   void Recover(GroupId group, ForeignReply& reply) override {
+    if (claims_.HasLeftOver()) {
+      Rest();
+      if (const Status opened = Open(); !opened.ok()) {
+        reply.unsent = true;
+        reply.detail = opened.message();
+        return;
+      }
+    }
     if (!Claim(group, reply)) return;
     std::vector<BranchXid> listed;
     if (!List(listed, reply)) return;
     std::set<TxnId> prepared;
     for (const BranchXid& branch : listed) {
       if (branch.cluster == ClusterDigits(target_.cluster) && branch.resource_manager == target_.name &&
-          branch.txn.coordinator == group) {
+          branch.branch == 1 && branch.txn.coordinator == group) {
         prepared.insert(branch.txn);
       }
     }
@@ -182,6 +195,10 @@ class Mariadb final : public ResourceManager {
     const Said said = Ask(verb + "'" + xid.gtrid + "','" + xid.bqual + "'," + std::to_string(xid.format_id));
     if (said.ok()) return Answer(ForeignAnswer::kDone, "", reply);
     if (!said.answered || said.error == kReadOnly) return NotReached(said, reply);
+    if (said.error == kShutdown || said.error == kInterrupted || said.error == kKilled) {  // it may be done
+      Rest();
+      return NotReached(said, reply);
+    }
     if (said.error == kXaUnknown) return LookUp(call, reply);
     if (said.error == kXaRolledBack) {
       return Answer(commit ? ForeignAnswer::kContradicted : ForeignAnswer::kDone, said.text, reply);
@@ -230,8 +247,14 @@ class Mariadb final : public ResourceManager {
 
   // F10: only one process at a time takes what it does not know for an orphan.
   bool Claim(GroupId group, ForeignReply& reply) {
-    if (claimed_.contains(group)) return true;
-    const Said said = Ask("SELECT GET_LOCK('" + ClaimName(target_, group) + "', 0)");
+    if (claims_.Has(group)) return true;
+    const Said timeout = Ask("SET SESSION wait_timeout = " + std::to_string(kClaimLostSeconds));
+    if (!timeout.ok()) {
+      NotReached(timeout, reply);
+      return false;
+    }
+    // A lock's name has at most 64 characters.
+    const Said said = Ask("SELECT GET_LOCK(SHA1('" + ClaimName(target_, group) + "'), 0)");
     if (!said.ok() || said.rows.size() != 1) {
       NotReached(said, reply);
       return false;
@@ -240,7 +263,7 @@ class Mariadb final : public ResourceManager {
       reply.detail = kClaimedElsewhere;
       return false;
     }
-    claimed_.insert(group);
+    claims_.Add(group);
     return true;
   }
 
@@ -251,7 +274,8 @@ class Mariadb final : public ResourceManager {
       return said;
     }
     MYSQL* const mysql = connection_.get();
-    const auto until = Clock::now() + std::chrono::milliseconds(target_.timeout_ms);
+    // All statements of one call have the time of one.
+    const auto until = std::min(Clock::now() + std::chrono::milliseconds(target_.timeout_ms), call_until_);
     said.sent = true;
     int failed = 0;
     int events = mysql_real_query_start(&failed, mysql, sql.data(), sql.size());
@@ -296,13 +320,14 @@ class Mariadb final : public ResourceManager {
 
   static void NotReached(const Said& said, ForeignReply& reply) {
     reply.unsent = !said.sent;
-    reply.detail = said.text;
+    reply.detail = codec::CutDetail(said.text);
   }
 
   const Target target_;
   SocketWait wait_;
   std::unique_ptr<MYSQL, Closer> connection_;
-  std::set<GroupId> claimed_;
+  Claims claims_;
+  Clock::time_point call_until_;
 };
 
 }  // namespace

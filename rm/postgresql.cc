@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <deque>
 #include <initializer_list>
 #include <optional>
 #include <set>
@@ -16,6 +17,7 @@
 #include "common/xid.h"
 #include "rm/database.h"
 #include "rm/seen_server.h"
+#include "thrift/codec_fields.h"
 
 namespace assent::rm {
 namespace {
@@ -25,6 +27,7 @@ constexpr std::string_view kUndefinedObject = "42704";         // no such prepar
 constexpr std::string_view kNotInPrerequisiteState = "55000";  // another session is ending it
 constexpr std::string_view kInsufficientPrivilege = "42501";
 constexpr std::string_view kFeatureNotSupported = "0A000";  // of COMMIT PREPARED: it is another database's
+constexpr int kWaitForStandbyMax = 8;
 constexpr std::string_view kReadOnlyTransaction = "25006";  // a standby
 
 struct Deleter {
@@ -83,21 +86,20 @@ class Postgresql final : public ResourceManager {
 
   Status Open() override {
     if (wait_.interrupted()) return Status(StatusCode::kUnavailable, "stopped");
-    // An idle server says nothing but that it goes.
+    call_until_ = Clock::now() + std::chrono::milliseconds(target_.connect_timeout_ms + target_.timeout_ms);
+    // An idle server says nothing but that it goes. Meanwhile another connection may have seen a later
+    // timeline.
     if (connection_ &&
-        wait_.For(PQsocket(connection_.get()), POLLIN, Clock::now()) != SocketWait::End::kReady) {
+        wait_.For(PQsocket(connection_.get()), POLLIN, Clock::now()) != SocketWait::End::kReady &&
+        target_.seen->Check(server_, timeline_).ok()) {
       return Status();
     }
-    Rest();
-    Status status = Connect();
-    if (status.ok()) status = CheckServer();
-    if (!status.ok()) Rest();
-    return status;
+    return Connect();
   }
 
   void Rest() override {
     connection_.reset();
-    claimed_.clear();
+    claims_.Clear();
   }
   void Interrupt() override { wait_.Interrupt(); }
 
@@ -110,6 +112,14 @@ class Postgresql final : public ResourceManager {
   }
 
   void Recover(GroupId group, ForeignReply& reply) override {
+    if (claims_.HasLeftOver()) {
+      Rest();
+      if (const Status opened = Open(); !opened.ok()) {
+        reply.unsent = true;
+        reply.detail = opened.message();
+        return;
+      }
+    }
     if (!Claim(group, reply)) return;
     // In the same statement as the list: that of a standby is empty, whatever is prepared.
     const Said said =
@@ -123,7 +133,7 @@ class Postgresql final : public ResourceManager {
     for (int row = 0; row < said.rows(); ++row) {
       const auto branch = said.IsNull(row, 1) ? std::nullopt : ParseXid(said.Cell(row, 1));
       if (branch && branch->cluster == cluster && branch->resource_manager == target_.name &&
-          branch->txn.coordinator == group) {
+          branch->branch == 1 && branch->txn.coordinator == group) {
         prepared.insert(branch->txn);
       }
     }
@@ -133,6 +143,8 @@ class Postgresql final : public ResourceManager {
   }
 
  private:
+  // To the host that was the right one last, or to the next that is, with a share of the time for each: libpq
+  // by itself does not leave the first if that is silent.
   Status Connect() {
     auto password = ReadPassword(target_.password_file);
     if (!password.ok()) return password.status();
@@ -141,29 +153,69 @@ class Postgresql final : public ResourceManager {
     PQfreemem(problem);
     if (!options)
       return Status(StatusCode::kInvalid, "dsn is no connection string");  // CheckPostgresql saw it
+    size_t hosts = 1;
+    for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
+      if (IsOfHosts(*option)) hosts = std::max(hosts, CountParts(option->val));
+    }
+    const std::chrono::milliseconds share(target_.connect_timeout_ms / static_cast<int>(hosts));
+    Status status;
+    for (size_t i = 0; i < hosts; ++i) {
+      const size_t host = (host_ + i) % hosts;
+      status = ConnectTo(host, *options, *password, share);
+      if (status.ok()) status = CheckServer();
+      if (status.ok()) {
+        host_ = host;
+        return status;
+      }
+      Rest();
+    }
+    return status;
+  }
+
+  static bool IsOfHosts(const PQconninfoOption& option) {
+    const std::string_view key = option.keyword;
+    return option.val != nullptr && (key == "host" || key == "hostaddr" || key == "port");
+  }
+  static size_t CountParts(std::string_view list) {
+    return 1 + static_cast<size_t>(std::count(list.begin(), list.end(), ','));
+  }
+  // The last one stands for all that are missing: one port for all hosts.
+  static std::string Part(std::string_view list, size_t index) {
+    for (size_t comma = list.find(','); index > 0 && comma != std::string_view::npos;
+         comma = list.find(',')) {
+      list.remove_prefix(comma + 1);
+      --index;
+    }
+    return std::string(list.substr(0, list.find(',')));
+  }
+
+  Status ConnectTo(size_t host, const PQconninfoOption& options, const std::string& password,
+                   std::chrono::milliseconds within) {
+    std::deque<std::string> parts;  // stay where they are
     std::vector<const char*> keys = {"fallback_application_name", "client_encoding"};
     std::vector<const char*> values = {"assent", "UTF8"};
-    for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
+    for (const PQconninfoOption* option = &options; option->keyword != nullptr; ++option) {
       if (option->val == nullptr) continue;
       keys.push_back(option->keyword);
-      values.push_back(option->val);
+      values.push_back(IsOfHosts(*option) ? parts.emplace_back(Part(option->val, host)).c_str()
+                                          : option->val);
     }
-    if (!password->empty()) {
+    if (!password.empty()) {
       keys.push_back("password");
-      values.push_back(password->c_str());
+      values.push_back(password.c_str());
     }
     keys.push_back(nullptr);
     values.push_back(nullptr);
     connection_.reset(PQconnectStartParams(keys.data(), values.data(), /*expand_dbname=*/0));
     if (!connection_) return Status(StatusCode::kUnavailable, "no memory for a connection");
     PQsetNoticeReceiver(connection_.get(), &Postgresql::OnNotice, this);
-    const auto until = Clock::now() + std::chrono::milliseconds(target_.connect_timeout_ms);
+    const auto until = Clock::now() + within;
     auto next = PQstatus(connection_.get()) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
     while (next != PGRES_POLLING_OK) {
       if (next == PGRES_POLLING_FAILED) return Unavailable(PQerrorMessage(connection_.get()));
       const short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
       if (wait_.For(PQsocket(connection_.get()), events, until) != SocketWait::End::kReady) {
-        return Unavailable("no connection within " + std::to_string(target_.connect_timeout_ms) + " ms");
+        return Unavailable("no connection within " + std::to_string(within.count()) + " ms");
       }
       next = PQconnectPoll(connection_.get());
     }
@@ -173,6 +225,8 @@ class Postgresql final : public ResourceManager {
 
   // F11
   Status CheckServer() {
+    // What the owner of the database has put in its way is not called.
+    if (const Said path = Ask("SET search_path = pg_catalog"); !path.ok()) return Unavailable(path.text);
     const Said said =
         Ask("SELECT pg_is_in_recovery(), system_identifier, CASE WHEN pg_is_in_recovery() THEN '0' "
             "ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END FROM pg_control_system()");
@@ -187,11 +241,15 @@ class Postgresql final : public ResourceManager {
 
   // A call of `verb` on the branch of call.txn, and what it says (F6).
   void Finish(const CallForeign& call, std::string_view verb, ForeignReply& reply) {
+    if (late_ && !MayWaitForStandby(reply)) return;
     const std::string id = XidText(target_, call.txn);
     const std::string sql = std::string(verb) + " '" + id + "'";  // an xid has nothing to quote
     Said said = Ask(sql.c_str());
     if (said.state == kInsufficientPrivilege) said = AskAsOwner(id, sql, std::move(said));
-    if (said.tag() == verb) return Answer(ForeignAnswer::kDone, OneLine(notices_), reply);
+    if (said.tag() == verb) {
+      late_ = false;
+      return Answer(ForeignAnswer::kDone, OneLine(notices_), reply);
+    }
     if (said.state == kUndefinedObject) return LookUp(call, id, reply);
     if (said.state == kNotInPrerequisiteState) return Answer(ForeignAnswer::kBusy, said.text, reply);
     if (said.state == kReadOnlyTransaction) return IsStandby(reply);
@@ -199,6 +257,23 @@ class Postgresql final : public ResourceManager {
       return Answer(ForeignAnswer::kRefused, said.text, reply);
     }
     NotReached(said, reply);
+  }
+
+  // After a call that took too long. Where a synchronous standby is away the server's process goes on waiting
+  // for it, though nobody listens any more: not each try may leave one more, until the application finds none
+  // free.
+  bool MayWaitForStandby(ForeignReply& reply) {
+    const Said waiting =
+        Ask("SELECT count(*) FROM pg_stat_activity WHERE usename = session_user AND wait_event = 'SyncRep'");
+    if (!waiting.ok()) {
+      NotReached(waiting, reply);
+      return false;
+    }
+    if (waiting.Cell(0, 0).size() == 1 && waiting.Cell(0, 0)[0] - '0' < kWaitForStandbyMax) return true;
+    reply.unsent = true;
+    reply.detail =
+        waiting.Cell(0, 0) + " sessions of this role wait for a synchronous standby that does not answer";
+    return false;
   }
 
   // Its owner may end it: one of whose role this user is a member.
@@ -255,7 +330,14 @@ class Postgresql final : public ResourceManager {
 
   // F10: only one process at a time takes what it does not know for an orphan.
   bool Claim(GroupId group, ForeignReply& reply) {
-    if (claimed_.contains(group)) return true;
+    if (claims_.Has(group)) return true;
+    if (PQserverVersion(connection_.get()) >= 140'000) {
+      const std::string set = "SET idle_session_timeout = '" + std::to_string(kClaimLostSeconds) + "s'";
+      if (const Said timeout = Ask(set.c_str()); !timeout.ok()) {
+        NotReached(timeout, reply);
+        return false;
+      }
+    }
     const Said said =
         Ask("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", {ClaimName(target_, group)});
     if (!said.ok()) {
@@ -266,7 +348,7 @@ class Postgresql final : public ResourceManager {
       reply.detail = kClaimedElsewhere;
       return false;
     }
-    claimed_.insert(group);
+    claims_.Add(group);
     return true;
   }
 
@@ -279,7 +361,8 @@ class Postgresql final : public ResourceManager {
     }
     std::vector<const char*> values;
     for (const std::string& text : texts) values.push_back(text.c_str());
-    const auto until = Clock::now() + std::chrono::milliseconds(target_.timeout_ms);
+    // All statements of one call have the time of one.
+    const auto until = std::min(Clock::now() + std::chrono::milliseconds(target_.timeout_ms), call_until_);
     if (PQsendQueryParams(connection_.get(), sql, static_cast<int>(values.size()), nullptr, values.data(),
                           nullptr, nullptr, 0) == 0) {
       return Lost(std::move(said), PQerrorMessage(connection_.get()));
@@ -312,9 +395,12 @@ class Postgresql final : public ResourceManager {
            PQconsumeInput(connection_.get()) == 1;
   }
 
-  std::string NoAnswer(Clock::time_point until) const {
+  std::string NoAnswer(Clock::time_point until) {
     if (wait_.interrupted()) return "stopped";
-    if (Clock::now() >= until) return "no answer within " + std::to_string(target_.timeout_ms) + " ms";
+    if (Clock::now() >= until) {
+      late_ = true;
+      return "no answer within " + std::to_string(target_.timeout_ms) + " ms";
+    }
     return PQerrorMessage(connection_.get());
   }
 
@@ -330,7 +416,7 @@ class Postgresql final : public ResourceManager {
 
   static void NotReached(const Said& said, ForeignReply& reply) {
     reply.unsent = !said.sent;
-    reply.detail = said.text;
+    reply.detail = codec::CutDetail(said.text);
   }
   void IsStandby(ForeignReply& reply) {
     reply.detail = kStandby;
@@ -351,7 +437,10 @@ class Postgresql final : public ResourceManager {
   std::unique_ptr<PGconn, Deleter> connection_;
   std::string server_;
   uint64_t timeline_ = 0;
-  std::set<GroupId> claimed_;
+  Claims claims_;
+  size_t host_ = 0;  // of the dsn's, that was the right one last
+  Clock::time_point call_until_;
+  bool late_ = false;    // a statement had no answer in time, and none was done since
   std::string notices_;  // of the last statement
 };
 
@@ -367,6 +456,12 @@ Status CheckPostgresql(const Target& target) {
   const std::string text = OneLine(problem == nullptr ? "" : problem);
   PQfreemem(problem);
   if (!options) return Status(StatusCode::kInvalid, "dsn: " + text);
+  for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
+    if (std::string_view(option->keyword) == "password" && option->val != nullptr) {
+      return Status(StatusCode::kInvalid,
+                    "dsn: a password goes into password_file, or into a file of libpq's");
+    }
+  }
   return Status();
 }
 

@@ -176,6 +176,14 @@ TEST_F(RmMariadb, OneScansAtATime) {  // F10
   } while (!reply.reached);
 }
 
+TEST_F(RmMariadb, AnotherResourceManagerOfTheServerIsScannedBeside) {  // F10
+  Target other = TargetOf(dsn_);
+  other.name = std::string(kManagerNameBytesMax, 's');
+  const auto stock = MakeMariadb(other);
+  EXPECT_TRUE(Call(*manager_, ForeignVerb::kRecover, {}).reached);
+  EXPECT_TRUE(Call(*stock, ForeignVerb::kRecover, {}).reached);
+}
+
 TEST_F(RmMariadb, OnlyTheServerThatIsMeant) {  // F11
   EXPECT_TRUE(MakeMariadb(TargetOf(dsn_ + " server_ids=7,1"))->Open().ok());
   EXPECT_EQ(MakeMariadb(TargetOf(dsn_ + " server_ids=7,11"))->Open().code(), StatusCode::kForeign);
@@ -185,7 +193,9 @@ TEST_F(RmMariadb, OnlyTheServerThatIsMeant) {  // F11
   const Status other = MakeMariadb(target)->Open();
   EXPECT_EQ(other.code(), StatusCode::kForeign) << other.ToString();
   root_.Sql("SET GLOBAL server_id = 1");
-  root_.Sql("SET GLOBAL read_only = 1");
+  ASSERT_TRUE(manager_->Open().ok());
+  root_.Sql("SET GLOBAL read_only = 1");  // a switch of roles leaves sessions as they are
+  EXPECT_NE(manager_->Open().message().find("is read-only"), std::string::npos);
   EXPECT_NE(MakeMariadb(target)->Open().message().find("is read-only"), std::string::npos);
   root_.Sql("SET GLOBAL read_only = 0");
 }

@@ -217,6 +217,44 @@ TEST_F(RmPostgresql, OneScansAtATime) {  // F10
   } while (!reply.reached);
 }
 
+TEST_F(RmPostgresql, AnotherResourceManagerOfTheServerIsScannedBeside) {  // F10
+  Target other = TargetOf(Environment("DSN"));
+  other.name = "stock";
+  const auto stock = MakePostgresql(other);
+  EXPECT_TRUE(Call(*manager_, ForeignVerb::kRecover, {}).reached);
+  EXPECT_TRUE(Call(*stock, ForeignVerb::kRecover, {}).reached);
+}
+
+TEST_F(RmPostgresql, AClaimEndsWithASessionThatSaysNothing) {  // F10
+  EXPECT_TRUE(Call(*manager_, ForeignVerb::kRecover, {}).reached);
+  // As of a node that lost its power: nobody closes the connection.
+  EXPECT_EQ(super_.Cell("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "1");
+  while (super_.Cell("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") != "0") {
+    super_.Sql("SELECT pg_sleep(0.2)");
+  }
+}
+
+TEST_F(RmPostgresql, ASilentHostIsPassedOver) {
+  std::pair<OwnedFd, uint16_t> silent = ListenTcp({"127.0.0.1", 0}).value();  // accepts, and says nothing
+  const std::string port =
+      dsn_.substr(dsn_.find("port=") + 5, dsn_.find(' ', dsn_.find("port=")) - dsn_.find("port=") - 5);
+  Target target = TargetOf("host=127.0.0.1,127.0.0.1 port=" + std::to_string(silent.second) + "," + port +
+                           " dbname=app user=assent_rec target_session_attrs=read-write");
+  target.connect_timeout_ms = 4'000;
+  const auto manager = MakePostgresql(target);
+  const Status opened = manager->Open();
+  EXPECT_TRUE(opened.ok()) << opened.ToString();
+}
+
+TEST_F(RmPostgresql, WhatTheDatabasesOwnerPutsInTheWayIsNotCalled) {
+  super_.Sql("CREATE SCHEMA trap");
+  super_.Sql("CREATE FUNCTION trap.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'");
+  super_.Sql("GRANT USAGE ON SCHEMA trap TO PUBLIC");
+  super_.Sql("ALTER ROLE assent_rec SET search_path = trap, pg_catalog");
+  EXPECT_TRUE(MakePostgresql(TargetOf(dsn_))->Open().ok());
+  super_.Sql("ALTER ROLE assent_rec RESET search_path");
+}
+
 TEST_F(RmPostgresql, PrepareIsTheApplications) {
   const ForeignReply reply = Call(*manager_, ForeignVerb::kPrepare, Txn(71));
   EXPECT_TRUE(reply.reached);
@@ -230,6 +268,9 @@ TEST_F(RmPostgresql, SaysWhyItCannotConnect) {
   EXPECT_NE(why(dsn_ + " dbname=nothing").find("\"nothing\" does not exist"), std::string::npos);
   EXPECT_NE(why("host=127.0.0.1 port=1").find("Connection refused"), std::string::npos);
   EXPECT_EQ(CheckPostgresql(TargetOf("host")).code(), StatusCode::kInvalid);
+  EXPECT_NE(CheckPostgresql(TargetOf("password=secret")).message().find("goes into password_file"),
+            std::string::npos);
+  EXPECT_TRUE(CheckPostgresql(TargetOf(dsn_)).ok());
   EXPECT_EQ(CheckPostgresql(TargetOf("hots=a")).message(), "dsn: invalid connection option \"hots\"");
 }
 
