@@ -289,6 +289,9 @@ void CoordinatorCore::OnExecute(RequestId id, const Execute& request) {
   }
   if (auto problem = ProblemOf(request.operations))
     return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
+  // C5: what is recorded is told, though a resource manager has gone from the configuration since.
+  const uint64_t content = ContentOf(request.operations, request.foreign);
+  if (AnsweredByToken(id, tag, content)) return;
   if (auto problem =
           ProblemOf(request.foreign, config_.resource_managers, config_.limits.foreign_per_txn_max)) {
     return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
@@ -296,8 +299,6 @@ void CoordinatorCore::OnExecute(RequestId id, const Execute& request) {
   if (auto problem = ProblemOfVotes(request.foreign, {})) {
     return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
   }
-  const uint64_t content = ContentOf(request.operations, request.foreign);
-  if (AnsweredByToken(id, tag, content)) return;
   SplitRequest split = Split(request.operations, placement_);
   bool writing = false;
   size_t bytes = 0;
@@ -442,12 +443,12 @@ void CoordinatorCore::OnCommit(RequestId id, const Commit& request) {
     return Refuse(id, RefusalCode::kNoSuchTxn,
                   "transaction " + ToString(request.txn) + " was never begun at " + ToString(config_.group));
   }
+  const uint64_t content = ContentOf(request.txn, request.foreign);  // C5: as for execute
+  if (AnsweredByToken(id, tag, content, request.wait_finished_us)) return;
   if (auto problem =
           ProblemOf(request.foreign, config_.resource_managers, config_.limits.foreign_per_txn_max)) {
     return Refuse(id, RefusalCode::kInvalid, std::move(*problem));
   }
-  const uint64_t content = ContentOf(request.txn, request.foreign);
-  if (AnsweredByToken(id, tag, content, request.wait_finished_us)) return;
   if (!IsOwner(request.txn, request.key)) return Refuse(id, RefusalCode::kNoSuchTxn, NotOpen(request.txn));
   Transaction* txn = Find(request.txn);
   if (txn != nullptr && (txn->state == TxnState::kCommitting || txn->state == TxnState::kPhaseTwo)) {

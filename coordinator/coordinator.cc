@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "common/answer_timeout.h"
 #include "common/check.h"
 #include "common/overloaded.h"
 
@@ -240,9 +241,11 @@ void CoordinatorCore::AnswerWaiters(Transaction& txn, const ClientReply& reply) 
   const auto* ending = std::get_if<Ending>(&reply);
   const bool committed = ending != nullptr && ending->outcome == Outcome::kCommitted;
   for (const RequestId id : std::exchange(txn.waiters, {})) {
-    const uint64_t wait_us = calls_.extract(id).mapped().wait_finished_us;
-    if (committed && wait_us > 0) {
-      HoldUntilFinished(id, txn, *ending, wait_us);
+    const OpenCall call = calls_.extract(id).mapped();
+    if (committed && call.wait_finished_us > 0) {
+      // The node gives a call up after kAnswerTimeoutUs, and the client would hear UNKNOWN.
+      const uint64_t last_us = std::max(call.arrived_us + kVoteTimeoutMaxUs, now_.mono_us);
+      HoldUntilFinished(id, txn, *ending, std::min(call.wait_finished_us, last_us - now_.mono_us));
     } else {
       AnswerCall(id, reply);
     }
@@ -252,7 +255,7 @@ void CoordinatorCore::AnswerWaiters(Transaction& txn, const ClientReply& reply) 
 void CoordinatorCore::AddWaiter(Transaction& txn, RequestId id, uint64_t wait_finished_us) {
   txn.waiters.push_back(id);
   txn.finish_at_once = txn.finish_at_once || wait_finished_us > 0;
-  calls_.emplace(id, OpenCall{txn.id, std::min(wait_finished_us, kFinishedWaitMaxUs)});
+  calls_.emplace(id, OpenCall{txn.id, std::min(wait_finished_us, kFinishedWaitMaxUs), now_.mono_us});
 }
 
 void CoordinatorCore::SendShard(GroupId to, Message message) {

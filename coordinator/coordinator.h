@@ -284,6 +284,7 @@ class CoordinatorCore final : public RoleCore {
   struct OpenCall {
     TxnId txn;
     uint64_t wait_finished_us = 0;
+    uint64_t arrived_us = 0;  // mono
   };
   std::map<RequestId, OpenCall> calls_;  // those that wait for a transaction
   // Calls that would be told COMMITTED, and wait for the end of phase two, or for so long.

@@ -44,7 +44,9 @@ void CoordinatorCore::CallForeignFor(Transaction& txn, Branch& branch) {
     ASSENT_CHECK(txn.state == TxnState::kAborting, txn.state);
   }
   if (call.verb != ForeignVerb::kPrepare) {
-    call.holder = branch.holder;
+    // Whose session holds the branch is told, so that it is ended, only once the branch was not to be had:
+    // its application may be about to end it.
+    if (!branch.trouble.empty()) call.holder = branch.holder;
     call.evidence = branch.evidence;
   }
   effects_->push_back(std::move(call));
@@ -74,6 +76,11 @@ void CoordinatorCore::OnForeignReply(const ForeignReply& reply) {
       resends_.ScheduleAfter(branch->participant, txn->id, now_.mono_us, 0);
     }
     return;
+  }
+  // An orphan that cannot be ended shows nowhere else.
+  if (txn == nullptr && !usable && reply.reached) {
+    ReportContradiction(manager, reply.resource_manager,
+                        WhatIsMissing(reply) + ": " + reply.detail + ". It is told again with each scan");
   }
   if (branch == nullptr || branch->state != BranchState::kAsked) return;
   const TxnState asked = prepare                              ? TxnState::kPreparing

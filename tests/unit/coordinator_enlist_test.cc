@@ -268,8 +268,25 @@ TEST(CoordinatorEnlist, CommitIsLeftToTheApplicationForAWhile) {  // F4
   const auto calls = h.ForeignCalls(ForeignVerb::kCommit);
   ASSERT_EQ(calls.size(), 1u);
   EXPECT_EQ(calls[0].txn, txn);
-  EXPECT_EQ(calls[0].holder, "session 7");
+  EXPECT_EQ(calls[0].holder, "") << "its application may be about to commit";
   EXPECT_EQ(calls[0].evidence, "pg 1 2 3");
+  h.Clear();
+  ForeignReply busy = ForeignDone("bank", ForeignVerb::kCommit, txn);
+  busy.answer = ForeignAnswer::kBusy;
+  busy.detail = "held by session 7";
+  h.Step(busy);
+  h.Pass(kSecond);
+  ASSERT_EQ(h.ForeignCalls(ForeignVerb::kCommit).size(), 1u);
+  EXPECT_EQ(h.ForeignCalls(ForeignVerb::kCommit)[0].holder, "session 7");
+}
+
+TEST(CoordinatorEnlist, OutcomeIsToldThoughTheResourceManagerIsNotConfiguredAnyMore) {  // C5
+  Harness h;
+  const TxnId txn = Committed(h);
+  h.RestartWith({"post"}, 2);
+  Commit again = CommitOf(h, txn, {Yes("bank")}, {kS1});
+  again.tag.sent_to = Epoch{2};
+  EXPECT_EQ(h.AnswerTo<Ending>(h.Call(again)).outcome, Outcome::kCommitted);
 }
 
 TEST(CoordinatorEnlist, BranchThatIsGoneWasCommittedByTheApplication) {  // F6
@@ -365,6 +382,23 @@ TEST(CoordinatorEnlist, WhoWaitsIsToldInTime) {  // F4
   EXPECT_FALSE(h.Answered(gone));
 }
 
+TEST(CoordinatorEnlist, WhoWaitsIsToldBeforeTheNodeGivesTheCallUp) {  // C2
+  Harness h;
+  const TxnId txn = Begun(h, {"bank"});
+  WorkedOn(h, txn, kS1);
+  Commit commit = CommitOf(h, txn, {Yes("bank")}, {kS1});
+  commit.wait_finished_us = 5 * kSecond;
+  const RequestId call = h.Call(commit);
+  h.Pass(9 * kSecond);
+  h.VoteFrom(kS1, txn, Vote::kYes, 0);
+  h.Replicate();
+  h.Pass(999 * kMs);
+  EXPECT_FALSE(h.Answered(call));
+  h.Pass(2 * kMs);
+  EXPECT_EQ(h.AnswerTo<Ending>(call).outcome, Outcome::kCommitted);
+  EXPECT_EQ(h.AnswerTo<Ending>(call).finished, false);
+}
+
 TEST(CoordinatorEnlist, NobodyWaitsWhileTheGroupIsHandedOver) {
   Harness h;
   RequestId call{};
@@ -404,6 +438,13 @@ TEST(CoordinatorEnlist, AbortTellsAllThatWereEnlistedAfterAWhile) {  // F4
   h.VoteFrom(kS1, voted, Vote::kNo, 0);
   h.Clear();
   h.Pass(600 * kMs);
+  ASSERT_EQ(h.ForeignCalls(ForeignVerb::kRollback).size(), 1u);
+  ForeignReply busy = ForeignDone("bank", ForeignVerb::kRollback, voted);
+  busy.answer = ForeignAnswer::kBusy;
+  busy.detail = "held by session 7";
+  h.Step(busy);
+  h.Clear();
+  h.Pass(kSecond);
   ASSERT_EQ(h.ForeignCalls(ForeignVerb::kRollback).size(), 1u);
   EXPECT_EQ(h.ForeignCalls(ForeignVerb::kRollback)[0].holder, "session 7");
 }

@@ -391,6 +391,19 @@ TEST(CoordinatorForeign, OrphansOfOlderEpochsAreRolledBack) {  // C3
   EXPECT_EQ(h.ForeignCalls(ForeignVerb::kRollback)[0].txn, orphan);
 }
 
+TEST(CoordinatorForeign, OrphanThatCannotBeEndedIsReported) {  // G7
+  Harness h(2);
+  const TxnId orphan{kGroup, Epoch{1}, 1};
+  h.Pass(0);
+  h.Step(Recovered("bank", {orphan}));
+  ForeignReply refused = ForeignDone("bank", ForeignVerb::kRollback, orphan);
+  refused.answer = ForeignAnswer::kRefused;
+  refused.detail = "permission denied";
+  h.Step(refused);
+  h.Step(refused);
+  EXPECT_EQ(CountReports(h, "does not roll back c1.1.1, as was decided: permission denied"), 1u);
+}
+
 TEST(CoordinatorForeign, OrphansThatStayDoNotHideTheOthers) {  // G6
   Harness h(2);
   std::vector<TxnId> orphans;

@@ -75,6 +75,12 @@ class Harness {
     Serve(epoch);
   }
 
+  // As this, on a node with another configuration.
+  void RestartWith(std::vector<std::string> resource_managers, uint64_t epoch) {
+    config_.resource_managers = std::move(resource_managers);
+    Restart(epoch);
+  }
+
   // ---- Events ----
   void Step(RoleEvent event) {
     RoleEffects out;
