@@ -18,7 +18,7 @@
 namespace assent::cli {
 namespace {
 
-struct Options {
+struct DemoOptions {
   std::string directory = "assent-demo";
   uint64_t transactions = 20'000;
   uint32_t clients = 8;
@@ -108,7 +108,7 @@ std::string Line(const std::string& name, const std::string& text) {
   return line + text;
 }
 
-ExitCode RunDemo(const Options& options, const std::string& program) {
+ExitCode RunDemo(const DemoOptions& options, const std::string& program) {
   const auto begun_us = Loop::Now().mono_us;
   Progress progress;
   const auto show = [&](const std::string& text) { progress.Show(Line("demo", text)); };
@@ -237,7 +237,7 @@ ExitCode RunDemo(const Options& options, const std::string& program) {
 }  // namespace
 
 void AddDemo(CLI::App& app, Globals& globals) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DemoOptions>();
   CLI::App* demo = app.add_subcommand(
       "demo",
       "run transfers on three local nodes while the coordinator is killed at the worst moments, and audit");

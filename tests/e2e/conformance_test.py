@@ -122,7 +122,14 @@ class ConformanceTest(unittest.TestCase):
     def service(self, name, *command):
         service = Service(os.path.join(self.directory, name), self.ports.first, *command)
         self.addCleanup(self.forget, service)
-        return service
+        deadline = time.monotonic() + DEADLINE
+        while True:  # the program waits for some seconds, which a busy machine may take to start it
+            try:
+                socket.create_connection(("127.0.0.1", self.ports.first)).close()
+                return service
+            except OSError:
+                self.assertLess(time.monotonic(), deadline, f"{name} does not listen")
+                time.sleep(0.05)
 
     @staticmethod
     def forget(service):

@@ -53,7 +53,14 @@ def batches_of(paths, commands):
 
 
 def check(batch, root, commands):
-    """What clang-tidy says of the files of a batch."""
+    """What clang-tidy says of the files of a batch: one by one, where they do not compile as one."""
+    said = run(batch, root, commands)
+    if len(batch) > 1 and "[clang-diagnostic-error]" in said:
+        return "".join(run([path], root, commands) for path in batch)
+    return said
+
+
+def run(batch, root, commands):
     with tempfile.TemporaryDirectory() as database:
         entry, checked, command = commands[batch[0]], os.path.join(root, batch[0]), COMMAND
         if len(batch) > 1:
