@@ -71,7 +71,7 @@ std::optional<uint64_t> ParseNumber(std::string_view text) {
 }
 
 // What came of a statement.
-struct Said {
+struct MariaSaid {
   bool answered = false;  // else the connection is closed
   bool sent = false;      // the server may have got the statement
   unsigned error = 0;
@@ -172,7 +172,7 @@ class Mariadb final : public ResourceManager {
 
   // F11. A replica that is read-only obeys XA COMMIT, and its replication breaks (MDEV-30978).
   Status CheckServer() {
-    const Said said = Ask("SELECT @@read_only, @@server_id");
+    const MariaSaid said = Ask("SELECT @@read_only, @@server_id");
     if (!said.ok() || said.rows.size() != 1) return Status(StatusCode::kUnavailable, said.text);
     if (said.rows[0][0] != "0") {
       return Status(StatusCode::kUnavailable,
@@ -192,7 +192,8 @@ class Mariadb final : public ResourceManager {
     const bool commit = call.verb == ForeignVerb::kCommit;
     const Xid xid = XidOf({ClusterDigits(target_.cluster), call.txn, target_.name, 1});
     // An xid has nothing to quote.
-    const Said said = Ask(verb + "'" + xid.gtrid + "','" + xid.bqual + "'," + std::to_string(xid.format_id));
+    const MariaSaid said =
+        Ask(verb + "'" + xid.gtrid + "','" + xid.bqual + "'," + std::to_string(xid.format_id));
     if (said.ok()) return Answer(ForeignAnswer::kDone, "", reply);
     if (!said.answered || said.error == kReadOnly) return NotReached(said, reply);
     if (said.error == kShutdown || said.error == kInterrupted || said.error == kKilled) {  // it may be done
@@ -216,7 +217,7 @@ class Mariadb final : public ResourceManager {
     }
     std::string detail = "the connection that prepared it holds it";
     if (const auto holder = ParseNumber(call.holder)) {
-      const Said killed = Ask("KILL " + std::to_string(*holder));
+      const MariaSaid killed = Ask("KILL " + std::to_string(*holder));
       if (!killed.answered) return NotReached(killed, reply);
       detail = "connection " + call.holder + " held it, and was ended";
       if (killed.error == kUnknownThread)
@@ -229,7 +230,7 @@ class Mariadb final : public ResourceManager {
 
   // All prepared branches of the server that are of some cluster of ours.
   bool List(std::vector<BranchXid>& listed, ForeignReply& reply) {
-    const Said said = Ask("XA RECOVER");
+    const MariaSaid said = Ask("XA RECOVER");
     if (!said.ok()) {
       NotReached(said, reply);
       return false;
@@ -248,13 +249,13 @@ class Mariadb final : public ResourceManager {
   // F10: only one process at a time takes what it does not know for an orphan.
   bool Claim(GroupId group, ForeignReply& reply) {
     if (claims_.Has(group)) return true;
-    const Said timeout = Ask("SET SESSION wait_timeout = " + std::to_string(kClaimLostSeconds));
+    const MariaSaid timeout = Ask("SET SESSION wait_timeout = " + std::to_string(kClaimLostSeconds));
     if (!timeout.ok()) {
       NotReached(timeout, reply);
       return false;
     }
     // A lock's name has at most 64 characters.
-    const Said said = Ask("SELECT GET_LOCK(SHA1('" + ClaimName(target_, group) + "'), 0)");
+    const MariaSaid said = Ask("SELECT GET_LOCK(SHA1('" + ClaimName(target_, group) + "'), 0)");
     if (!said.ok() || said.rows.size() != 1) {
       NotReached(said, reply);
       return false;
@@ -267,8 +268,8 @@ class Mariadb final : public ResourceManager {
     return true;
   }
 
-  Said Ask(const std::string& sql) {
-    Said said;
+  MariaSaid Ask(const std::string& sql) {
+    MariaSaid said;
     if (!connection_) {
       said.text = "the connection is lost";
       return said;
@@ -318,7 +319,7 @@ class Mariadb final : public ResourceManager {
     return events & (MYSQL_WAIT_READ | MYSQL_WAIT_WRITE | MYSQL_WAIT_EXCEPT);
   }
 
-  static void NotReached(const Said& said, ForeignReply& reply) {
+  static void NotReached(const MariaSaid& said, ForeignReply& reply) {
     reply.unsent = !said.sent;
     reply.detail = codec::CutDetail(said.text);
   }

@@ -45,7 +45,7 @@ std::string OneLine(std::string_view text) {
 }
 
 // What came of a statement.
-struct Said {
+struct PgSaid {
   std::unique_ptr<PGresult, Deleter> result;  // null: no answer came, and the connection is closed
   bool sent = false;                          // the server may have got the statement
   std::string state;                          // SQLSTATE of an error
@@ -122,7 +122,7 @@ class Postgresql final : public ResourceManager {
     }
     if (!Claim(group, reply)) return;
     // In the same statement as the list: that of a standby is empty, whatever is prepared.
-    const Said said =
+    const PgSaid said =
         Ask("SELECT pg_is_in_recovery(), gid FROM (SELECT 1) AS one LEFT JOIN pg_prepared_xacts "
             "ON database = current_database() AND starts_with(gid, $1)",
             {std::to_string(kXidFormat) + "_"});
@@ -226,8 +226,8 @@ class Postgresql final : public ResourceManager {
   // F11
   Status CheckServer() {
     // What the owner of the database has put in its way is not called.
-    if (const Said path = Ask("SET search_path = pg_catalog"); !path.ok()) return Unavailable(path.text);
-    const Said said =
+    if (const PgSaid path = Ask("SET search_path = pg_catalog"); !path.ok()) return Unavailable(path.text);
+    const PgSaid said =
         Ask("SELECT pg_is_in_recovery(), system_identifier, CASE WHEN pg_is_in_recovery() THEN '0' "
             "ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END FROM pg_control_system()");
     if (!said.ok()) return Unavailable(said.text);
@@ -244,7 +244,7 @@ class Postgresql final : public ResourceManager {
     if (late_ && !MayWaitForStandby(reply)) return;
     const std::string id = XidText(target_, call.txn);
     const std::string sql = std::string(verb) + " '" + id + "'";  // an xid has nothing to quote
-    Said said = Ask(sql.c_str());
+    PgSaid said = Ask(sql.c_str());
     if (said.state == kInsufficientPrivilege) said = AskAsOwner(id, sql, std::move(said));
     if (said.tag() == verb) {
       late_ = false;
@@ -263,7 +263,7 @@ class Postgresql final : public ResourceManager {
   // for it, though nobody listens any more: not each try may leave one more, until the application finds none
   // free.
   bool MayWaitForStandby(ForeignReply& reply) {
-    const Said waiting =
+    const PgSaid waiting =
         Ask("SELECT count(*) FROM pg_stat_activity WHERE usename = session_user AND wait_event = 'SyncRep'");
     if (!waiting.ok()) {
       NotReached(waiting, reply);
@@ -277,21 +277,21 @@ class Postgresql final : public ResourceManager {
   }
 
   // Its owner may end it: one of whose role this user is a member.
-  Said AskAsOwner(const std::string& id, const std::string& sql, Said refused) {
-    const Said owner = Ask("SELECT owner FROM pg_prepared_xacts WHERE gid = $1", {id});
-    if (!owner.ok()) return Said{nullptr, refused.sent, "", owner.text};
+  PgSaid AskAsOwner(const std::string& id, const std::string& sql, PgSaid refused) {
+    const PgSaid owner = Ask("SELECT owner FROM pg_prepared_xacts WHERE gid = $1", {id});
+    if (!owner.ok()) return PgSaid{nullptr, refused.sent, "", owner.text};
     if (owner.rows() == 0) return refused;
     const std::string role = owner.Cell(0, 0);
     const std::unique_ptr<char, void (*)(void*)> quoted(
         PQescapeIdentifier(connection_.get(), role.data(), role.size()), PQfreemem);
     if (!quoted) return refused;
-    const Said as_owner = Ask((std::string("SET ROLE ") + quoted.get()).c_str());
+    const PgSaid as_owner = Ask((std::string("SET ROLE ") + quoted.get()).c_str());
     if (!as_owner.ok()) {
       refused.text +=
           ". It is " + role + "'s: GRANT " + role + " TO the user of the dsn (" + as_owner.text + ")";
       return refused;
     }
-    Said said = Ask(sql.c_str());
+    PgSaid said = Ask(sql.c_str());
     const std::string notices = notices_;
     if (!said.result || !Ask("RESET ROLE").ok()) Rest();
     notices_ = notices;
@@ -301,7 +301,7 @@ class Postgresql final : public ResourceManager {
   // The server has no such branch, or not any more. By the evidence of the vote it can say how it ended.
   void LookUp(const CallForeign& call, const std::string& id, ForeignReply& reply) {
     const bool commit = call.verb == ForeignVerb::kCommit;
-    const Said listed =
+    const PgSaid listed =
         Ask("SELECT pg_is_in_recovery(), count(*) FROM pg_prepared_xacts WHERE gid = $1 AND "
             "database = current_database()",
             {id});
@@ -317,7 +317,7 @@ class Postgresql final : public ResourceManager {
                         std::to_string(timeline_) + " of " + server_,
                     reply);
     }
-    const Said status = Ask("SELECT pg_xact_status($1::text::xid8)", {evidence->xid});
+    const PgSaid status = Ask("SELECT pg_xact_status($1::text::xid8)", {evidence->xid});
     if (!status.result) return NotReached(status, reply);
     const std::string ended = status.ok() && !status.IsNull(0, 0) ? status.Cell(0, 0) : "";
     const std::string detail =
@@ -333,12 +333,12 @@ class Postgresql final : public ResourceManager {
     if (claims_.Has(group)) return true;
     if (PQserverVersion(connection_.get()) >= 140'000) {
       const std::string set = "SET idle_session_timeout = '" + std::to_string(kClaimLostSeconds) + "s'";
-      if (const Said timeout = Ask(set.c_str()); !timeout.ok()) {
+      if (const PgSaid timeout = Ask(set.c_str()); !timeout.ok()) {
         NotReached(timeout, reply);
         return false;
       }
     }
-    const Said said =
+    const PgSaid said =
         Ask("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", {ClaimName(target_, group)});
     if (!said.ok()) {
       NotReached(said, reply);
@@ -352,8 +352,8 @@ class Postgresql final : public ResourceManager {
     return true;
   }
 
-  Said Ask(const char* sql, std::initializer_list<std::string> texts = {}) {
-    Said said;
+  PgSaid Ask(const char* sql, std::initializer_list<std::string> texts = {}) {
+    PgSaid said;
     notices_.clear();
     if (!connection_) {
       said.text = "the connection is lost";
@@ -406,7 +406,7 @@ class Postgresql final : public ResourceManager {
 
   // Closed, never cancelled: what is cancelled while it waits for a standby is reported as done, and may be
   // lost.
-  Said Lost(Said said, const std::string& why) {
+  PgSaid Lost(PgSaid said, const std::string& why) {
     said.text = OneLine(why);
     said.result.reset();
     said.state.clear();
@@ -414,7 +414,7 @@ class Postgresql final : public ResourceManager {
     return said;
   }
 
-  static void NotReached(const Said& said, ForeignReply& reply) {
+  static void NotReached(const PgSaid& said, ForeignReply& reply) {
     reply.unsent = !said.sent;
     reply.detail = codec::CutDetail(said.text);
   }
