@@ -338,6 +338,9 @@ std::unique_ptr<ResourceManager> MakeMariadb(const Target& target) {
 }
 
 Status CheckMariadb(const Target& target) {
+  if (target.dsn.empty()) {
+    return Status(StatusCode::kInvalid, "is a database, which is reached by a dsn, not by an address");
+  }
   std::string problem;
   auto settings = ParseDsn(target.dsn, problem);
   if (!settings) return Status(StatusCode::kInvalid, "dsn: " + problem);

@@ -451,6 +451,9 @@ std::unique_ptr<ResourceManager> MakePostgresql(const Target& target) {
 }
 
 Status CheckPostgresql(const Target& target) {
+  if (target.dsn.empty()) {
+    return Status(StatusCode::kInvalid, "is a database, which is reached by a dsn, not by an address");
+  }
   char* problem = nullptr;
   const std::unique_ptr<PQconninfoOption, Deleter> options(PQconninfoParse(target.dsn.c_str(), &problem));
   const std::string text = OneLine(problem == nullptr ? "" : problem);

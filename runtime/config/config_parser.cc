@@ -72,15 +72,17 @@ class Parser {
       ResourceManagerEntry manager;
       manager.name = Text(table, where, "name");
       if (table.contains("kind")) manager.kind = Text(table, where, "kind");
-      // A service of one's own has an address, a database what its own client takes.
-      const bool service = manager.kind == "thrift";
+      // A service of one's own has an address, a database what its own client takes. Which kinds there are is
+      // not known here.
+      const bool service = manager.kind == "thrift" || !table.contains("dsn");
       for (const std::string_view key : {"address", "dsn", "password_file"}) {
         if (const toml::node* node = table.get(key); node != nullptr && service != (key == "address")) {
-          Fail(node, Join(where, key) + " is not for kind \"" + manager.kind + "\": it is reached by " +
-                         (service ? "address" : "dsn"));
+          Fail(node, Join(where, key) + " is not for what is reached by " + (service ? "address" : "dsn"));
         }
       }
-      if (service) {
+      if (manager.kind != "thrift" && !table.contains("dsn") && !table.contains("address")) {
+        Fail(&table, where + " has no dsn");
+      } else if (service) {
         manager.address = Address(table, where, "address");
       } else {
         manager.dsn = Text(table, where, "dsn");

@@ -99,7 +99,7 @@ class Library(unittest.TestCase):
         self.check_transfer(program)
 
     def test_static_library_with_cmake(self):
-        build = project("static", "find_package(assent 0.1 REQUIRED)", "assent::client_static")
+        build = project("static", "find_package(assent 0.2 REQUIRED)", "assent::client_static")
         do(CMAKE, "--build", build)
         self.assertNotIn("libassent", dynamic_section(os.path.join(build, "other")))
 

@@ -208,6 +208,7 @@ TEST_F(RmMariadb, SaysWhyItCannotConnect) {
   EXPECT_NE(CheckMariadb(TargetOf("hots=a")).message().find("\"hots\": it may have host"), std::string::npos);
   EXPECT_EQ(CheckMariadb(TargetOf("port=70000")).code(), StatusCode::kInvalid);
   EXPECT_EQ(CheckMariadb(TargetOf("port=x")).code(), StatusCode::kInvalid);
+  EXPECT_NE(CheckMariadb(TargetOf("")).message().find("reached by a dsn"), std::string::npos);
   EXPECT_TRUE(CheckMariadb(TargetOf("port=65535 host=a")).ok());
 }
 

@@ -270,6 +270,7 @@ TEST_F(RmPostgresql, SaysWhyItCannotConnect) {
   EXPECT_EQ(CheckPostgresql(TargetOf("host")).code(), StatusCode::kInvalid);
   EXPECT_NE(CheckPostgresql(TargetOf("password=secret")).message().find("goes into password_file"),
             std::string::npos);
+  EXPECT_NE(CheckPostgresql(TargetOf("")).message().find("reached by a dsn"), std::string::npos);
   EXPECT_TRUE(CheckPostgresql(TargetOf(dsn_)).ok());
   EXPECT_EQ(CheckPostgresql(TargetOf("hots=a")).message(), "dsn: invalid connection option \"hots\"");
 }

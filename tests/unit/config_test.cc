@@ -199,11 +199,9 @@ TEST(ConfigError, NamesLineAndPartInPlainWords) {
        "config.toml:23: resource_managers[0].address is [::]:9090, on which one can listen, but which leads "
        "nobody anywhere; write the address at which the others reach it"},
       {With("address = \"[::1]:9090\"", "address = \"[::1]:9090\"\ndsn = \"a\""),
-       "config.toml:24: resource_managers[0].dsn is not for kind \"thrift\": it is reached by address"},
-      {With("address = \"[::1]:9090\"", "address = \"[::1]:9090\"\nkind = \"mariadb\""),
-       "config.toml:23: resource_managers[0].address is not for kind \"mariadb\": it is reached by dsn"},
+       "config.toml:24: resource_managers[0].dsn is not for what is reached by address"},
       {With("address = \"[::1]:9090\"", "kind = \"postgresql\""),
-       "config.toml:21: resource_managers[0].dsn is missing"},
+       "config.toml:21: resource_managers[0] has no dsn"},
       {With("[[nodes]]", "[nodes]"), ""},
       {"", "config.toml: cluster is missing"},
   };
