@@ -95,7 +95,7 @@ class Library(unittest.TestCase):
         build = configure(EXAMPLE, os.path.join(HOME, "example"))
         do(CMAKE, "--build", build)
         program = os.path.join(build, "transfer")
-        self.assertRegex(dynamic_section(program), r"NEEDED.*\[libassent\.so\.0\.1\]")
+        self.assertRegex(dynamic_section(program), r"NEEDED.*\[libassent\.so\.0\.2\]")
         self.check_transfer(program)
 
     def test_static_library_with_cmake(self):

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <future>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -158,39 +159,49 @@ TEST_F(RmPostgresql, ABranchOfARoleThatItIsNoMemberOf) {
 }
 
 TEST_F(RmPostgresql, ACommitThatWaitsForAStandbyIsNotReachedThenBusyThenDone) {  // a row of the answers
-  const std::string evidence = app_.Prepare(ToString(XidFor(Txn(41))), 41);
   const std::string late = app_.Prepare(ToString(XidFor(Txn(42))), 42);
+  std::map<uint64_t, std::string> evidence;
+  for (uint64_t seq = 400; seq < 420; ++seq) evidence[seq] = app_.Prepare(ToString(XidFor(Txn(seq))), seq);
   super_.Sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
   super_.Sql("SELECT pg_reload_conf()");
-  while (super_.Cell("SHOW synchronous_standby_names") != "nobody") {
-  }
   Target target = TargetOf(dsn_);
   target.timeout_ms = 1'000;
   const auto hasty = MakePostgresql(target);
-  // The server's processes read the setting when they come to it.
-  ForeignReply reply = Call(*hasty, ForeignVerb::kCommit, Txn(41), evidence);
+  // Until the server's checkpointer comes to it, commits do not wait.
+  uint64_t hung = 400;
+  ForeignReply reply = Call(*hasty, ForeignVerb::kCommit, Txn(hung), evidence[hung]);
+  while (reply.reached && hung < 419) {
+    super_.Sql("SELECT pg_sleep(0.25)");
+    ++hung;
+    reply = Call(*hasty, ForeignVerb::kCommit, Txn(hung), evidence[hung]);
+  }
+  ASSERT_FALSE(reply.reached);
   ExpectNotReached(reply, "no answer within 1000 ms");
   EXPECT_FALSE(reply.unsent);
-  EXPECT_TRUE(super_.Lists(ToString(XidFor(Txn(41)))));
-  ExpectAnswer(Call(*hasty, ForeignVerb::kCommit, Txn(41), evidence), ForeignAnswer::kBusy, "is busy");
+  EXPECT_TRUE(super_.Lists(ToString(XidFor(Txn(hung)))));
+  ExpectAnswer(Call(*hasty, ForeignVerb::kCommit, Txn(hung), evidence[hung]), ForeignAnswer::kBusy,
+               "is busy");
 
   // One that hangs is ended at once (the node stops).
   Target patient_target = TargetOf(dsn_);
   patient_target.timeout_ms = 600'000;
   const auto patient = MakePostgresql(patient_target);
-  auto hung =
+  auto waiting =
       std::async(std::launch::async, [&] { return Call(*patient, ForeignVerb::kCommit, Txn(42), late); });
   while (super_.Cell("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") != "2") {
   }
   patient->Interrupt();
-  ExpectNotReached(hung.get(), "stopped");
+  ExpectNotReached(waiting.get(), "stopped");
 
   super_.Sql("ALTER SYSTEM RESET synchronous_standby_names");
   super_.Sql("SELECT pg_reload_conf()");
-  while (super_.Lists(ToString(XidFor(Txn(41)))) || super_.Lists(ToString(XidFor(Txn(42))))) {
+  while (super_.Lists(ToString(XidFor(Txn(hung)))) || super_.Lists(ToString(XidFor(Txn(42))))) {
+    super_.Sql("SELECT pg_sleep(0.05)");
   }
-  ExpectAnswer(Call(*hasty, ForeignVerb::kCommit, Txn(41), evidence), ForeignAnswer::kDone, "is committed");
+  ExpectAnswer(Call(*hasty, ForeignVerb::kCommit, Txn(hung), evidence[hung]), ForeignAnswer::kDone,
+               "is committed");
   ExpectAnswer(Call(*hasty, ForeignVerb::kCommit, Txn(42), late), ForeignAnswer::kDone, "is committed");
+  while (++hung < 420) ExpectAnswer(Call(*hasty, ForeignVerb::kRollback, Txn(hung)), ForeignAnswer::kDone);
 }
 
 TEST_F(RmPostgresql, ALostConnectionIsOpenedAgain) {
