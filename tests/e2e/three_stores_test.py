@@ -3,7 +3,7 @@ both servers and the applications are killed with -9 between any two steps. In t
 transactions, those told COMMITTED among them and none that was told ABORTED; nothing of ours stays prepared; what others
 have prepared does.
 
-ASSENT_FAULTS says how many faults (default: 40)."""
+ASSENT_FAULTS says how many faults (default: 100)."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from databases import MariaDb, PostgreSql  # noqa: E402
 from local import DEADLINE, die_with_parent  # noqa: E402
 from nodes import Nodes  # noqa: E402
 
-FAULTS = int(os.environ.get("ASSENT_FAULTS", "40"))
+FAULTS = int(os.environ.get("ASSENT_FAULTS", "100"))
 WORKERS = 3
 WORKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "three_stores_worker.py")
 PLANTED = "somebody else's"
